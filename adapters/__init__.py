@@ -1,0 +1,1 @@
+"""Front-ends for speech toolkits, a package per host; installed as `gtcrn_frontend.adapters`."""

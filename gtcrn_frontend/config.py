@@ -1,0 +1,182 @@
+"""`EnhancerConfig`: all settings of an `Enhancer`, from and to dict, YAML and argparse."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gtcrn_frontend.errors import ConfigError
+
+MAX_CHANNELS = 16
+
+
+@dataclass(frozen=True)
+class EnhancerConfig:
+    """Settings of an `Enhancer`; every adapter and command takes the same ones.
+
+    Attributes:
+        model: name of a registered model, or path of a checkpoint or streaming ONNX file.
+        engine: `auto` (the fastest present), `onnx` or `torch`.
+        sample_rate: rate of the input in Hz, 8,000 to 192,000; None is the model's.
+        output_sample_rate: rate of the output in Hz, 8,000 to 192,000; None is that of the input.
+        channels: 1 for samples of shape `(n,)`; 2 to 16 for `(n, channels)`, each enhanced on its own.
+        downmix: average the channels first; the output is mono, `(n,)`.
+        strength: 0 (input unchanged) to 1 (full enhancement): strength * enhanced + (1 - strength) * input.
+        max_attenuation_db: the same knob as the most that noise is lowered, > 0 dB; instead of `strength`.
+        bypass: deliver the aligned input; the network keeps running.
+        num_threads: threads of ONNX Runtime within one operator.
+        providers: ONNX Runtime execution providers in order of preference, for example `CUDAExecutionProvider`.
+
+    Raises:
+        ConfigError: a value is out of range or of a wrong type, or both strength and max_attenuation_db are given.
+    """
+
+    model: str = field(default="gtcrn-asr", metadata={"help": "model name, or path of a checkpoint or ONNX file"})
+    engine: str = field(default="auto", metadata={"help": "auto, onnx or torch"})
+    sample_rate: int | None = field(default=None, metadata={"help": "rate of the input in Hz; without it the model's"})
+    output_sample_rate: int | None = field(default=None, metadata={"help": "rate of the output in Hz; without it the input's"})
+    channels: int = field(default=1, metadata={"help": "channels of the input, each enhanced on its own"})
+    downmix: bool = field(default=False, metadata={"help": "average the channels first"})
+    strength: float = field(default=1.0, metadata={"help": "0 (input unchanged) to 1 (full enhancement)"})
+    max_attenuation_db: float | None = field(
+        default=None, metadata={"help": "lower noise by at most this many dB; instead of the strength"}
+    )
+    bypass: bool = field(default=False, metadata={"help": "deliver the input unchanged, aligned as if enhanced"})
+    num_threads: int = field(default=1, metadata={"help": "threads of ONNX Runtime within one operator"})
+    providers: tuple[str, ...] = field(
+        default=(), metadata={"help": "ONNX Runtime execution providers, comma-separated, the preferred first"}
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model, Path):
+            object.__setattr__(self, "model", str(self.model))
+        _expect("model", self.model, isinstance(self.model, str) and self.model != "", "a name or a path")
+        _expect("engine", self.engine, isinstance(self.engine, str), "a name")
+        for name in ("sample_rate", "output_sample_rate"):
+            rate = getattr(self, name)
+            _expect(name, rate, rate is None or is_count(rate), "a whole number of Hz, or none")
+        in_range = is_count(self.channels) and self.channels <= MAX_CHANNELS
+        _expect("channels", self.channels, in_range, f"a whole number from 1 to {MAX_CHANNELS}")
+        _expect("downmix", self.downmix, isinstance(self.downmix, bool), "true or false")
+        _expect("strength", self.strength, is_number(self.strength) and 0 <= self.strength <= 1, "a number from 0 to 1")
+        attenuation = self.max_attenuation_db
+        valid = attenuation is None or (is_number(attenuation) and attenuation > 0)
+        _expect("max_attenuation_db", attenuation, valid, "a number of dB above 0, or none")
+        if attenuation is not None and self.strength != 1:
+            raise ConfigError(
+                f"expected strength or max_attenuation_db, got both ({self.strength}, {attenuation}): "
+                "they are one knob in two units"
+            )
+        _expect("bypass", self.bypass, isinstance(self.bypass, bool), "true or false")
+        _expect("num_threads", self.num_threads, is_count(self.num_threads), "a whole number from 1")
+        if isinstance(self.providers, str) or not all(isinstance(name, str) for name in self.providers):
+            raise ConfigError(f"providers: expected a list of names, got {self.providers!r}")
+        object.__setattr__(self, "providers", tuple(self.providers))
+
+    @property
+    def effective_strength(self) -> float:
+        """The strength, computed from `max_attenuation_db` where that is set."""
+        if self.max_attenuation_db is None:
+            return float(self.strength)
+        return strength_of_attenuation(self.max_attenuation_db)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EnhancerConfig:
+        """Returns a config from settings by name.
+
+        Raises:
+            ConfigError: a name is unknown (the nearest known one is named) or a value is wrong.
+        """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"expected settings by name, got {type(values).__name__}")
+        check_names(values, [f.name for f in fields(cls)], "settings of the enhancer")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all settings by name, as values that YAML and JSON hold."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> EnhancerConfig:
+        """Returns a config from a YAML file of settings by name; `ConfigError` names the file."""
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: expected a YAML file of settings: {error}") from error
+        try:
+            return cls.from_dict({} if values is None else values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+    def to_yaml(self, path: str | Path) -> None:
+        """Writes all settings to a YAML file."""
+        Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False), encoding="utf-8")
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace, prefix: str = "") -> EnhancerConfig:
+        """Returns a config from what a parser with `add_enhancer_args` has parsed."""
+        return cls(**{f.name: getattr(args, prefix.replace("-", "_") + f.name) for f in fields(cls)})
+
+
+def add_enhancer_args(parser: argparse.ArgumentParser, prefix: str = "") -> None:
+    """Adds an option for each setting, `--strength` and so on; with the prefix `frontend-`, `--frontend-strength`."""
+    types = {"sample_rate": int, "output_sample_rate": int, "channels": int, "strength": float, "max_attenuation_db": float, "num_threads": int, "providers": _names}
+    group = parser.add_argument_group("enhancement")
+    for setting in fields(EnhancerConfig):
+        option = f"--{prefix}{setting.name}".replace("_", "-")
+        help_text = setting.metadata["help"]
+        if setting.default is False:
+            group.add_argument(option, action="store_true", help=help_text)
+            continue
+        shown = "" if setting.default in (None, ()) else " (default: %(default)s)"
+        group.add_argument(
+            option,
+            type=types.get(setting.name, str),
+            default=setting.default,
+            metavar=setting.name.upper(),
+            help=help_text + shown,
+        )
+
+
+def strength_of_attenuation(max_attenuation_db: float) -> float:
+    """Returns the strength that lowers noise by at most `max_attenuation_db`: 1 - 10^(-dB / 20)."""
+    return 1.0 - math.pow(10.0, -max_attenuation_db / 20.0)
+
+
+def check_names(values: Mapping[str, Any], known: Sequence[str], of_what: str) -> None:
+    """Raises `ConfigError` if `values` has a key that is not known, and names the nearest one that is."""
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"expected {of_what}, got the unknown {name!r}: {hint}")
+
+
+def is_number(value: object) -> bool:
+    """Returns whether a value is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_count(value: object) -> bool:
+    """Returns whether a value is a whole number from 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _expect(name: str, value: object, valid: bool, expected: str) -> None:
+    if not valid:
+        raise ConfigError(f"{name}: expected {expected}, got {value!r}")

@@ -1,0 +1,79 @@
+"""The seam between the signal path and whatever runs a network: `Engine`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from gtcrn_frontend.errors import StateError
+from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.weights.parameters import F32
+
+State = TypeVar("State")
+
+
+class Engine(ABC, Generic[State]):
+    """A loaded model: read-only, shared by every stream and every thread.
+
+    What belongs to one stream is in a state, made by `new_state` and changed in place by `process`. All engines give the
+    same samples (within 1e-4 of full scale); their states differ, and `export_state` / `import_state` convert
+    to and from the canonical arrays of `ModelSpec.cache_shapes`, so that a stream can move between engines.
+    """
+
+    name: str
+    spec: ModelSpec
+    description: str
+    """What runs and on what, for people: shown by the command line."""
+
+    @abstractmethod
+    def new_state(self) -> State:
+        """Returns the state of a stream that begins: silence before its first sample."""
+
+    @abstractmethod
+    def process_many(self, streams: Sequence[tuple[F32, State]]) -> list[F32]:
+        """Returns the enhanced hops of several streams, in order; each state moves on.
+
+        Args:
+            streams: pairs of hops `(n_hops, hop_length) float32`, n_hops >= 0 and different from stream to stream, and
+                the stream's state. No state may occur twice.
+
+        Returns:
+            For each stream an array of the shape of its hops. They trail the input by `spec.overlap` samples: the
+            first samples that a new stream delivers lie before its first input sample.
+        """
+
+    def process(self, hops: F32, state: State) -> F32:
+        """Returns the enhanced hops of one stream, see `process_many`."""
+        return self.process_many([(hops, state)])[0]
+
+    @abstractmethod
+    def export_state(self, state: State) -> dict[str, F32]:
+        """Returns copies of the state's arrays in canonical form, see `ModelSpec.cache_shapes`."""
+
+    @abstractmethod
+    def import_state(self, arrays: Mapping[str, F32]) -> State:
+        """Returns a state made from canonical arrays, which are copied.
+
+        Raises:
+            StateError: an array is missing, unknown, or of another shape or type.
+        """
+
+
+def check_canonical(arrays: Mapping[str, Any], spec: ModelSpec) -> dict[str, F32]:
+    """Returns the arrays if they are a canonical engine state of this model; raises `StateError` if not."""
+    if set(arrays) != set(spec.cache_shapes):
+        raise StateError(
+            f"expected the state of {spec.name} with {sorted(spec.cache_shapes)}, got {sorted(arrays)}; "
+            "was it saved for another model?"
+        )
+    for name, shape in spec.cache_shapes.items():
+        array = arrays[name]
+        if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != shape:
+            got = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+            raise StateError(f"engine state {name}: expected {shape} float32, got {got}")
+        if not np.isfinite(array).all():
+            raise StateError(f"engine state {name}: expected finite values, got NaN or infinity")
+    return dict(arrays)

@@ -1,0 +1,105 @@
+"""Chooses and loads engines; equal requests share one loaded model."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from threading import RLock
+from typing import Any
+from weakref import WeakValueDictionary
+
+from gtcrn_frontend.engines.base import Engine
+from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.weights.model import Model, load_model, model_path
+
+ENGINES = ("onnx", "torch")
+"""Engines in order of speed: `auto` takes the first that is present."""
+
+_lock = RLock()
+_loaded: WeakValueDictionary[tuple[Any, ...], LoadedModel] = WeakValueDictionary()
+_of_parent: list[Any] = []
+
+
+class LoadedModel:
+    """A model and an engine that runs it. Streams hold on to it; the last one to go frees it."""
+
+    def __init__(self, model: Model, engine: Engine[Any]) -> None:
+        self.model = model
+        self.engine = engine
+        self.process_id = os.getpid()
+
+
+def absent_engines() -> dict[str, str]:
+    """Returns why an engine cannot be used, by name, for those that cannot."""
+    reasons = {}
+    if not _importable("torch"):
+        reasons["torch"] = "torch is not installed: pip install 'gtcrn-frontend[torch]'"
+    return reasons
+
+
+def load(
+    model: str | Path, engine: str = "auto", num_threads: int = 1, providers: Sequence[str] = ()
+) -> LoadedModel:
+    """Returns the model, loaded into an engine; the same one for the same request while it is in use.
+
+    Args:
+        model: a model name or the path of a checkpoint or streaming ONNX file.
+        engine: `auto` or one of `ENGINES`.
+        num_threads: see `engines.onnx.load_onnx`.
+        providers: ONNX Runtime execution providers; they ask for the engine `onnx`.
+
+    Raises:
+        ConfigError: there is no such engine, or it takes no providers.
+        ModelError: the model cannot be loaded, or the engine is not present.
+    """
+    if engine not in ("auto", *ENGINES):
+        raise ConfigError(f"expected an engine out of {('auto', *ENGINES)}, got {engine!r}")
+    if providers and engine not in ("auto", "onnx"):
+        raise ConfigError(f"expected engine='onnx' or 'auto' with providers, got {engine!r}: providers are ONNX Runtime's")
+    path = model_path(model)
+    stat = path.stat()
+    key = (path, stat.st_mtime_ns, stat.st_size, engine, num_threads, tuple(providers))
+    with _lock:
+        loaded = _loaded.get(key)
+        if loaded is None:
+            source = load_model(path)
+            loaded = LoadedModel(source, _build(source, engine, num_threads, providers))
+            _loaded[key] = loaded
+        return loaded
+
+
+def _build(model: Model, engine: str, num_threads: int, providers: Sequence[str]) -> Engine[Any]:
+    absent = absent_engines()
+    if engine == "auto":
+        ready_graph_or_providers = model.graph is not None or bool(providers)
+        engine = "onnx" if ready_graph_or_providers else next(name for name in ENGINES if name not in absent)
+    if engine in absent:
+        raise ModelError(f"engine {engine!r} is not present: {absent[engine]}")
+    if engine == "torch":
+        from gtcrn_frontend.engines.torch import TorchEngine  # noqa: PLC0415  torch takes seconds to import
+
+        return TorchEngine(model)
+    from gtcrn_frontend.engines.onnx import load_onnx  # noqa: PLC0415
+
+    return load_onnx(model, num_threads, providers)
+
+
+def _importable(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _after_fork_in_child() -> None:
+    """Forgets what the parent loaded: the threads of its engines do not exist in the child.
+
+    The objects stay referenced, as destroying them would wait for those threads.
+    """
+    global _lock
+    _lock = RLock()
+    _of_parent.extend(_loaded.values())
+    _loaded.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

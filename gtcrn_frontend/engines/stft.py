@@ -1,0 +1,72 @@
+"""Streaming short-time Fourier transform and its inverse by overlap-add, for any number of streams at once.
+
+Frame t covers the `win_length` samples that end with hop t. The inverse of frame t completes the hop that starts
+`win_length - hop_length` samples earlier: that is the delay of the pair.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.weights.parameters import F32
+
+C64 = npt.NDArray[np.complex64]
+
+
+@lru_cache
+def window(spec: ModelSpec) -> F32:
+    """Returns the analysis and synthesis window, `(win_length,) float32`, read-only.
+
+    `hann_sqrt` is the square root of the periodic Hann window: its square adds up to one at half overlap, so that
+    analysis and synthesis together are the identity.
+    """
+    if spec.window != "hann_sqrt":
+        raise ValueError(f"expected the window hann_sqrt, got {spec.window}")
+    phase = 2 * np.pi * np.arange(spec.win_length) / spec.win_length
+    values = np.sqrt(0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+    values.setflags(write=False)
+    return values
+
+
+def analyse(spec: ModelSpec, hops: F32, past: F32) -> tuple[C64, F32]:
+    """Returns the spectra of the next frames and the new past.
+
+    Args:
+        hops: `(streams, n_hops, hop_length)`, n_hops >= 1.
+        past: the last `(streams, win_length - hop_length)` samples before.
+
+    Returns:
+        `(streams, n_hops, n_bins)`, and past as before, for the next call.
+    """
+    streams, n_hops, hop = hops.shape
+    samples = np.concatenate([past, hops.reshape(streams, n_hops * hop)], axis=1)
+    stride = samples.strides[1]
+    frames = np.lib.stride_tricks.as_strided(
+        samples, (streams, n_hops, spec.win_length), (samples.strides[0], hop * stride, stride), writeable=False
+    )
+    return np.fft.rfft(frames * window(spec), n=spec.n_fft), samples[:, n_hops * hop :]
+
+
+def synthesise(spec: ModelSpec, spectra: C64, tail: F32) -> tuple[F32, F32]:
+    """Returns the samples that the next frames complete and the new tail.
+
+    Args:
+        spectra: `(streams, n_hops, n_bins)`, n_hops >= 1.
+        tail: `(streams, win_length - hop_length)`, what earlier frames add to the samples to come.
+
+    Returns:
+        `(streams, n_hops, hop_length)`, and tail as before, for the next call.
+    """
+    streams, n_hops, _ = spectra.shape
+    hop, overlap = spec.hop_length, spec.overlap
+    frames = np.fft.irfft(spectra, n=spec.n_fft)[..., : spec.win_length]
+    frames *= window(spec)
+    samples = np.empty((streams, n_hops, hop), np.float32)
+    # Half overlap (GTCRN and relatives): a hop is the second half of one frame plus the first half of the next.
+    np.add(frames[:, 0, :hop], tail, out=samples[:, 0])
+    np.add(frames[:, 1:, :hop], frames[:, :-1, hop:], out=samples[:, 1:])
+    return samples, frames[:, -1, hop : hop + overlap]

@@ -1,0 +1,31 @@
+"""The error tree. Everything this package raises on purpose derives from `GtcrnFrontendError`.
+
+GtcrnFrontendError
+├── AudioFormatError (ValueError)    samples of a wrong shape, type, range or rate
+├── ModelError (RuntimeError)        weights or graphs that are missing, damaged or cannot run here
+├── ConfigError (ValueError)         a setting that does not exist or does not fit
+└── StateError (ValueError)          a saved stream state that is damaged or belongs elsewhere
+
+A message says what was expected, what came, and what to do. Whoever catches one may go on: bad input
+leaves a stream as it was.
+"""
+
+
+class GtcrnFrontendError(Exception):
+    """Base of all errors of this package."""
+
+
+class AudioFormatError(GtcrnFrontendError, ValueError):
+    """Audio that cannot be processed: wrong shape, type, range or sample rate."""
+
+
+class ModelError(GtcrnFrontendError, RuntimeError):
+    """A model that is missing, damaged, unknown or not runnable with this engine."""
+
+
+class ConfigError(GtcrnFrontendError, ValueError):
+    """A configuration value or combination that is not valid."""
+
+
+class StateError(GtcrnFrontendError, ValueError):
+    """A stream state that is damaged, of another version or of another model."""

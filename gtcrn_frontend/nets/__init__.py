@@ -1,0 +1,1 @@
+"""Network definitions in torch; nothing else lives here."""

@@ -1,0 +1,74 @@
+"""The gate: nothing behind it ever sees samples of a wrong shape, type or range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.errors import AudioFormatError
+from gtcrn_frontend.weights.parameters import F32
+
+MAX_AMPLITUDE = 8.0
+"""Full scale is 1; more than 18 dB above it is no audio but a mistake in units."""
+INT16_SCALE = 32768.0
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int16))
+_MAX_ENERGY_IN_RANGE = MAX_AMPLITUDE**2
+
+
+def check_chunk(chunk: npt.ArrayLike, channels: int = 1) -> tuple[F32, np.dtype[Any]]:
+    """Returns the samples as float32 in full scale 1, in the shape they came in, and the type they came in.
+
+    Args:
+        chunk: `(n,)` for one channel, else `(n, channels)`, n >= 0: float32 or float64 in [-1, 1] (up to +-8 is let
+            through), or int16.
+        channels: how many are expected.
+
+    Raises:
+        AudioFormatError: another shape or type, NaN, infinity, or floats beyond +-8.
+    """
+    samples = np.asarray(chunk)
+    if samples.shape[1:] != (() if channels == 1 else (channels,)) or samples.ndim == 0:
+        raise AudioFormatError(_shape_message(samples.shape, channels))
+    if samples.dtype not in _DTYPES:
+        raise AudioFormatError(f"expected samples of type float32, float64 or int16, got {samples.dtype}: convert them")
+    if samples.dtype == np.int16:
+        return samples.astype(np.float32) / np.float32(INT16_SCALE), samples.dtype
+    checked = samples.astype(np.float32, copy=False)
+    # One pass, no temporary: if the sum of squares is small, then so is each sample, and none is NaN.
+    flat = checked.reshape(-1)
+    if not np.dot(flat, flat) <= _MAX_ENERGY_IN_RANGE:
+        _check_range(flat)
+    return checked, samples.dtype
+
+
+def restore_type(samples: F32, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Returns samples in the type of the input; int16 is rounded and clipped to its range."""
+    if dtype == np.float32:
+        return samples
+    if dtype == np.int16:
+        return np.clip(np.rint(samples * np.float32(INT16_SCALE)), -INT16_SCALE, INT16_SCALE - 1).astype(np.int16)
+    return samples.astype(dtype)
+
+
+def _shape_message(shape: tuple[int, ...], channels: int) -> str:
+    expected = "mono samples of shape (n,)" if channels == 1 else f"samples of shape (n, {channels})"
+    message = f"expected {expected}, got shape {shape}"
+    if len(shape) == 2 and shape[0] == channels != shape[1]:
+        return f"{message}: channels come last, transpose them"
+    if len(shape) == 2:
+        return f"{message}: set channels={shape[1]}, or pass one channel"
+    return message
+
+
+def _check_range(samples: F32) -> None:
+    bad = np.flatnonzero(~np.isfinite(samples))
+    if bad.size:
+        raise AudioFormatError(f"expected finite samples, got {samples[bad[0]]} at index {bad[0]} ({bad.size} in all)")
+    peak = float(np.abs(samples).max())
+    if peak > MAX_AMPLITUDE:
+        raise AudioFormatError(
+            f"expected floats in [-1, 1], got {peak:g}: looks like int16 values as float: divide by {INT16_SCALE:g}"
+        )

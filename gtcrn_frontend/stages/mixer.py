@@ -1,0 +1,123 @@
+"""Mixes the enhanced signal with the aligned dry one: the strength knob ("observation adding")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.errors import StateError
+from gtcrn_frontend.weights.parameters import F32
+
+_EMPTY = np.empty(0, np.float32)
+
+
+@dataclass(frozen=True)
+class AlignedChunk:
+    """Samples of the same moments, before and after enhancement; each `(n,)` in the type of the input.
+
+    Attributes:
+        start_sample: number of the first sample in the stream, counted from 0.
+        dry: the input.
+        enhanced: the network's output at full strength.
+        mixed: strength * enhanced + (1 - strength) * dry, what `process_chunk` returns.
+    """
+
+    start_sample: int
+    dry: npt.NDArray[np.generic]
+    enhanced: npt.NDArray[np.generic]
+    mixed: npt.NDArray[np.generic]
+
+
+class Mixer:
+    """Holds the dry signal until its enhanced counterpart arrives; ramps the strength when it changes."""
+
+    def __init__(self, strength: float, ramp_length: int) -> None:
+        """A mixer at `strength` in [0, 1], which takes `ramp_length` samples to reach another."""
+        self._ramp_length = ramp_length
+        self._dry = _EMPTY
+        self._enhanced = _EMPTY
+        self._samples_out = 0
+        self._start = self._target = strength
+        self._position = ramp_length  # samples of the ramp from start to target that are done
+
+    @property
+    def samples_out(self) -> int:
+        """Samples mixed since the stream began."""
+        return self._samples_out
+
+    def set_strength(self, strength: float) -> None:
+        """Moves to another strength, from the next sample on and within the ramp; at once if the stream has not begun."""
+        if strength == self._target:
+            return
+        self._start = strength if self._samples_out == 0 else self._strength_now()
+        self._target = strength
+        self._position = 0
+
+    def push(self, dry: F32, enhanced: F32) -> AlignedChunk:
+        """Returns what is known of both signals; either may run ahead of the other."""
+        dry = np.concatenate([self._dry, dry]) if len(self._dry) else dry
+        enhanced = np.concatenate([self._enhanced, enhanced]) if len(self._enhanced) else enhanced
+        count = min(len(dry), len(enhanced))
+        # Copies: the caller may reuse its buffer, and a view would keep a long one alive.
+        self._dry, self._enhanced = dry[count:].copy(), enhanced[count:].copy()
+        dry, enhanced = dry[:count], enhanced[:count]
+        chunk = AlignedChunk(self._samples_out, dry, enhanced, self._mix(dry, enhanced))
+        self._samples_out += count
+        return chunk
+
+    def reset(self) -> None:
+        """Begins a new stream at the strength set last."""
+        self.__init__(self._target, self._ramp_length)  # type: ignore[misc]
+
+    @property
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Waiting samples and the place in the ramp."""
+        return {
+            "dry": self._dry.copy(),
+            "enhanced": self._enhanced.copy(),
+            "ramp": np.array([self._start, self._target, self._position], np.float64),
+            "samples_out": np.array([self._samples_out], np.int64),
+        }
+
+    def load_state(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Goes on from a state, towards the strength that is set here; raises `StateError` if it is none of this stage."""
+        expected = {"dry": np.float32, "enhanced": np.float32, "ramp": np.float64, "samples_out": np.int64}
+        for name, dtype in expected.items():
+            array = state.get(name)
+            if array is None or array.ndim != 1 or array.dtype != dtype:
+                raise StateError(f"mixer: expected {name} of shape (n,) and type {np.dtype(dtype)}, got {array!r}")
+        if len(state["ramp"]) != 3 or len(state["samples_out"]) != 1:
+            raise StateError("mixer: expected a ramp of 3 values and one count, got another state")
+        start, target, position = (float(value) for value in state["ramp"])
+        samples_out = int(state["samples_out"][0])
+        if not (0 <= start <= 1 and 0 <= target <= 1 and 0 <= position <= self._ramp_length and samples_out >= 0):
+            raise StateError(f"mixer: expected strengths in [0, 1] and a place in the ramp, got {state['ramp']}")
+        wanted = self._target
+        self._dry, self._enhanced = (state[name].astype(np.float32) for name in ("dry", "enhanced"))
+        self._start, self._target, self._position = start, target, int(position)
+        self._samples_out = samples_out
+        self.set_strength(wanted)
+
+    def _strength_now(self) -> float:
+        done = min(self._position / self._ramp_length, 1.0)
+        return self._start + (self._target - self._start) * done
+
+    def _mix(self, dry: F32, enhanced: F32) -> F32:
+        if self._position < self._ramp_length and self._start != self._target:
+            return self._mix_ramp(dry, enhanced)
+        if self._target == 1.0:
+            return enhanced
+        if self._target == 0.0:
+            return dry
+        return np.float32(self._target) * enhanced + np.float32(1 - self._target) * dry
+
+    def _mix_ramp(self, dry: F32, enhanced: F32) -> F32:
+        """Sample k of the ramp, from 1, has gone k / ramp_length of the way: however the samples are cut into chunks."""
+        steps = np.arange(self._position + 1, self._position + 1 + len(dry))
+        self._position = min(self._position + len(dry), self._ramp_length)
+        way = np.minimum(steps / self._ramp_length, 1.0)
+        strength = (self._start + (self._target - self._start) * way).astype(np.float32)
+        return strength * enhanced + (np.float32(1) - strength) * dry

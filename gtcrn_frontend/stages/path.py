@@ -1,0 +1,176 @@
+"""The way of one mono stream's samples, but for the engine in its middle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.errors import StateError
+from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.stages.framer import Framer
+from gtcrn_frontend.stages.mixer import AlignedChunk, Mixer
+from gtcrn_frontend.stages.resampler import Resampler
+from gtcrn_frontend.weights.parameters import F32
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+_EMPTY = np.empty(0, np.float32)
+
+
+class _Stage(Protocol):
+    @property
+    def state(self) -> Arrays: ...
+
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None: ...
+
+    def reset(self) -> None: ...
+
+
+class SignalPath:
+    """Resampler and framer before the engine, trimming, resampler and mixer behind it.
+
+    The caller moves what `push` returns through the engine and into `pull`, at once or together with the hops of
+    other streams:
+
+        aligned = path.pull(engine.process(path.push(samples), engine_state))
+    """
+
+    def __init__(self, spec: ModelSpec, sample_rate: int, output_sample_rate: int, strength: float) -> None:
+        self._spec = spec
+        self._to_model = _resampler(sample_rate, spec.sample_rate)
+        self._to_output = _resampler(spec.sample_rate, output_sample_rate)
+        self._dry_to_output = _resampler(sample_rate, output_sample_rate)
+        self._framer = Framer(spec.hop_length)
+        self._mixer = Mixer(strength, ramp_length=spec.hop_length * output_sample_rate // spec.sample_rate)
+        self._waiting_dry = _EMPTY  # what `pull` will pass to the mixer
+        self._samples_in = 0
+        self._to_drop = spec.overlap  # the engine's first samples lie before the stream's first
+        self.latency_samples = self._latency_samples(sample_rate)
+        self.lag_samples = self._lag_samples(sample_rate, output_sample_rate)
+
+    @property
+    def samples_in(self) -> int:
+        """Samples pushed since the stream began, at the input's rate."""
+        return self._samples_in
+
+    @property
+    def samples_out(self) -> int:
+        """Samples pulled since the stream began, at the output's rate."""
+        return self._mixer.samples_out
+
+    def set_strength(self, strength: float) -> None:
+        """Moves to another strength in [0, 1] within one hop."""
+        self._mixer.set_strength(strength)
+
+    def push(self, samples: F32) -> F32:
+        """Returns the hops that are complete, `(n_hops, hop_length)`, for the engine; samples are `(n,)`."""
+        self._samples_in += len(samples)
+        self._queue_dry(self._dry_to_output.push(samples) if self._dry_to_output else samples)
+        return self._framer.push(self._to_model.push(samples) if self._to_model else samples)
+
+    def finish(self) -> F32:
+        """Returns the last hops: the rest of the samples, and zeros until the engine has delivered all of them."""
+        if self._samples_in == 0:
+            return np.empty((0, self._spec.hop_length), np.float32)
+        if self._dry_to_output:
+            self._queue_dry(self._dry_to_output.flush())
+        tail = self._framer.push(self._to_model.flush()) if self._to_model else self._framer.push(_EMPTY)
+        silent_hops = -(-self._spec.overlap // self._spec.hop_length)
+        silence = np.zeros((silent_hops, self._spec.hop_length), np.float32)
+        return np.concatenate([tail, self._framer.flush(), silence])
+
+    def pull(self, enhanced: F32, *, last: bool = False) -> AlignedChunk:
+        """Returns the samples that are complete, at the output's rate.
+
+        Args:
+            enhanced: what the engine made of the hops, in the same shape.
+            last: these are the hops of `finish`; the path is then as new.
+        """
+        samples = enhanced.reshape(-1)
+        if self._to_drop:
+            dropped = min(self._to_drop, len(samples))
+            self._to_drop -= dropped
+            samples = samples[dropped:]
+        if self._to_output:
+            samples = self._to_output.push(samples)
+            if last:
+                samples = np.concatenate([samples, self._to_output.flush()])
+        aligned = self._mixer.push(self._waiting_dry, samples)
+        self._waiting_dry = _EMPTY
+        if last:
+            self.reset()
+        return aligned
+
+    def reset(self) -> None:
+        """Begins a new stream."""
+        for stage in self._stages().values():
+            stage.reset()
+        self._waiting_dry = _EMPTY
+        self._samples_in = 0
+        self._to_drop = self._spec.overlap
+
+    @property
+    def state(self) -> Arrays:
+        """Copies of the arrays of all stages, named `stage.array`, and of the counters."""
+        arrays: Arrays = {"counters": np.array([self._samples_in, self._to_drop], np.int64)}
+        for name, stage in self._stages().items():
+            arrays |= {f"{name}.{key}": array for key, array in stage.state.items()}
+        return arrays
+
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Goes on from a state, on a path that is not in use yet.
+
+        Raises:
+            StateError: it is none of this path: of other rates, say. The path is then unusable.
+        """
+        by_stage: dict[str, Arrays] = {name: {} for name in self._stages()}
+        for key, array in state.items():
+            stage, _, name = key.rpartition(".")
+            if key == "counters":
+                continue
+            if stage not in by_stage:
+                raise StateError(
+                    f"expected the state of a path of {sorted(by_stage)}, got {key!r}; was it saved at other rates?"
+                )
+            by_stage[stage][name] = array
+        counters = state.get("counters")
+        if counters is None or counters.shape != (2,) or counters.dtype != np.int64 or counters.min() < 0:
+            raise StateError(f"expected two counters of type int64, got {counters!r}")
+        for name, stage_object in self._stages().items():
+            stage_object.load_state(by_stage[name])
+        self._samples_in, self._to_drop = (int(value) for value in counters)
+
+    def _queue_dry(self, dry: F32) -> None:
+        # More than one `push` before a `pull` happens only at the end of a stream.
+        self._waiting_dry = np.concatenate([self._waiting_dry, dry]) if len(self._waiting_dry) else dry
+
+    def _stages(self) -> dict[str, _Stage]:
+        stages: dict[str, _Stage | None] = {
+            "to_model": self._to_model,
+            "to_output": self._to_output,
+            "dry_to_output": self._dry_to_output,
+            "framer": self._framer,
+            "mixer": self._mixer,
+        }
+        return {name: stage for name, stage in stages.items() if stage is not None}
+
+    def _resamplers_delay_s(self) -> float:
+        stages = (self._to_model, self._to_output)
+        return sum(stage.delay_samples_in / stage.rate_in for stage in stages if stage)
+
+    def _latency_samples(self, rate: int) -> int:
+        """A sample waits at most until its frame and the next hop are complete, and for the filters to see past it."""
+        frame_s = (self._spec.win_length + self._spec.look_ahead) / self._spec.sample_rate
+        return math.ceil((frame_s + self._resamplers_delay_s()) * rate)
+
+    def _lag_samples(self, rate: int, output_rate: int) -> int:
+        """With a sample less than the latency, the sample that waits longest is still missing, and so are all behind it."""
+        return math.ceil((self._latency_samples(rate) - 1) * output_rate / rate)
+
+
+def _resampler(rate_in: int, rate_out: int) -> Resampler | None:
+    return None if rate_in == rate_out else Resampler(rate_in, rate_out)

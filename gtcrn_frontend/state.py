@@ -1,0 +1,62 @@
+"""`StreamState`: everything one stream needs to go on, also in another engine, process or machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from gtcrn_frontend.errors import StateError
+
+_MAGIC = b"GTCRNSTATE"
+_VERSION = 1
+_HEADER = len(_MAGIC) + 1 + hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True, eq=False)
+class StreamState:
+    """The state of one stream between two chunks.
+
+    Attributes:
+        facts: what the state fits: the model's digest, sample rates, channels. Compared when a state is set.
+        arrays: by name: canonical engine arrays and those of the stages, see `ModelSpec.cache_shapes`.
+    """
+
+    facts: Mapping[str, Any]
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+    def to_bytes(self) -> bytes:
+        """Returns the state as bytes: magic, version, SHA-256 of the rest, and a safetensors body."""
+        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
+        body = safetensors.numpy.save(arrays, metadata={"facts": json.dumps(dict(self.facts), sort_keys=True)})
+        return _MAGIC + bytes([_VERSION]) + hashlib.sha256(body).digest() + body
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> StreamState:
+        """Returns the state in `data`.
+
+        Raises:
+            StateError: the bytes are no stream state, of another version, truncated or damaged.
+        """
+        if not data.startswith(_MAGIC) or len(data) < _HEADER:
+            raise StateError(f"expected the bytes of a stream state, got {len(data)} other bytes")
+        version = data[len(_MAGIC)]
+        if version != _VERSION:
+            raise StateError(f"expected a stream state of version {_VERSION}, got version {version}: begin a new stream")
+        body = data[_HEADER:]
+        if hashlib.sha256(body).digest() != data[len(_MAGIC) + 1 : _HEADER]:
+            raise StateError("expected an intact stream state, got a truncated or damaged one")
+        try:
+            arrays = safetensors.numpy.load(body)
+            header_length = int.from_bytes(body[:8], "little")
+            facts = json.loads(json.loads(body[8 : 8 + header_length])["__metadata__"]["facts"])
+        except (safetensors.SafetensorError, ValueError, KeyError) as error:
+            raise StateError(f"expected a stream state, got something else with a valid checksum ({error})") from error
+        return cls(facts, arrays)

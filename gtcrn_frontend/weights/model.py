@@ -1,0 +1,86 @@
+"""A model as it is read from disk: its facts and either its parameters or a ready graph."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.spec import GTCRN_SPEC, ModelSpec
+from gtcrn_frontend.weights.checkpoint import read_checkpoint
+from gtcrn_frontend.weights.parameters import F32, check_parameters
+
+DEFAULT_MODEL = "gtcrn-asr"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What engines are made from.
+
+    Attributes:
+        spec: the network's facts.
+        source: where it was read from.
+        digest: names the weights: equal digests compute the same. Saved states carry it.
+        parameters: the checked state dict, float32 arrays by released name; None for a ready graph.
+        graph: the bytes of a self-contained streaming ONNX file; None for a checkpoint.
+    """
+
+    spec: ModelSpec
+    source: Path
+    digest: str
+    parameters: dict[str, F32] | None = field(default=None, repr=False)
+    graph: bytes | None = field(default=None, repr=False)
+
+
+def model_path(model: str | Path) -> Path:
+    """Returns the file of a model given by name or path.
+
+    Raises:
+        ModelError: there is no such name and no such file.
+    """
+    if isinstance(model, str) and model == DEFAULT_MODEL:
+        return installed_model_file(f"{DEFAULT_MODEL}.safetensors")
+    path = Path(model)
+    if path.is_file():
+        return path.resolve()
+    raise ModelError(
+        f"expected a model name ({DEFAULT_MODEL}) or the path of a checkpoint (.safetensors, .tar) "
+        f"or of a streaming ONNX file, got {str(model)!r}: no such file"
+    )
+
+
+def load_model(path: Path) -> Model:
+    """Returns the model in a checkpoint or a streaming ONNX file (suffix `.onnx`).
+
+    Raises:
+        ModelError: the file cannot be read, is damaged, or is not a GTCRN.
+    """
+    if path.suffix == ".onnx":
+        try:
+            graph = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
+        return Model(GTCRN_SPEC, path, hashlib.sha256(graph).hexdigest(), graph=graph)
+    try:
+        parameters = check_parameters(read_checkpoint(path))
+    except ModelError as error:
+        raise ModelError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    digest = hashlib.sha256()
+    for name in sorted(parameters):
+        digest.update(name.encode())
+        digest.update(parameters[name].tobytes())
+    return Model(GTCRN_SPEC, path, digest.hexdigest(), parameters=parameters)
+
+
+def installed_model_file(name: str) -> Path:
+    """Returns the path of a file that was installed with the package.
+
+    Raises:
+        ModelError: it is not there: the installation is incomplete.
+    """
+    with as_file(files("gtcrn_frontend.models") / name) as path:
+        if not path.is_file():
+            raise ModelError(f"expected {name} among the installed models at {path}: install the package again")
+        return path
