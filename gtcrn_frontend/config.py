@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,9 @@ class EnhancerConfig:
     model: str = field(default="gtcrn-asr", metadata={"help": "model name, or path of a checkpoint or ONNX file"})
     engine: str = field(default="auto", metadata={"help": "auto, onnx or torch"})
     sample_rate: int | None = field(default=None, metadata={"help": "rate of the input in Hz; without it the model's"})
-    output_sample_rate: int | None = field(default=None, metadata={"help": "rate of the output in Hz; without it the input's"})
+    output_sample_rate: int | None = field(
+        default=None, metadata={"help": "rate of the output in Hz; without it the input's"}
+    )
     channels: int = field(default=1, metadata={"help": "channels of the input, each enhanced on its own"})
     downmix: bool = field(default=False, metadata={"help": "average the channels first"})
     strength: float = field(default=1.0, metadata={"help": "0 (input unchanged) to 1 (full enhancement)"})
@@ -55,30 +57,17 @@ class EnhancerConfig:
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.model, Path):
-            object.__setattr__(self, "model", str(self.model))
-        _expect("model", self.model, isinstance(self.model, str) and self.model != "", "a name or a path")
-        _expect("engine", self.engine, isinstance(self.engine, str), "a name")
-        for name in ("sample_rate", "output_sample_rate"):
-            rate = getattr(self, name)
-            _expect(name, rate, rate is None or is_count(rate), "a whole number of Hz, or none")
-        in_range = is_count(self.channels) and self.channels <= MAX_CHANNELS
-        _expect("channels", self.channels, in_range, f"a whole number from 1 to {MAX_CHANNELS}")
-        _expect("downmix", self.downmix, isinstance(self.downmix, bool), "true or false")
-        _expect("strength", self.strength, is_number(self.strength) and 0 <= self.strength <= 1, "a number from 0 to 1")
-        attenuation = self.max_attenuation_db
-        valid = attenuation is None or (is_number(attenuation) and attenuation > 0)
-        _expect("max_attenuation_db", attenuation, valid, "a number of dB above 0, or none")
-        if attenuation is not None and self.strength != 1:
+        given: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, (valid, expected) in _VALID.items():
+            if not valid(given[name]):
+                raise ConfigError(f"{name}: expected {expected}, got {given[name]!r}")
+        if self.max_attenuation_db is not None and self.strength != 1:
             raise ConfigError(
-                f"expected strength or max_attenuation_db, got both ({self.strength}, {attenuation}): "
+                f"expected strength or max_attenuation_db, got both ({self.strength}, {self.max_attenuation_db}): "
                 "they are one knob in two units"
             )
-        _expect("bypass", self.bypass, isinstance(self.bypass, bool), "true or false")
-        _expect("num_threads", self.num_threads, is_count(self.num_threads), "a whole number from 1")
-        if isinstance(self.providers, str) or not all(isinstance(name, str) for name in self.providers):
-            raise ConfigError(f"providers: expected a list of names, got {self.providers!r}")
-        object.__setattr__(self, "providers", tuple(self.providers))
+        object.__setattr__(self, "model", str(given["model"]))
+        object.__setattr__(self, "providers", tuple(given["providers"]))
 
     @property
     def effective_strength(self) -> float:
@@ -122,14 +111,28 @@ class EnhancerConfig:
     @classmethod
     def from_args(cls, args: argparse.Namespace, prefix: str = "") -> EnhancerConfig:
         """Returns a config from what a parser with `add_enhancer_args` has parsed."""
-        return cls(**{f.name: getattr(args, prefix.replace("-", "_") + f.name) for f in fields(cls)})
+        names = {f.name: prefix.replace("-", "_") + f.name for f in fields(cls)}
+        return cls(**{name: getattr(args, dest) for name, dest in names.items() if hasattr(args, dest)})
 
 
-def add_enhancer_args(parser: argparse.ArgumentParser, prefix: str = "") -> None:
-    """Adds an option for each setting, `--strength` and so on; with the prefix `frontend-`, `--frontend-strength`."""
-    types = {"sample_rate": int, "output_sample_rate": int, "channels": int, "strength": float, "max_attenuation_db": float, "num_threads": int, "providers": _names}
+def add_enhancer_args(parser: argparse.ArgumentParser, prefix: str = "", without: Sequence[str] = ()) -> None:
+    """Adds an option for each setting, `--strength` and so on; with the prefix `frontend-`, `--frontend-strength`.
+
+    Settings named in `without` get no option and keep their defaults.
+    """
+    types: dict[str, Callable[[str], Any]] = {
+        "sample_rate": int,
+        "output_sample_rate": int,
+        "channels": int,
+        "strength": float,
+        "max_attenuation_db": float,
+        "num_threads": int,
+        "providers": _names,
+    }
     group = parser.add_argument_group("enhancement")
     for setting in fields(EnhancerConfig):
+        if setting.name in without:
+            continue
         option = f"--{prefix}{setting.name}".replace("_", "-")
         help_text = setting.metadata["help"]
         if setting.default is False:
@@ -169,14 +172,32 @@ def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _is_rate(value: object) -> bool:
+    return value is None or is_count(value)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+_VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model": (lambda v: isinstance(v, (str, Path)) and str(v) != "", "a name or a path"),
+    "engine": (lambda v: isinstance(v, str), "a name"),
+    "sample_rate": (_is_rate, "a whole number of Hz, or none"),
+    "output_sample_rate": (_is_rate, "a whole number of Hz, or none"),
+    "channels": (lambda v: is_count(v) and v <= MAX_CHANNELS, f"a whole number from 1 to {MAX_CHANNELS}"),
+    "downmix": (_is_flag, "true or false"),
+    "strength": (lambda v: is_number(v) and 0 <= v <= 1, "a number from 0 to 1"),
+    "max_attenuation_db": (lambda v: v is None or (is_number(v) and v > 0), "a number of dB above 0, or none"),
+    "bypass": (_is_flag, "true or false"),
+    "num_threads": (is_count, "a whole number from 1"),
+    "providers": (lambda v: isinstance(v, (list, tuple)) and all(isinstance(n, str) for n in v), "a list of names"),
+}
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _expect(name: str, value: object, valid: bool, expected: str) -> None:
-    if not valid:
-        raise ConfigError(f"{name}: expected {expected}, got {value!r}")

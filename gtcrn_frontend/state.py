@@ -34,7 +34,8 @@ class StreamState:
 
     def to_bytes(self) -> bytes:
         """Returns the state as bytes: magic, version, SHA-256 of the rest, and a safetensors body."""
-        arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
+        # not np.ascontiguousarray, which turns a number into an array of one
+        arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
         body = safetensors.numpy.save(arrays, metadata={"facts": json.dumps(dict(self.facts), sort_keys=True)})
         return _MAGIC + bytes([_VERSION]) + hashlib.sha256(body).digest() + body
 
@@ -49,7 +50,9 @@ class StreamState:
             raise StateError(f"expected the bytes of a stream state, got {len(data)} other bytes")
         version = data[len(_MAGIC)]
         if version != _VERSION:
-            raise StateError(f"expected a stream state of version {_VERSION}, got version {version}: begin a new stream")
+            raise StateError(
+                f"expected a stream state of version {_VERSION}, got version {version}: begin a new stream"
+            )
         body = data[_HEADER:]
         if hashlib.sha256(body).digest() != data[len(_MAGIC) + 1 : _HEADER]:
             raise StateError("expected an intact stream state, got a truncated or damaged one")

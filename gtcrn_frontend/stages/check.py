@@ -36,10 +36,9 @@ def check_chunk(chunk: npt.ArrayLike, channels: int = 1) -> tuple[F32, np.dtype[
         raise AudioFormatError(f"expected samples of type float32, float64 or int16, got {samples.dtype}: convert them")
     if samples.dtype == np.int16:
         return samples.astype(np.float32) / np.float32(INT16_SCALE), samples.dtype
-    checked = samples.astype(np.float32, copy=False)
-    # One pass, no temporary: if the sum of squares is small, then so is each sample, and none is NaN.
+    checked = samples if samples.dtype == np.float32 else _to_float32(samples)
     flat = checked.reshape(-1)
-    if not np.dot(flat, flat) <= _MAX_ENERGY_IN_RANGE:
+    if not _energy(flat) <= _MAX_ENERGY_IN_RANGE:
         _check_range(flat)
     return checked, samples.dtype
 
@@ -49,8 +48,20 @@ def restore_type(samples: F32, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     if dtype == np.float32:
         return samples
     if dtype == np.int16:
-        return np.clip(np.rint(samples * np.float32(INT16_SCALE)), -INT16_SCALE, INT16_SCALE - 1).astype(np.int16)
+        rounded = np.rint(samples * np.float32(INT16_SCALE))
+        return np.asarray(np.clip(rounded, -INT16_SCALE, INT16_SCALE - 1), np.int16)
     return samples.astype(dtype)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _energy(samples: F32) -> float:
+    """One pass, no temporary: if the sum of squares is small, then so is each sample, and none is NaN."""
+    return float(np.dot(samples, samples))
+
+
+def _to_float32(samples: npt.NDArray[np.float64]) -> F32:
+    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused as such
+        return samples.astype(np.float32)
 
 
 def _shape_message(shape: tuple[int, ...], channels: int) -> str:

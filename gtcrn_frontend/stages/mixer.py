@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +27,9 @@ class AlignedChunk:
     """
 
     start_sample: int
-    dry: npt.NDArray[np.generic]
-    enhanced: npt.NDArray[np.generic]
-    mixed: npt.NDArray[np.generic]
+    dry: npt.NDArray[Any]
+    enhanced: npt.NDArray[Any]
+    mixed: npt.NDArray[Any]
 
 
 class Mixer:
@@ -49,7 +50,7 @@ class Mixer:
         return self._samples_out
 
     def set_strength(self, strength: float) -> None:
-        """Moves to another strength, from the next sample on and within the ramp; at once if the stream has not begun."""
+        """Moves to another strength within the ramp, from the next sample on; at once if the stream has not begun."""
         if strength == self._target:
             return
         self._start = strength if self._samples_out == 0 else self._strength_now()
@@ -73,7 +74,7 @@ class Mixer:
         self.__init__(self._target, self._ramp_length)  # type: ignore[misc]
 
     @property
-    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+    def state(self) -> dict[str, npt.NDArray[Any]]:
         """Waiting samples and the place in the ramp."""
         return {
             "dry": self._dry.copy(),
@@ -82,8 +83,8 @@ class Mixer:
             "samples_out": np.array([self._samples_out], np.int64),
         }
 
-    def load_state(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Goes on from a state, towards the strength that is set here; raises `StateError` if it is none of this stage."""
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Goes on from a state, towards the strength set here; raises `StateError` if it is none of this stage."""
         expected = {"dry": np.float32, "enhanced": np.float32, "ramp": np.float64, "samples_out": np.int64}
         for name, dtype in expected.items():
             array = state.get(name)
@@ -112,12 +113,16 @@ class Mixer:
             return enhanced
         if self._target == 0.0:
             return dry
-        return np.float32(self._target) * enhanced + np.float32(1 - self._target) * dry
+        return _weighted(np.float32(self._target), dry, enhanced)
 
     def _mix_ramp(self, dry: F32, enhanced: F32) -> F32:
-        """Sample k of the ramp, from 1, has gone k / ramp_length of the way: however the samples are cut into chunks."""
+        """Sample k of the ramp, from 1, has gone k / ramp_length of the way, however the samples are chunked."""
         steps = np.arange(self._position + 1, self._position + 1 + len(dry))
         self._position = min(self._position + len(dry), self._ramp_length)
         way = np.minimum(steps / self._ramp_length, 1.0)
         strength = (self._start + (self._target - self._start) * way).astype(np.float32)
-        return strength * enhanced + (np.float32(1) - strength) * dry
+        return _weighted(strength, dry, enhanced)
+
+
+def _weighted(strength: F32 | np.float32, dry: F32, enhanced: F32) -> F32:
+    return np.asarray(strength * enhanced + (np.float32(1) - strength) * dry)

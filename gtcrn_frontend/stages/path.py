@@ -168,7 +168,7 @@ class SignalPath:
         return math.ceil((frame_s + self._resamplers_delay_s()) * rate)
 
     def _lag_samples(self, rate: int, output_rate: int) -> int:
-        """With a sample less than the latency, the sample that waits longest is still missing, and so are all behind it."""
+        """One sample before it is due, the sample that waits longest is still missing, and so are all behind it."""
         return math.ceil((self._latency_samples(rate) - 1) * output_rate / rate)
 
 

@@ -1,0 +1,1 @@
+"""How good is the enhanced signal: measures against a clean reference, and DNSMOS without one. No torch here."""

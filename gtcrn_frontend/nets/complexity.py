@@ -1,0 +1,121 @@
+"""What a network costs, counted while it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gtcrn_frontend.nets.gtcrn import DPGRNN, GTCRN
+from gtcrn_frontend.spec import GTCRN_SPEC
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Size and cost of a network.
+
+    Attributes:
+        parameters: all of them, fixed filters included.
+        trainable: those that training changes.
+        macs_per_s: multiplications by a weight per second of audio.
+        operations_per_s: per second of audio, counted as the published figures are (by ptflops on one second of signal):
+            one for each multiply-accumulate, bias, activation and residual addition, two for a normalisation; transposed
+            convolutions at their output positions; with the frame that centring adds.
+    """
+
+    parameters: int
+    trainable: int
+    macs_per_s: float
+    operations_per_s: float
+
+
+def gtcrn_complexity() -> Complexity:
+    """Returns what GTCRN costs, counted in a run over one second of audio."""
+    spec = GTCRN_SPEC
+    net = GTCRN().eval()
+    frames = spec.sample_rate // spec.hop_length + 1
+    macs, operations = count(net, torch.zeros(1, spec.n_bins, frames, 2))
+    parameters = [(p.numel(), p.requires_grad) for p in net.parameters()]
+    frames_per_s = spec.sample_rate / spec.hop_length
+    return Complexity(
+        sum(n for n, _ in parameters),
+        sum(n for n, trained in parameters if trained),
+        macs / frames * frames_per_s,
+        float(operations),
+    )
+
+
+@torch.no_grad()
+def count(net: nn.Module, *inputs: Tensor) -> tuple[int, int]:
+    """Returns multiplications by weights, and operations as `Complexity` counts them, of one run."""
+    totals = [0, 0]
+
+    def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        macs, operations = _count_layer(module, arguments[0], output)
+        totals[0] += macs
+        totals[1] += operations
+
+    handles = [m.register_forward_hook(hook) for m in net.modules() if type(m) in _LAYERS]
+    try:
+        net(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return totals[0], totals[1]
+
+
+def _count_layer(module: nn.Module, x: Tensor, output: Any) -> tuple[int, int]:
+    return _LAYERS[type(module)](module, x, output)
+
+
+def _conv(module: Any, x: Tensor, y: Tensor) -> tuple[int, int]:
+    macs = module.weight.numel() * math.prod(y.shape[2:]) * len(x)
+    return macs, macs + y.numel()
+
+
+def _conv_transposed(module: Any, x: Tensor, y: Tensor) -> tuple[int, int]:
+    macs = module.weight.numel() * math.prod(x.shape[2:]) * len(x)
+    return macs, module.weight.numel() * math.prod(y.shape[2:]) * len(x) + y.numel()
+
+
+def _linear(module: Any, x: Tensor, y: Tensor) -> tuple[int, int]:
+    macs = x.numel() * y.shape[-1]
+    return macs, macs + (y.numel() if module.bias is not None else 0)
+
+
+def _gru(module: Any, x: Tensor, _output: Any) -> tuple[int, int]:
+    steps = x.shape[0] * x.shape[1]
+    weights = sum(p.numel() for name, p in module.named_parameters() if name.startswith("weight"))
+    biases = sum(p.numel() for name, p in module.named_parameters() if name.startswith("bias"))
+    directions = 2 if module.bidirectional else 1
+    gating = 4 * module.hidden_size * directions  # r * h, then (1 - z) * n + z * h
+    return steps * weights, steps * (weights + biases + gating)
+
+
+def _norm(_module: Any, x: Tensor, _y: Tensor) -> tuple[int, int]:
+    return 0, 2 * x.numel()
+
+
+def _elementwise(_module: Any, x: Tensor, _y: Tensor) -> tuple[int, int]:
+    return 0, x.numel()
+
+
+def _residuals(_module: Any, x: Tensor, _y: Any) -> tuple[int, int]:
+    return 0, 2 * x.numel()
+
+
+_LAYERS: dict[type[nn.Module], Callable[[Any, Tensor, Any], tuple[int, int]]] = {
+    nn.Conv2d: _conv,
+    nn.ConvTranspose2d: _conv_transposed,
+    nn.Linear: _linear,
+    nn.GRU: _gru,
+    nn.BatchNorm2d: _norm,
+    nn.LayerNorm: _norm,
+    nn.PReLU: _elementwise,
+    nn.Tanh: _elementwise,
+    DPGRNN: _residuals,
+}

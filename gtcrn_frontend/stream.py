@@ -1,0 +1,195 @@
+"""`Stream`: what `Enhancer` and `StreamPool` share: the channels of one stream, on their way to an engine and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.engines.loading import LoadedModel
+from gtcrn_frontend.errors import StateError
+from gtcrn_frontend.stages.channels import join_channels, split_channels
+from gtcrn_frontend.stages.check import check_chunk, restore_type
+from gtcrn_frontend.stages.mixer import AlignedChunk
+from gtcrn_frontend.stages.path import SignalPath
+from gtcrn_frontend.state import StreamState
+from gtcrn_frontend.weights.parameters import F32
+
+Samples = npt.NDArray[Any]
+Job = tuple[F32, Any]
+"""Hops of one channel, and the engine state they belong to."""
+
+
+class Stream:
+    """The signal paths and engine states of one stream, one of each per channel of its output.
+
+    It does not run the engine, so that the jobs of many streams can go through it together:
+
+        jobs = stream.push(*stream.check(chunk))
+        samples = stream.mixed(stream.pull(engine.process_many(jobs)))
+
+    Strength and bypass are plain attributes that take effect with the next samples: they may be set from another
+    thread while samples are on their way.
+
+    Args:
+        loaded: the model, and the engine that runs it.
+        config: its rates, channels, strength and bypass count; model and engine are those of `loaded`.
+
+    Raises:
+        ConfigError: a rate is out of range.
+    """
+
+    def __init__(self, loaded: LoadedModel, config: EnhancerConfig) -> None:
+        self.loaded = loaded
+        self.config = config
+        self.sample_rate = config.sample_rate or loaded.model.spec.sample_rate
+        self.output_sample_rate = config.output_sample_rate or self.sample_rate
+        self.strength = config.effective_strength
+        self.bypass = config.bypass
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)  # of the last chunk: the tail comes in it
+        self._paths = self._new_paths()
+        self._states = self._new_states()
+
+    @property
+    def latency_samples(self) -> int:
+        """The longest time that a sample waits until it comes out, in samples of the input."""
+        return self._paths[0].latency_samples
+
+    @property
+    def lag_samples(self) -> int:
+        """The most samples of the output that are missing behind the input."""
+        return self._paths[0].lag_samples
+
+    @property
+    def samples_in(self) -> int:
+        """Samples per channel that the stream has taken."""
+        return self._paths[0].samples_in
+
+    @property
+    def samples_out(self) -> int:
+        """Samples per channel that the stream has delivered."""
+        return self._paths[0].samples_out
+
+    def check(self, chunk: npt.ArrayLike) -> tuple[F32, np.dtype[Any]]:
+        """Returns the arguments for `push`; raises `AudioFormatError` for a bad chunk. Nothing is consumed."""
+        return check_chunk(chunk, self.config.channels)
+
+    def push(self, samples: F32, dtype: np.dtype[Any]) -> list[Job]:
+        """Returns a job for each channel, maybe without hops."""
+        self.dtype = dtype
+        self._update_strength()
+        if len(self._paths) == 1:
+            channels = [samples.mean(axis=1) if samples.ndim == 2 else samples]
+        else:
+            channels = split_channels(samples)
+        hops = [path.push(channel) for path, channel in zip(self._paths, channels, strict=True)]
+        return list(zip(hops, self._states, strict=True))
+
+    def finish(self) -> list[Job]:
+        """Returns the last jobs, to be pulled with `last=True`."""
+        self._update_strength()
+        return [(path.finish(), state) for path, state in zip(self._paths, self._states, strict=True)]
+
+    def pull(self, enhanced: Sequence[F32], *, last: bool = False) -> list[AlignedChunk]:
+        """Returns what is complete, per channel, in float32.
+
+        Args:
+            enhanced: what the engine made of the jobs.
+            last: they were those of `finish`; the stream is then as new.
+        """
+        aligned = [path.pull(each, last=last) for path, each in zip(self._paths, enhanced, strict=True)]
+        if last:
+            self._states = self._new_states()
+        return aligned
+
+    def mixed(self, aligned: Sequence[AlignedChunk]) -> Samples:
+        """Returns the mixed signal of all channels in the type of the input, in memory of its own."""
+        return self._joined([channel.mixed for channel in aligned])
+
+    def aligned(self, aligned: Sequence[AlignedChunk]) -> AlignedChunk:
+        """Returns all signals of all channels in the type of the input, each in memory of its own."""
+        signals = ([getattr(channel, name) for channel in aligned] for name in ("dry", "enhanced", "mixed"))
+        return AlignedChunk(aligned[0].start_sample, *(self._joined(signal) for signal in signals))
+
+    def reset(self) -> None:
+        """Begins a new stream; what was not delivered is lost."""
+        self._paths = self._new_paths()
+        self._states = self._new_states()
+
+    def move_to(self, loaded: LoadedModel) -> None:
+        """Goes on in another engine for the same model."""
+        exported = [self.loaded.engine.export_state(state) for state in self._states]
+        self._states = [loaded.engine.import_state(arrays) for arrays in exported]
+        self.loaded = loaded
+
+    def copy(self) -> Stream:
+        """Returns a stream that is where this one is, and goes on by itself."""
+        twin = copy(self)
+        twin.set_state(self.get_state())
+        return twin
+
+    def get_state(self) -> StreamState:
+        """Returns a copy of the state."""
+        arrays: dict[str, Samples] = {}
+        for channel, (path, state) in enumerate(zip(self._paths, self._states, strict=True)):
+            exported = self.loaded.engine.export_state(state)
+            arrays |= {f"{channel}.engine.{name}": array for name, array in exported.items()}
+            arrays |= {f"{channel}.path.{name}": array for name, array in path.state.items()}
+        return StreamState(self._facts(), arrays)
+
+    def set_state(self, state: StreamState) -> None:
+        """Goes on where `state` was taken, towards the strength that is set here.
+
+        Raises:
+            StateError: the state is of another model, of other rates or channels, or damaged. The stream is unchanged.
+        """
+        facts = self._facts()
+        differing = [
+            f"{name} {facts[name]}, got {state.facts.get(name)}"
+            for name in facts
+            if state.facts.get(name) != facts[name]
+        ]
+        if differing:
+            raise StateError(f"expected a state of {'; '.join(differing)}")
+        paths, states = self._new_paths(), []
+        for channel, path in enumerate(paths):
+            states.append(self.loaded.engine.import_state(_of_part(state, f"{channel}.engine.")))
+            path.load_state(_of_part(state, f"{channel}.path."))
+        self._paths, self._states = paths, states
+
+    def _effective_strength(self) -> float:
+        return 0.0 if self.bypass else self.strength
+
+    def _update_strength(self) -> None:
+        strength = self._effective_strength()  # read once: all channels get the same
+        for path in self._paths:
+            path.set_strength(strength)
+
+    def _new_paths(self) -> list[SignalPath]:
+        count = 1 if self.config.downmix else self.config.channels
+        spec, strength = self.loaded.model.spec, self._effective_strength()
+        return [SignalPath(spec, self.sample_rate, self.output_sample_rate, strength) for _ in range(count)]
+
+    def _new_states(self) -> list[Any]:
+        return [self.loaded.engine.new_state() for _ in self._paths]
+
+    def _joined(self, channels: Sequence[npt.NDArray[Any]]) -> Samples:
+        joined = restore_type(join_channels(channels), self.dtype)
+        # A view would show, and keep alive, the caller's own chunk or a batch that other streams have part in.
+        return joined if joined.base is None else joined.copy()
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "model": self.loaded.model.digest,
+            "sample_rate": self.sample_rate,
+            "output_sample_rate": self.output_sample_rate,
+            "channels": len(self._paths),
+        }
+
+
+def _of_part(state: StreamState, prefix: str) -> dict[str, Samples]:
+    return {name.removeprefix(prefix): array for name, array in state.arrays.items() if name.startswith(prefix)}

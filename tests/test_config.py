@@ -1,0 +1,108 @@
+import argparse
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gtcrn_frontend import ConfigError, Enhancer, EnhancerConfig, add_enhancer_args
+
+configs = st.builds(
+    EnhancerConfig,
+    model=st.sampled_from(["gtcrn-asr", "some/path.tar"]),
+    engine=st.sampled_from(["auto", "onnx"]),
+    sample_rate=st.none() | st.integers(8000, 192000),
+    output_sample_rate=st.none() | st.integers(8000, 192000),
+    channels=st.integers(1, 16),
+    downmix=st.booleans(),
+    strength=st.floats(0, 1),
+    bypass=st.booleans(),
+    num_threads=st.integers(1, 8),
+    providers=st.lists(st.sampled_from(["CUDAExecutionProvider", "CPUExecutionProvider"]), max_size=2).map(tuple),
+)
+
+
+@given(configs)
+def test_dict_and_back(config):
+    assert EnhancerConfig.from_dict(config.to_dict()) == config
+
+
+def test_yaml_and_back(tmp_path):
+    config = EnhancerConfig(strength=0.5, providers=("CPUExecutionProvider",), sample_rate=48000)
+    config.to_yaml(tmp_path / "config.yaml")
+    assert EnhancerConfig.from_yaml(tmp_path / "config.yaml") == config
+
+
+@given(configs)
+def test_arguments_and_back(config):
+    parser = argparse.ArgumentParser()
+    add_enhancer_args(parser, prefix="frontend-")
+    arguments = []
+    for name, value in config.to_dict().items():
+        option = "--frontend-" + name.replace("_", "-")
+        if value is True:
+            arguments.append(option)
+        elif value is not None and value is not False and value != []:
+            arguments += [option, ",".join(value) if isinstance(value, list) else str(value)]
+    assert EnhancerConfig.from_args(parser.parse_args(arguments), prefix="frontend-") == config
+
+
+def test_no_arguments_are_the_defaults_and_every_setting_has_a_help_text():
+    parser = argparse.ArgumentParser()
+    add_enhancer_args(parser)
+    assert EnhancerConfig.from_args(parser.parse_args([])) == EnhancerConfig()
+    assert all(f.metadata["help"] for f in fields(EnhancerConfig))
+
+
+def test_the_enhancer_keeps_its_config():
+    config = EnhancerConfig(strength=0.5, sample_rate=48000, channels=2)
+    assert Enhancer.from_config(config).config == config
+
+
+def test_frozen():
+    with pytest.raises(FrozenInstanceError):
+        EnhancerConfig().strength = 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strenght": 0.5}, "did you mean 'strength'"),
+        ({"xyz": 1}, "known are model"),
+        ({"strength": 2}, "from 0 to 1, got 2"),
+        ({"strength": "auto"}, "strength"),
+        ({"strength": 0.5, "max_attenuation_db": 12}, "one knob"),
+        ({"max_attenuation_db": 0}, "above 0"),
+        ({"channels": 17}, "from 1 to 16"),
+        ({"channels": True}, "channels"),
+        ({"num_threads": 0}, "num_threads"),
+        ({"bypass": "yes"}, "true or false"),
+        ({"providers": "CUDAExecutionProvider"}, "list of names"),
+        ({"model": ""}, "model"),
+        ({"sample_rate": 0}, "sample_rate"),
+        ([1, 2], "by name"),
+    ],
+)
+def test_wrong_settings_are_explained(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        EnhancerConfig.from_dict(settings)
+
+
+@pytest.mark.parametrize("text", ["strength: 7", "strenght: 1", "- 1\n- 2", "a: [", "\x00"])
+def test_a_wrong_file_is_named(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.yaml"):
+        EnhancerConfig.from_yaml(path)
+
+
+def test_a_missing_file_is_named_and_an_empty_one_is_the_defaults(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        EnhancerConfig.from_yaml(tmp_path / "nowhere.yaml")
+    (tmp_path / "empty.yaml").write_text("")
+    assert EnhancerConfig.from_yaml(tmp_path / "empty.yaml") == EnhancerConfig()
+
+
+def test_a_path_is_a_model():
+    assert EnhancerConfig(model=Path("a") / "b.tar").model == str(Path("a") / "b.tar")

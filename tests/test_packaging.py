@@ -1,0 +1,141 @@
+"""What gets installed: built from a clean copy of the tree, so that leftovers of earlier builds cannot help or hurt."""
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+INSTALLED_AS = {
+    "gtcrn_frontend": "gtcrn_frontend",
+    "adapters": "gtcrn_frontend/adapters",
+    "models": "gtcrn_frontend/models",
+}
+MODEL_FILES = {".onnx", ".safetensors", ".md", ".toml"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the build needs."""
+    copy = tmp_path_factory.mktemp("source")
+    for folder in INSTALLED_AS:
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, copy)
+    return copy
+
+
+def build(hook: str, source: Path, target: Path) -> Path:
+    """Runs a hook of the build backend, as pip does but without its isolated environment; returns the wheel."""
+    code = f"from setuptools import build_meta; build_meta.{hook}({str(target)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True)
+    (wheel,) = target.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    return zipfile.ZipFile(build("build_wheel", source, tmp_path_factory.mktemp("wheel")))
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return Parser().parsestr(wheel.read(name).decode())
+
+
+def test_only_the_package_is_installed_at_top_level(wheel: zipfile.ZipFile) -> None:
+    top_level = {PurePosixPath(name).parts[0] for name in wheel.namelist()}
+    assert top_level == {"gtcrn_frontend", f"gtcrn_frontend-{PROJECT['version']}.dist-info"}
+
+
+def test_every_module_and_model_file_of_the_tree_is_installed(source: Path, wheel: zipfile.ZipFile) -> None:
+    expected = {"gtcrn_frontend/py.typed"}
+    for folder, installed_as in INSTALLED_AS.items():
+        for path in (source / folder).rglob("*"):
+            if path.suffix == ".py" or (folder == "models" and path.suffix in MODEL_FILES):
+                expected.add(f"{installed_as}/{path.relative_to(source / folder).as_posix()}")
+    found = {name for name in wheel.namelist() if name.startswith("gtcrn_frontend/")}
+    assert not expected - found, "add the missing package to [tool.setuptools] packages in pyproject.toml"
+    assert not found - expected, "these files are no part of the package"
+    assert "gtcrn_frontend/models/gtcrn.onnx" in found
+
+
+def test_every_folder_with_modules_is_a_package(source: Path) -> None:
+    folders = {path.parent for name in INSTALLED_AS for path in (source / name).rglob("*.py")}
+    assert not {str(folder.relative_to(source)) for folder in folders if not (folder / "__init__.py").is_file()}
+
+
+def test_metadata(metadata: Message) -> None:
+    assert metadata["Name"] == "gtcrn-frontend"
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata.get_payload(), "the README is the long description"
+
+
+def test_core_requirements_are_few_and_light(metadata: Message) -> None:
+    core = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    names = {re.split(r"[^A-Za-z0-9_-]", line)[0].lower() for line in core}
+    assert names == {"numpy", "onnxruntime", "soundfile", "safetensors", "pooch", "pyyaml", "tqdm"}
+
+
+def test_the_test_extra_includes_every_other_extra(metadata: Message) -> None:
+    extras = set(metadata.get_all("Provides-Extra", []))
+    assert {"torch", "sherpa", "speechbrain", "calibrate", "train", "test"} <= extras
+    (own,) = (line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("gtcrn-frontend["))
+    assert set(own.removeprefix("gtcrn-frontend[").removesuffix("]").split(",")) == extras - {"test"}
+
+
+def test_every_requirement_is_pinned_in_the_constraints() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [line.partition("==") for line in lines if line and not line.startswith("#")]
+    pinned = {re.sub(r"[-_.]+", "-", name).lower() for name, equals, version in pins if equals and version}
+    requirements = PROJECT["dependencies"] + [r for extra in PROJECT["optional-dependencies"].values() for r in extra]
+    names = {re.split(r"[\[<>=!~; ]", requirement)[0].lower() for requirement in requirements} - {"gtcrn-frontend"}
+    assert not names - pinned
+    assert pins[0] == ("torch", "==", "2.13.0")
+
+
+def test_the_command_is_installed_and_the_version_is_that_of_the_tree() -> None:
+    installed = importlib.metadata.distribution("gtcrn-frontend")
+    assert installed.version == PROJECT["version"]
+    (command,) = installed.entry_points.select(group="console_scripts", name="gtcrn-frontend")
+    assert callable(command.load())
+
+
+def test_nothing_is_importable_under_a_name_that_belongs_to_others(tmp_path: Path) -> None:
+    code = "from importlib.util import find_spec; print([n for n in ('adapters', 'models', 'tests') if find_spec(n)])"
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_editable_install_maps_adapters_and_models(source: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "installed"
+    zipfile.ZipFile(build("build_editable", source, tmp_path)).extractall(installed)
+    # -S: without the site-packages of this environment, where the package is installed too
+    code = f"""if True:
+        import importlib.util, site, sys
+        site.addsitedir({str(installed)!r})
+        sys.modules["gtcrn_frontend"] = importlib.util.module_from_spec(importlib.util.find_spec("gtcrn_frontend"))
+        for name in ("errors", "adapters", "models"):
+            print(importlib.util.find_spec("gtcrn_frontend." + name).origin)
+        print([n for n in ('adapters', 'models', 'tests') if importlib.util.find_spec(n)])
+    """
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == [
+        str(source / "gtcrn_frontend/errors.py"),
+        str(source / "adapters/__init__.py"),
+        str(source / "models/__init__.py"),
+        "[]",
+    ]
