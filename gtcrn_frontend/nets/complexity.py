@@ -22,9 +22,9 @@ class Complexity:
         parameters: all of them, fixed filters included.
         trainable: those that training changes.
         macs_per_s: multiplications by a weight per second of audio.
-        operations_per_s: per second of audio, counted as the published figures are (by ptflops on one second of signal):
-            one for each multiply-accumulate, bias, activation and residual addition, two for a normalisation; transposed
-            convolutions at their output positions; with the frame that centring adds.
+        operations_per_s: per second of audio, counted as the published figures are (by ptflops on one second of
+            signal): one for each multiply-accumulate, bias, activation and residual addition, two for a normalisation;
+            transposed convolutions at their output positions; with the frame that centring adds.
     """
 
     parameters: int
@@ -78,8 +78,10 @@ def _conv(module: Any, x: Tensor, y: Tensor) -> tuple[int, int]:
 
 
 def _conv_transposed(module: Any, x: Tensor, y: Tensor) -> tuple[int, int]:
-    macs = module.weight.numel() * math.prod(x.shape[2:]) * len(x)
-    return macs, module.weight.numel() * math.prod(y.shape[2:]) * len(x) + y.numel()
+    # A stride leaves fewer input positions than outputs; a past that is cropped away leaves fewer outputs.
+    inputs, outputs = math.prod(x.shape[2:]), math.prod(y.shape[2:])
+    weights = module.weight.numel() * len(x)
+    return weights * min(inputs, outputs), weights * outputs + y.numel()
 
 
 def _linear(module: Any, x: Tensor, y: Tensor) -> tuple[int, int]:

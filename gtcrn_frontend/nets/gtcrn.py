@@ -11,6 +11,7 @@ cache, and offline is a cache of zeros.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ def erb_filters() -> np.ndarray:
     centres_hz = (10 ** (np.linspace(low, high, ERB_BANDS) / 21.4) - 1) / 0.00437
     centres = np.round(centres_hz / bin_hz).astype(int)
     filters = np.zeros((ERB_BANDS, N_BINS))
-    for band, (start, stop) in enumerate(zip(centres[:-1], centres[1:], strict=True)):
+    for band, (start, stop) in enumerate(pairwise(centres)):
         rise = (np.arange(start, stop) - start) / (stop - start)
         filters[band, start:stop] = 1 - rise
         filters[band + 1, start:stop] = rise
@@ -110,7 +111,8 @@ class ConvBlock(nn.Module):
         self.act = nn.Tanh() if last else nn.PReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.bn(self.conv(x)))
+        activated: Tensor = self.act(self.bn(self.conv(x)))
+        return activated
 
 
 class GTConvBlock(nn.Module):
@@ -237,7 +239,9 @@ class GTCRN(nn.Module):
         """Returns a cache of zeros for `batch` streams that begin, on the network's device."""
         zeros = self.erb.erb_fc.weight.new_zeros
         return GTCRNCache(
-            zeros(2, batch, CHANNELS, CACHE_FRAMES, WIDTH), zeros(2, 3, batch, CHANNELS), zeros(2, batch, WIDTH, CHANNELS)
+            zeros(2, batch, CHANNELS, CACHE_FRAMES, WIDTH),
+            zeros(2, 3, batch, CHANNELS),
+            zeros(2, batch, WIDTH, CHANNELS),
         )
 
     def forward(self, spec: Tensor) -> Tensor:

@@ -1,16 +1,13 @@
 """Reads checkpoints into plain arrays: safetensors, and the zip files written by `torch.save`.
 
-A torch checkpoint is a pickle, and a pickle may run code. The unpickler here knows the four names that a
-state dict needs and refuses every other; it needs no torch.
+A torch checkpoint is a pickle, and a pickle may run code: it is read without Python's unpickler, and without torch.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import pickle
 import zipfile
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +18,11 @@ import safetensors
 import safetensors.numpy
 
 from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.weights.pickled import Tensor, read_pickle
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-_STORAGE_DTYPES = {
+_STORAGE_DTYPES: dict[str, np.dtype[Any]] = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
     "HalfStorage": np.dtype("<f2"),
@@ -33,7 +31,11 @@ _STORAGE_DTYPES = {
 }
 _STATE_DICT_KEYS = ("model", "state_dict", "model_state_dict")
 _ZIP_MAGIC = b"PK\x03\x04"
-_MAX_BYTES = 1 << 30  # no checkpoint of these networks comes near; a larger file is a mistake
+# No checkpoint of these networks comes near; larger ones are mistakes, or made to exhaust the memory.
+_MAX_BYTES = 1 << 30
+_MAX_PICKLE_BYTES = 1 << 24
+# What zipfile raises on damaged archives; a missing member is a KeyError, an encrypted one a RuntimeError.
+_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, KeyError, OSError, OverflowError, RuntimeError, ValueError)
 
 
 def read_checkpoint(path: str | Path) -> Arrays:
@@ -62,88 +64,88 @@ def read_checkpoint(path: str | Path) -> Arrays:
 
 def write_safetensors(path: str | Path, arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:
     """Writes arrays as a safetensors file; `metadata` is free text by key."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    safetensors.numpy.save_file(contiguous, str(path), metadata=dict(metadata))
+    # Neither np.ascontiguousarray, which turns a number into an array of one, nor save_file, which shuts others out.
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    Path(path).write_bytes(safetensors.numpy.save(contiguous, metadata=dict(metadata)))
 
 
 def _read_safetensors(data: bytes) -> Arrays:
     try:
         return dict(safetensors.numpy.load(data))
-    except safetensors.SafetensorError as error:
+    except KeyError as error:
+        raise ModelError(f"expected tensors of types that numpy knows, got {error}: save them as float32") from error
+    except (safetensors.SafetensorError, ValueError) as error:
         raise ModelError(
-            f"expected a safetensors file or a checkpoint written by torch.save, got neither, or a damaged one ({error})"
+            "expected a safetensors file or one written by torch.save (torch 1.6 or later), "
+            f"got neither, or a damaged one ({error})"
         ) from error
 
 
 def _read_torch_zip(data: bytes) -> Arrays:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(info.file_size for info in archive.infolist()) > _MAX_BYTES:
-                raise ModelError(f"expected at most {_MAX_BYTES} bytes of tensors, the archive unpacks to more")
-            pickles = [name for name in archive.namelist() if name.split("/")[1:] == ["data.pkl"]]
-            if len(pickles) != 1:
-                raise ModelError("expected a checkpoint written by torch.save, got another zip file (no data.pkl)")
-            prefix = pickles[0].removesuffix("data.pkl")
-            if f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little":
-                raise ModelError("expected a little-endian checkpoint, got a big-endian one: save it again")
-            loaded = _StateDictUnpickler(archive, prefix).load()
+            return _read_archive(archive)
     except ModelError:
         raise
-    except Exception as error:  # a damaged pickle may raise anything, none of it is more than "damaged"
+    except _ZIP_ERRORS as error:
         raise ModelError(f"damaged checkpoint ({type(error).__name__}: {error})") from error
-    return _state_dict_of(loaded)
 
 
-def _state_dict_of(loaded: object) -> Arrays:
-    """The mapping of names to arrays inside of what was saved."""
+def _read_archive(archive: zipfile.ZipFile) -> Arrays:
+    members = archive.infolist()
+    if any(info.compress_type != zipfile.ZIP_STORED for info in members):
+        raise ModelError("expected a checkpoint written by torch.save, got another zip file (compressed)")
+    pickles = [info for info in members if info.filename.split("/")[1:] == ["data.pkl"]]
+    if len(pickles) != 1:
+        raise ModelError("expected a checkpoint written by torch.save, got another zip file (no data.pkl)")
+    if pickles[0].file_size > _MAX_PICKLE_BYTES or sum(info.file_size for info in members) > _MAX_BYTES:
+        raise ModelError(f"expected at most {_MAX_BYTES} bytes of tensors, the archive claims to hold more")
+    prefix = pickles[0].filename.removesuffix("data.pkl")
+    if f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little":
+        raise ModelError("expected a little-endian checkpoint, got a big-endian one: save it again")
+
+    storages: dict[str, bytes] = {}  # tensors may share them
+    arrays: Arrays = {}
+    total = 0
+    for name, tensor in _state_dict_of(read_pickle(archive.read(pickles[0]))).items():
+        key = tensor.storage.key
+        if key not in storages:
+            storages[key] = archive.read(f"{prefix}data/{key}")
+        arrays[name] = _array(tensor, storages[key])
+        total += arrays[name].nbytes
+        if total > _MAX_BYTES:
+            raise ModelError(f"expected at most {_MAX_BYTES} bytes of tensors, the tensors take more")
+    return arrays
+
+
+def _state_dict_of(loaded: object) -> dict[str, Tensor]:
+    """The mapping of names to tensors inside of what was saved."""
     if isinstance(loaded, dict):
         for key in _STATE_DICT_KEYS:
             if isinstance(loaded.get(key), dict):
                 loaded = loaded[key]
                 break
     if not isinstance(loaded, dict) or not loaded:
-        raise ModelError(f"expected a state dict, got {type(loaded).__name__}")
+        got = "an empty one" if isinstance(loaded, dict) else type(loaded).__name__
+        raise ModelError(f"expected a state dict, got {got}")
     for name, value in loaded.items():
-        if not isinstance(name, str) or not isinstance(value, np.ndarray):
+        if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ModelError(f"expected tensors by name, got {name!r}: {type(value).__name__}")
     return dict(loaded)
 
 
-class _StateDictUnpickler(pickle.Unpickler):
-    """Unpickles dictionaries of tensors, and nothing else."""
-
-    def __init__(self, archive: zipfile.ZipFile, prefix: str) -> None:
-        super().__init__(io.BytesIO(archive.read(f"{prefix}data.pkl")))
-        self._archive = archive
-        self._prefix = prefix
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _rebuild_tensor
-        if module == "torch" and name in _STORAGE_DTYPES:
-            return _STORAGE_DTYPES[name]
-        raise ModelError(f"refused: the checkpoint asks for {module}.{name}, which is no part of a plain state dict")
-
-    def persistent_load(self, pid: Any) -> npt.NDArray[Any]:
-        kind, dtype, key, _device, count = pid
-        if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(key, str):
-            raise ModelError(f"expected a tensor storage, got {kind!r}")
-        storage = np.frombuffer(self._archive.read(f"{self._prefix}data/{key}"), dtype=dtype)
-        if storage.size != count:
-            raise ModelError(f"storage {key}: expected {count} values, got {storage.size}")
-        return storage
-
-
-def _rebuild_tensor(
-    storage: npt.NDArray[Any], offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_unused: object
-) -> npt.NDArray[Any]:
-    """Stands in for torch's function of the same arguments; never reads outside of the storage."""
-    if not isinstance(storage, np.ndarray) or len(size) != len(stride) or min((offset, *size, *stride)) < 0:
-        raise ModelError("expected a tensor as torch saves it, got a malformed one")
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if math.prod(size) > storage.size or (math.prod(size) > 0 and last >= storage.size):
-        raise ModelError(f"tensor of shape {tuple(size)} reaches beyond its storage of {storage.size} values")
-    strides = tuple(step * storage.itemsize for step in stride)
-    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides).copy()
+def _array(tensor: Tensor, values: bytes) -> npt.NDArray[Any]:
+    """A copy of the part of its storage that the tensor shows; never reads outside of it."""
+    storage = tensor.storage
+    dtype = _STORAGE_DTYPES.get(storage.kind)
+    if dtype is None:
+        raise ModelError(f"expected tensors out of {sorted(_STORAGE_DTYPES)}, got {storage.kind}")
+    if len(values) != storage.count * dtype.itemsize:
+        raise ModelError(f"storage {storage.key!r}: expected {storage.count} values, got {len(values)} bytes")
+    count = math.prod(tensor.size)
+    last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.size, tensor.stride, strict=True))
+    if count > storage.count or (count > 0 and last >= storage.count):
+        raise ModelError(f"tensor of shape {tensor.size} reaches beyond its storage of {storage.count} values")
+    whole = np.frombuffer(values, dtype)
+    strides = tuple(step * dtype.itemsize for step in tensor.stride)
+    return np.lib.stride_tricks.as_strided(whole[tensor.offset :], tensor.size, strides).copy()

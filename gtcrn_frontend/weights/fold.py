@@ -69,7 +69,7 @@ def _conv_block(p: Mapping[str, F32], path: str, name: str, transposed_groups: i
         scaled = weight * per_output[:, :, None, None]
     else:
         scaled = weight * scale[:, None, None, None]
-    folded = {f"{name}.weight": scaled, f"{name}.bias": p[f"{path}.conv.bias"] * scale + shift}
+    folded: dict[str, Any] = {f"{name}.weight": scaled, f"{name}.bias": p[f"{path}.conv.bias"] * scale + shift}
     if f"{path}.act.weight" in p:
         folded[f"{name}.slope"] = p[f"{path}.act.weight"]
     return folded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -11,8 +12,7 @@ from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.spec import GTCRN_SPEC, ModelSpec
 from gtcrn_frontend.weights.checkpoint import read_checkpoint
 from gtcrn_frontend.weights.parameters import F32, check_parameters
-
-DEFAULT_MODEL = "gtcrn-asr"
+from gtcrn_frontend.weights.registry import Registry
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,20 +34,31 @@ class Model:
     graph: bytes | None = field(default=None, repr=False)
 
 
+@lru_cache(maxsize=1)
+def installed_registry() -> Registry:
+    """Returns the registry that was installed with the package."""
+    return Registry.from_toml(installed_model_file("registry.toml"))
+
+
 def model_path(model: str | Path) -> Path:
-    """Returns the file of a model given by name or path.
+    """Returns the file of a model given by name or path, downloaded on first use where its name stands for a download.
+
+    A registered name always is that model, whatever lies in the working directory: write `./gtcrn-dns3` for a file of
+    such a name. Everything else is a path.
 
     Raises:
-        ModelError: there is no such name and no such file.
+        ModelError: there is no such name and no such file, or the download failed, see `Registry.fetch`.
     """
-    if isinstance(model, str) and model == DEFAULT_MODEL:
-        return installed_model_file(f"{DEFAULT_MODEL}.safetensors")
+    registry, name = installed_registry(), str(model)
+    if name in registry.models:
+        return registry.fetch(name)
     path = Path(model)
     if path.is_file():
         return path.resolve()
+    hint = registry.hint(name) if len(path.parts) == 1 else ""
     raise ModelError(
-        f"expected a model name ({DEFAULT_MODEL}) or the path of a checkpoint (.safetensors, .tar) "
-        f"or of a streaming ONNX file, got {str(model)!r}: no such file"
+        f"expected a model name ({', '.join(registry.models)}) or the path of a checkpoint (.safetensors, .tar) "
+        f"or of a streaming ONNX file, got {name!r}: no such file{hint}"
     )
 
 
@@ -63,10 +74,11 @@ def load_model(path: Path) -> Model:
         except OSError as error:
             raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
         return Model(GTCRN_SPEC, path, hashlib.sha256(graph).hexdigest(), graph=graph)
+    arrays = read_checkpoint(path)
     try:
-        parameters = check_parameters(read_checkpoint(path))
+        parameters = check_parameters(arrays)
     except ModelError as error:
-        raise ModelError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+        raise ModelError(f"{path}: {error}") from error
     digest = hashlib.sha256()
     for name in sorted(parameters):
         digest.update(name.encode())

@@ -27,7 +27,7 @@ def check_parameters(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, F32]:
     Batch counters are left out: evaluation has no use for them.
 
     Raises:
-        ModelError: names are missing or unknown, a shape differs, or a value is not finite.
+        ModelError: names are missing or unknown, a shape or type differs, or a value cannot be.
     """
     expected = gtcrn_parameters()
     missing = [name for name in expected if name not in arrays]
@@ -40,11 +40,14 @@ def check_parameters(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, F32]:
     checked = {}
     for name, shape in expected.items():
         array = arrays[name]
-        if array.shape != shape:
-            raise ModelError(f"{name}: expected shape {shape}, got {array.shape}")
-        checked[name] = np.ascontiguousarray(array, dtype=np.float32)
+        if array.shape != shape or array.dtype.kind != "f":
+            raise ModelError(f"{name}: expected {shape} floats, got {array.shape} {array.dtype}")
+        with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is refused
+            checked[name] = np.ascontiguousarray(array, dtype=np.float32)
         if not np.isfinite(checked[name]).all():
             raise ModelError(f"{name}: expected finite values, got NaN or infinity; the checkpoint is unusable")
+        if name.endswith("running_var") and (checked[name] < 0).any():
+            raise ModelError(f"{name}: expected variances, got negative values; the checkpoint is unusable")
     return checked
 
 

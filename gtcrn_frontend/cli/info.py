@@ -1,0 +1,81 @@
+"""The command `info`: what is installed, what runs here, and what the network costs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.engines.loading import ENGINES, absent_engines, load
+
+_PACKAGES = ("gtcrn-frontend", "numpy", "onnxruntime", "soundfile", "torch", "sherpa-onnx", "speechbrain")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers the command."""
+    parser = subparsers.add_parser(
+        "info",
+        help="show versions, engines and what the network costs",
+        description="Shows versions, the engines present and why others are not, and the network's size and cost.",
+    )
+    parser.add_argument(
+        "model", nargs="?", default=EnhancerConfig.model, help="model name or path (default: %(default)s)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints one fact per line."""
+    for name, value in _facts(args.model):
+        print(f"{name:<14} {value}")
+    return 0
+
+
+def _facts(model_name: str) -> list[tuple[str, str]]:
+    loaded = load(model_name)
+    spec = loaded.model.spec
+    facts = [(name, _version(name)) for name in _PACKAGES]
+    facts += [("python", f"{platform.python_version()} on {platform.platform()}"), ("cpu", _cpu())]
+    absent = absent_engines()
+    facts += [(f"engine {name}", absent.get(name, "present")) for name in ENGINES]
+    facts += [("engine auto", f"{loaded.engine.name}: {loaded.engine.description}")]
+    facts += [
+        ("model", f"{model_name} ({spec.name}, {spec.licence}), {loaded.model.source}"),
+        ("transform", f"{spec.sample_rate} Hz, n_fft {spec.n_fft}, hop {spec.hop_length}"),
+        ("latency", f"{1000 * spec.win_length / spec.sample_rate:g} ms at {spec.sample_rate} Hz"),
+    ]
+    return facts + _complexity()
+
+
+def _complexity() -> list[tuple[str, str]]:
+    if "torch" in absent_engines():
+        return [("complexity", "needs torch to be computed: pip install 'gtcrn-frontend[torch]'")]
+    from gtcrn_frontend.nets.complexity import gtcrn_complexity
+
+    counted = gtcrn_complexity()
+    return [
+        ("parameters", f"{counted.parameters:,} ({counted.trainable:,} of them trained)"),
+        (
+            "MAC/s",
+            f"{counted.operations_per_s / 1e6:.1f} M as published, {counted.macs_per_s / 1e6:.1f} M in weights alone",
+        ),
+    ]
+
+
+def _cpu() -> str:
+    # The one portable answer: numpy looks at the processor when it is imported.
+    simd: Any = np.show_config(mode="dicts").get("SIMD Extensions", {})
+    features = [*simd.get("baseline", []), *simd.get("found", [])]
+    return f"{os.cpu_count()} x {platform.machine()}, {' '.join(features)}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

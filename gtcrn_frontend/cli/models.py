@@ -1,0 +1,184 @@
+"""The command `models`: what models there are, and their files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
+from gtcrn_frontend.weights.model import installed_registry, load_model, model_path
+from gtcrn_frontend.weights.registry import CACHE_VARIABLE, Registry
+
+EXAMPLES = f"""examples:
+  gtcrn-frontend models list
+  gtcrn-frontend models download gtcrn-dns3
+  gtcrn-frontend models verify
+  gtcrn-frontend models convert gtcrn-dns3 dns3.safetensors
+
+Downloads are kept in one folder per user; the environment variable {CACHE_VARIABLE} chooses another.
+"""
+CONVERTED_SUFFIX = ".safetensors"
+_COLUMNS = ("name", "network", "size", "licence", "where", "description")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers the command."""
+    parser = subparsers.add_parser(
+        "models",
+        help="list, download, verify or convert models",
+        description="Lists, downloads, verifies or converts models.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+
+    text = "show name, network, size, licence and whereabouts of each model"
+    listing = actions.add_parser("list", help=text, description=f"{text.capitalize()}.")
+    listing.add_argument("--json", action="store_true", help="as JSON, with paths, URLs and hashes")
+    listing.set_defaults(action=_list)
+
+    text = "download models and print where they are"
+    download = actions.add_parser("download", help=text, description=f"{text.capitalize()}.")
+    download.add_argument("names", nargs="*", metavar="NAME", help="registered models")
+    download.add_argument("--all", action="store_true", help="all of them")
+    download.set_defaults(action=_download, usage_error=download.error)
+
+    text = "check the models that are here: hashes of downloads, parameters of embedded ones"
+    verify = actions.add_parser("verify", help=text, description=f"{text.capitalize()}. Exit code 1 if one is bad.")
+    verify.add_argument(
+        "names", nargs="*", metavar="NAME", help="models that must be here; without names, all that are"
+    )
+    verify.set_defaults(action=_verify)
+
+    text = "write any checkpoint as safetensors, under the released parameter names"
+    convert = actions.add_parser("convert", help=text, description=f"{text.capitalize()}.")
+    convert.add_argument("source", metavar="SOURCE", help="model name, or path of a .tar or .safetensors checkpoint")
+    convert.add_argument("output", metavar=f"OUTPUT{CONVERTED_SUFFIX}", type=Path, help="file to write")
+    convert.add_argument("--force", action="store_true", help="replace the output if it exists")
+    convert.set_defaults(action=_convert)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the chosen action."""
+    exit_code: int = args.action(args)
+    return exit_code
+
+
+def _list(args: argparse.Namespace) -> int:
+    registry = installed_registry()
+    rows = [_facts(registry, name) for name in registry.models]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    table = [_COLUMNS, *(tuple(_cell(row, column) for column in _COLUMNS) for row in rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return 0
+
+
+def _facts(registry: Registry, name: str) -> dict[str, Any]:
+    """What `list --json` says of a model."""
+    model, path = registry.find(name), registry.path(name)
+    download = model.download
+    size_bytes = download.size_bytes if download else path.stat().st_size if path.is_file() else None
+    return {
+        "name": name,
+        "network": model.network,
+        "size_bytes": size_bytes,
+        "licence": model.licence,
+        "where": registry.location(name),
+        "description": model.description,
+        "path": str(path),
+        "url": download.url if download else None,
+        "sha256": download.sha256 if download else None,
+    }
+
+
+def _cell(facts: dict[str, Any], column: str) -> str:
+    if column != "size":
+        return str(facts[column])
+    size_bytes = facts["size_bytes"]
+    return "" if size_bytes is None else f"{size_bytes / 1000:.0f} kB"
+
+
+def _download(args: argparse.Namespace) -> int:
+    if args.all == bool(args.names):
+        args.usage_error("expected names of models, or --all")
+    registry = installed_registry()
+    models = [registry.find(name) for name in args.names or registry.models]  # a wrong name stops before any download
+    exit_code = 0
+    for model in models:
+        try:
+            print(registry.fetch(model.name), flush=True)
+        except ModelError as error:
+            print(error, file=sys.stderr)
+            exit_code = 1
+    return exit_code
+
+
+def _verify(args: argparse.Namespace) -> int:
+    registry = installed_registry()
+    here = [name for name in registry.models if registry.location(name) != "not downloaded"]
+    models = [registry.find(name) for name in args.names or here]
+    exit_code = 0
+    for model in models:
+        try:
+            print(f"{model.name}: ok, {_verified(registry, model.name)}")
+        except ModelError as error:
+            print(f"{model.name}: BAD, {error}")
+            exit_code = 1
+    return exit_code
+
+
+def _verified(registry: Registry, name: str) -> str:
+    """What is known to be right of a model that is here; `ModelError` if something is wrong, or it is not here."""
+    where, path = registry.location(name), registry.path(name)
+    if where == "not downloaded":
+        raise ModelError(f"not downloaded: gtcrn-frontend models download {name}")
+    if where == "damaged":
+        raise ModelError(f"{path} has another sha256 than the registered one: gtcrn-frontend models download {name}")
+    if where == "cached":
+        return f"sha256 as registered, {path}"
+    model = load_model(registry.fetch(name))  # embedded, without a registered hash: names, shapes and values instead
+    return f"all parameters of {model.spec.name}, digest {model.digest}, {path}"
+
+
+def _convert(args: argparse.Namespace) -> int:
+    output: Path = args.output
+    if output.suffix != CONVERTED_SUFFIX:
+        raise ConfigError(f"expected an output that ends in {CONVERTED_SUFFIX}, got {output}")
+    if not output.parent.is_dir():
+        raise ConfigError(f"{output}: there is no folder {output.parent}")
+    if output.exists() and not args.force:
+        raise ConfigError(f"{output} exists: give --force to replace it")
+    path = model_path(args.source)
+    model = load_model(path)
+    if model.parameters is None:
+        raise ModelError(
+            f"{path}: expected a checkpoint (.safetensors, .tar), got a graph, whose parameters are folded into it: "
+            "convert the checkpoint that it was exported from"
+        )
+    # as released, with the batch counters that inference leaves out: torch loads the result with strict=True
+    arrays = {name: model.parameters.get(name, array) for name, array in read_checkpoint(path).items()}
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
+        part = Path(scratch) / output.name
+        write_safetensors(part, arrays, _metadata(args.source, path, model.digest))
+        part.replace(output)  # in one step: an interrupted run leaves no half file
+    print(f"{output}: {len(arrays)} tensors, digest {model.digest}")
+    return 0
+
+
+def _metadata(source: str, path: Path, digest: str) -> dict[str, str]:
+    """Where a converted file comes from, without the folders of this machine; `digest` is `Model.digest`."""
+    registered = installed_registry().models.get(source)
+    if registered is None:
+        return {"source": path.name, "digest": digest}
+    origin = registered.download.url if registered.download else registered.name
+    return {"source": origin, "licence": registered.licence, "digest": digest}

@@ -1,0 +1,35 @@
+"""The command `train`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers the command."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train the network from a YAML config",
+        description="Trains GTCRN from random weights, with progress on stderr. "
+        "It can be interrupted at any time and goes on with --resume.",
+    )
+    parser.add_argument("config", help="YAML file with the settings, see examples/train_gtcrn_asr.yaml")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.add_argument(
+        "--max-seconds", type=float, metavar="N", help="end this slice after N seconds, checkpoint saved"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains; prints the last validation's scores as one JSON line on stdout."""
+    from gtcrn_frontend.training.config_file import load_config
+    from gtcrn_frontend.training.recipe import train
+
+    logging.getLogger("gtcrn_frontend").setLevel(logging.INFO)
+    config = load_config(args.config)
+    scores = train(config, resume=args.resume, max_seconds=args.max_seconds)
+    print(json.dumps({"output": str(config.output), **scores}))
+    return 0

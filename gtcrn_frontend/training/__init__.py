@@ -1,0 +1,1 @@
+"""Training of the networks: data, mixing, loss, recipe. Needs the extra `train`."""

@@ -1,0 +1,44 @@
+"""Checkpoints of a run: written atomically, so that a run killed at any time can go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.weights.checkpoint import write_safetensors
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Writes `content` (tensors and plain values) to `path`; the old file stays until the new one is complete."""
+    part = path.with_suffix(".part")
+    torch.save(content, part)
+    part.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Returns the content of a checkpoint.
+
+    Raises:
+        ConfigError: no such file, or not a checkpoint.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ConfigError(
+            f"nothing to resume: cannot read {path} ({error.strerror}); start without --resume"
+        ) from error
+    except Exception as error:  # torch.load raises whatever the damaged part of the file leads to
+        raise ConfigError(f"{path} is not a training checkpoint: {error}") from error
+    return content
+
+
+def save_weights(path: Path, network: nn.Module, metadata: dict[str, str]) -> None:
+    """Writes the state dict of `network` as safetensors, under the released parameter names; atomically."""
+    part = path.with_suffix(".part")
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+    write_safetensors(part, arrays, metadata)
+    part.replace(path)

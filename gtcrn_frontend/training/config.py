@@ -1,0 +1,220 @@
+"""The settings of a training run: frozen dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gtcrn_frontend.errors import ConfigError
+
+Range = tuple[float, float]
+
+POSITIVE = {
+    "piece_s",
+    "steps",
+    "batch_size",
+    "clip_norm",
+    "norm_batches",
+    "threads",
+    "every_steps",
+    "mixtures",
+    "seconds",
+}
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """One source of recordings: exactly one of a manifest, a folder, or a pair of folders.
+
+    Attributes:
+        manifest: JSON list of entries with `path`, `set` (speech, noise or rir; others are left out), `source`,
+            and optionally `speaker` and `text`.
+        speech, noise, rooms: a folder of recordings (searched deeply) of that kind.
+        clean, noisy: two folders with files of the same names; mixtures as they are (as VoiceBank-DEMAND).
+        group: a regular expression on the path (below the folder, or as in the manifest) whose first group names
+            the speaker or the original recording; whatever shares a name is held out together. Where it does not
+            match, the path itself is the name. A speaker named in a manifest goes first.
+        weights: how often a source of this corpus is drawn, relative to its duration; the key `"*"` stands for
+            all sources not named. A folder is one source, its name.
+    """
+
+    manifest: Path | None = None
+    speech: Path | None = None
+    noise: Path | None = None
+    rooms: Path | None = None
+    clean: Path | None = None
+    noisy: Path | None = None
+    group: str | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("manifest", "speech", "noise", "rooms", "clean") if getattr(self, name) is not None]
+        if len(given) != 1 or (self.clean is None) != (self.noisy is None):
+            raise ConfigError(
+                f"a corpus is one of manifest, speech, noise, rooms, or clean and noisy together; got {given}: "
+                "split it into several list entries"
+            )
+        try:
+            re.compile(self.group or "()")
+        except re.error as error:
+            raise ConfigError(f"group {self.group!r} is not a regular expression: {error}") from error
+        if self.group is not None and not re.compile(self.group).groups:
+            raise ConfigError(f"group {self.group!r} has no (...) that names the speaker or recording")
+
+
+@dataclass(frozen=True)
+class HeldOutConfig:
+    """Shares of the groups (speakers, noise recordings, rooms) kept for validation, of each source.
+
+    Attributes:
+        file: where the split is written; if it exists it is obeyed, so that other work can share it.
+        speech: share of the speakers without transcripts, and of clips whose speaker is not known.
+        transcribed: share of the speakers with transcripts (later used to judge recognisers).
+        noise, rooms: share of the noise recordings and of the rooms.
+        pairs: number of clean/noisy pairs.
+    """
+
+    file: Path = Path("split.json")
+    speech: float = 0.1
+    transcribed: float = 0.2
+    noise: float = 0.1
+    rooms: float = 0.1
+    pairs: int = 1572
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class MixingConfig:
+    """What a training example is made of. Shares are probabilities; ranges are drawn from uniformly.
+
+    Attributes:
+        piece_s: length of an example in seconds.
+        snr_db: active speech level over noise level.
+        level_db: mean, standard deviation, lowest, highest level of the active speech, dB full scale.
+        clean_share, noise_only_share: examples without noise, without speech.
+        synthetic_share: noise that is generated instead of recorded (a sixth of it is babble).
+        second_noise_share: a second recording on top of the first.
+        reverb_share: examples in a room; synthetic_room_share of the rooms are generated.
+        equalise_share, speed_share, band_limit_share: spectral colouring of speech and noise, other speeds,
+            telephone-like low-pass.
+        min_speech_snr_db: speech recordings with less distance between their loud and quiet frames are left out,
+            since their background would be taught as speech.
+    """
+
+    piece_s: float = 3.0
+    snr_db: Range = (-5.0, 25.0)
+    level_db: tuple[float, float, float, float] = (-26.0, 7.0, -45.0, -3.0)
+    clean_share: float = 0.03
+    noise_only_share: float = 0.03
+    synthetic_share: float = 0.25
+    second_noise_share: float = 0.25
+    reverb_share: float = 0.3
+    synthetic_room_share: float = 0.5
+    equalise_share: float = 0.5
+    speed_share: float = 0.3
+    band_limit_share: float = 0.08
+    min_speech_snr_db: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """How the weights are found.
+
+    Attributes:
+        steps: length of the schedule.
+        batch_size: examples per step.
+        peak_rate: learning rate after the warm-up; falls to `final_rate` along a cosine.
+        warmup_steps: linear rise at the start.
+        weight_decay: of AdamW.
+        clip_norm: gradients are scaled down to this norm.
+        average_decay: of the moving average of weights.
+        freeze_norm_share: last share of the steps in which batch norm uses fixed statistics, those that the
+            network will use after training.
+        norm_batches: batches from which batch-norm statistics are computed.
+        seed: of everything random.
+        threads: of torch.
+        device: where torch computes, e.g. cpu or cuda.
+        fused: on the CPU, train with compiled loops (numba) for recurrences and depthwise convolutions.
+    """
+
+    steps: int = 20000
+    batch_size: int = 16
+    peak_rate: float = 2.5e-3
+    final_rate: float = 1e-5
+    warmup_steps: int = 500
+    weight_decay: float = 0.0
+    clip_norm: float = 5.0
+    average_decay: float = 0.999
+    freeze_norm_share: float = 0.2
+    norm_batches: int = 40
+    seed: int = 1
+    threads: int = 1
+    device: str = "cpu"
+    fused: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """When and on how much the network is judged, on held-out speakers, noises and rooms.
+
+    Attributes:
+        every_steps: steps between validations; there is one more at the end.
+        mixtures: number of fixed mixtures.
+        seconds: length of each.
+        snr_db: drawn evenly from this range.
+    """
+
+    every_steps: int = 1000
+    mixtures: int = 32
+    seconds: float = 5.0
+    snr_db: Range = (-5.0, 20.0)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All settings of one training run; see the parts.
+
+    Attributes:
+        output: folder for checkpoint, log and weights.
+        cache: folder for decoded audio, so that a restart begins at once.
+        checkpoint_every_s: seconds between checkpoints.
+    """
+
+    output: Path
+    corpora: tuple[CorpusConfig, ...]
+    cache: Path = Path("cache")
+    held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
+    mixing: MixingConfig = field(default_factory=MixingConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    checkpoint_every_s: float = 120.0
+
+
+def _check(settings: MixingConfig | OptimConfig | ValidationConfig | HeldOutConfig) -> None:
+    """Refuses shares outside [0, 1], counts and durations that are not positive, and ranges that fall."""
+    for item in dataclasses.fields(settings):
+        name, value = item.name, getattr(settings, item.name)
+        if name.endswith("_share") or (isinstance(settings, HeldOutConfig) and isinstance(value, float)):
+            valid, expected = 0 <= value <= 1, "a share from 0 to 1"
+        elif name in POSITIVE:
+            valid, expected = value > 0, "more than 0"
+        elif item.type == "Range":
+            valid, expected = value[0] <= value[1], "[lowest, highest]"
+        else:
+            continue
+        if not valid:
+            raise ConfigError(f"{name}: expected {expected}, got {value}")

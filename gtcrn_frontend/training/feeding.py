@@ -1,0 +1,75 @@
+"""Batches made ahead of time by one worker process, in a fixed order, behind a short queue.
+
+The queue is bounded: when training pauses (also by SIGSTOP), the worker soon waits as well.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import signal
+from multiprocessing.queues import Queue
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.training.mixing import Mixer
+
+Samples = npt.NDArray[np.float32]
+Item = tuple[Samples, Samples]
+
+AHEAD = 6  # batches
+POLL_S = 5.0
+
+
+class Feeder:
+    """Context manager around the worker; `next()` gives the batches of step `first_step`, `first_step + 1`, ..."""
+
+    def __init__(self, mixer: Mixer, batch_size: int, seed: int, first_step: int) -> None:
+        # A fresh interpreter: forking a process that runs torch's threads can deadlock.
+        context = multiprocessing.get_context("spawn")
+        self._queue: Queue[Item] = context.Queue(AHEAD)
+        self._process = context.Process(
+            target=_work, args=(self._queue, mixer, batch_size, seed, first_step), daemon=True
+        )
+
+    def __enter__(self) -> Feeder:
+        self._process.start()
+        return self
+
+    def next(self) -> tuple[Samples, Samples]:
+        """Returns noisy and target `(batch_size, length) float32` of the next step.
+
+        Raises:
+            RuntimeError: the worker ended; its traceback is on stderr.
+        """
+        while True:
+            try:
+                return self._queue.get(timeout=POLL_S)
+            except queue.Empty:
+                if not self._process.is_alive():
+                    code = self._process.exitcode
+                    raise RuntimeError(f"the worker that mixes training data ended with code {code}") from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        self._process.join()
+
+
+def _work(out: Queue[Item], mixer: Mixer, batch_size: int, seed: int, step: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent decides
+    out.cancel_join_thread()
+    parent = multiprocessing.parent_process()
+    while True:
+        item = mixer.batch((seed, step), batch_size)
+        while True:
+            try:
+                out.put(item, timeout=POLL_S)
+                break
+            except queue.Full:
+                if parent is None or not parent.is_alive():
+                    return
+        step += 1

@@ -1,0 +1,118 @@
+"""What a run changes, step by step: the network, its moving average and the optimizer."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.nets.gtcrn import GTCRN
+from gtcrn_frontend.training.averaging import freeze_norms, update_average
+from gtcrn_frontend.training.config import OptimConfig
+from gtcrn_frontend.training.losses import Transform, hybrid_loss
+from gtcrn_frontend.training.schedule import learning_rate
+
+LOSS_SMOOTHING = 0.98
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Learner:
+    """What a run changes: the network, its average, the optimizer, and how far it is."""
+
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    config: OptimConfig
+    step: int = 0
+    best: float = float("-inf")
+    loss: float = float("nan")
+    norms_frozen: bool = False
+
+    @property
+    def norms_due(self) -> bool:
+        """Whether batch norm should now go over to fixed statistics: the caller computes them and freezes."""
+        return not self.norms_frozen and self.step >= self.config.steps * (1 - self.config.freeze_norm_share)
+
+    def learn(self, noisy: Tensor, target: Tensor, transform: Transform) -> float:
+        """Returns the loss of a batch `(B, n)` before the step that it leads to."""
+        rate = learning_rate(self.step, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        if self.norms_frozen:
+            freeze_norms(self.network)
+        loss = hybrid_loss(self.network(transform.forward(noisy)), transform.forward(target), transform)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+            update_average(self.average, self.network, self.config.average_decay, self.step)
+        else:
+            logger.warning("step %d: gradient not finite, left out", self.step)
+        self.step += 1
+        value = float(loss.detach())
+        self.loss = value if np.isnan(self.loss) else LOSS_SMOOTHING * self.loss + (1 - LOSS_SMOOTHING) * value
+        return value
+
+    def state(self) -> dict[str, Any]:
+        """Returns everything that `load` needs, as tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "best": self.best,
+            "loss": self.loss,
+            "norms_frozen": self.norms_frozen,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continues from a state.
+
+        Raises:
+            ConfigError: the state is of another network or incomplete.
+        """
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.best, self.loss = state["step"], state["best"], state["loss"]
+            self.norms_frozen = state["norms_frozen"]
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"the checkpoint does not fit this network: {error}; start without --resume") from error
+
+
+def new_learner(config: OptimConfig) -> Learner:
+    """Returns a learner with random weights, the same for the same seed."""
+    torch.manual_seed(config.seed)
+    network, average = GTCRN().to(config.device), GTCRN().to(config.device)
+    average.load_state_dict(network.state_dict())
+    average.requires_grad_(False)
+    if config.fused and config.device == "cpu":
+        _fuse(network)
+    optimizer = torch.optim.AdamW(
+        [parameter for parameter in network.parameters() if parameter.requires_grad],
+        lr=config.peak_rate,
+        weight_decay=config.weight_decay,
+    )
+    return Learner(network, average, optimizer, config)
+
+
+def _fuse(network: nn.Module) -> None:
+    """Makes training faster if numba is there; says so if not."""
+    try:
+        from gtcrn_frontend.training.fused_conv import fuse_convolutions
+        from gtcrn_frontend.training.fused_gru import fuse_recurrences
+    except ImportError as error:
+        logger.warning("training goes on at half the speed, the package numba is missing (%s)", error)
+        return
+    fuse_recurrences(network)
+    fuse_convolutions(network)

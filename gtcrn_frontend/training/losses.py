@@ -1,0 +1,65 @@
+"""The loss of the authors of GTCRN, and the transform it is computed on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gtcrn_frontend.spec import ModelSpec
+
+COMPRESSION = 0.3  # magnitudes are compared as |X| ** 0.3
+COMPLEX_WEIGHT = 30.0
+MAGNITUDE_WEIGHT = 70.0
+MAGNITUDE_FLOOR = 1e-12  # added to the power, so that the root has a slope at zero
+RATIO_FLOOR = 1e-8
+
+
+class Transform:
+    """Short-time Fourier transform of a model: zeros before the first sample, square root of the periodic Hann."""
+
+    def __init__(self, spec: ModelSpec, device: str | torch.device = "cpu") -> None:
+        self.n_fft = spec.n_fft
+        self.hop_length = spec.hop_length
+        self.win_length = spec.win_length
+        self.window = torch.hann_window(spec.win_length, device=device).sqrt()
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Returns the spectrum `(B, bins, T, 2)` of samples `(B, n)`."""
+        spectrum = torch.stft(
+            samples,
+            self.n_fft,
+            self.hop_length,
+            self.win_length,
+            self.window,
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
+        )
+        return torch.view_as_real(spectrum)
+
+    def inverse(self, spectrum: Tensor, length: int | None = None) -> Tensor:
+        """Returns the samples `(B, n)` of a spectrum `(B, bins, T, 2)`."""
+        as_complex = torch.view_as_complex(spectrum.contiguous())
+        return torch.istft(as_complex, self.n_fft, self.hop_length, self.win_length, self.window, length=length)
+
+
+def hybrid_loss(estimate: Tensor, target: Tensor, transform: Transform) -> Tensor:
+    """Returns the mean loss (scalar) of estimated spectra against their targets, both `(B, bins, T, 2)`.
+
+    With the compressed spectrum C = X / |X|^0.7: 30 (MSE of Re C + MSE of Im C) + 70 MSE of |X|^0.3
+    - log10(|a s|^2 / |e - a s|^2) on the samples e, s of both spectra with a = <e, s> / <s, s>.
+    Source: the training code released with GTCRN (Rong et al., ICASSP 2024).
+    """
+    estimate_magnitude = (estimate.square().sum(-1) + MAGNITUDE_FLOOR).sqrt()
+    target_magnitude = (target.square().sum(-1) + MAGNITUDE_FLOOR).sqrt()
+    estimate_root, target_root = estimate_magnitude.pow(COMPRESSION), target_magnitude.pow(COMPRESSION)
+    magnitude_error = (estimate_root - target_root).square().mean()
+    estimate_scale, target_scale = estimate_root / estimate_magnitude, target_root / target_magnitude
+    difference = estimate * estimate_scale[..., None] - target * target_scale[..., None]
+    # The mean over real and imaginary part together is half the sum of their means.
+    complex_error = 2 * difference.square().mean()
+
+    e, s = transform.inverse(estimate), transform.inverse(target)
+    scaled = (e * s).sum(-1, keepdim=True) * s / (s.square().sum(-1, keepdim=True) + RATIO_FLOOR)
+    ratio = scaled.square().sum(-1) / ((e - scaled).square().sum(-1) + RATIO_FLOOR)
+    return COMPLEX_WEIGHT * complex_error + MAGNITUDE_WEIGHT * magnitude_error - torch.log10(ratio + RATIO_FLOOR).mean()

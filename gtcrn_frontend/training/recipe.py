@@ -1,0 +1,88 @@
+"""One training run, from config to weights: resumable at any step, with the same result to the bit."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import torch
+from tqdm import tqdm
+
+from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.training.averaging import recompute_norms
+from gtcrn_frontend.training.checkpoint import load_checkpoint, save_checkpoint
+from gtcrn_frontend.training.config import TrainConfig
+from gtcrn_frontend.training.data import load_data
+from gtcrn_frontend.training.feeding import Feeder
+from gtcrn_frontend.training.interrupts import stop_on_signals
+from gtcrn_frontend.training.judge import Judge
+from gtcrn_frontend.training.learner import new_learner
+from gtcrn_frontend.training.losses import Transform
+from gtcrn_frontend.training.mixing import Mixer
+from gtcrn_frontend.training.schedule import learning_rate
+from gtcrn_frontend.training.validation import Scores, make_validation_set
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | None = None) -> Scores:
+    """Trains until the schedule, the time or the user ends it; returns the scores of the last validation.
+
+    Writes to `config.output`: checkpoint.pt, log.jsonl, best.safetensors, last.safetensors. Interrupts
+    (Ctrl-C, SIGTERM) save a checkpoint first.
+
+    Args:
+        config: all settings.
+        resume: go on from the checkpoint in `config.output`.
+        max_seconds: end this slice after so many seconds.
+
+    Raises:
+        ConfigError: data or checkpoint that cannot be used.
+    """
+    end = time.monotonic() + (max_seconds if max_seconds is not None else float("inf"))
+    optim, spec, output = config.optim, GTCRN_SPEC, config.output
+    torch.set_num_threads(optim.threads)
+    learner = new_learner(optim)
+    if resume:
+        learner.load(load_checkpoint(output / CHECKPOINT))
+    elif (output / CHECKPOINT).exists():
+        raise ConfigError(f"{output} already has a checkpoint: add --resume to go on, or choose another output folder")
+    output.mkdir(parents=True, exist_ok=True)
+    data = load_data(config, spec.sample_rate)
+    mixer = Mixer(data.store, data.train, config.mixing, spec.sample_rate)
+    transform = Transform(spec, optim.device)
+    validation_set = make_validation_set(
+        data.store, data.held_out, config.mixing, config.validation, spec.sample_rate, optim.seed
+    )
+    judge = Judge(config, mixer, transform, validation_set)
+
+    scores: Scores = {}
+    saved = time.monotonic()
+    with (
+        Feeder(mixer, optim.batch_size, optim.seed, learner.step) as feeder,
+        stop_on_signals() as stopped,
+        tqdm(total=optim.steps, initial=learner.step, desc="training", unit="step", dynamic_ncols=True) as bar,
+    ):
+        if learner.step == 0:
+            judge.log(learner, {f"noisy_{name}": value for name, value in judge.noisy_scores().items()})
+        began, first = time.monotonic(), learner.step
+        while learner.step < optim.steps and not stopped() and time.monotonic() < end:
+            if learner.norms_due:
+                recompute_norms(learner.network, judge.norm_spectra())
+                learner.norms_frozen = True
+            noisy, target = (torch.from_numpy(part).to(optim.device) for part in feeder.next())
+            learner.learn(noisy, target, transform)
+            bar.update()
+            speed = (learner.step - first) * optim.batch_size * config.mixing.piece_s / (time.monotonic() - began)
+            bar.set_postfix(
+                loss=f"{learner.loss:.3f}", rate=f"{learning_rate(learner.step, optim):.2e}", realtime=f"{speed:.0f}x"
+            )
+            if learner.step % config.validation.every_steps == 0 or learner.step == optim.steps:
+                scores = judge(learner)
+                bar.write(f"step {learner.step}: {scores}", file=sys.stderr)
+            if time.monotonic() - saved > config.checkpoint_every_s:
+                save_checkpoint(output / CHECKPOINT, learner.state())
+                saved = time.monotonic()
+        save_checkpoint(output / CHECKPOINT, learner.state())
+    return scores

@@ -1,0 +1,81 @@
+"""Judging a network on fixed mixtures of held-out speakers, noises and rooms."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from gtcrn_frontend.evaluation.metrics import pesq_wb, si_snr, stoi
+from gtcrn_frontend.training.config import MixingConfig, ValidationConfig
+from gtcrn_frontend.training.losses import Transform
+from gtcrn_frontend.training.mixing import Mixer, Pools
+from gtcrn_frontend.training.store import AudioStore
+
+Samples = npt.NDArray[np.float32]
+Scores = dict[str, float]
+
+SEED = 7_000_000  # apart from all training steps' seeds
+REVERB_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Mixtures and their targets, `(count, n) float32` each."""
+
+    noisy: Samples
+    target: Samples
+    sample_rate: int
+
+    def scores(self, estimates: Samples) -> Scores:
+        """Returns the mean SI-SNR (dB), PESQ-WB and STOI of estimates `(count, n)`."""
+        rows = [
+            (
+                si_snr(target, estimate),
+                pesq_wb(target, estimate, self.sample_rate),
+                stoi(target, estimate, self.sample_rate),
+            )
+            for target, estimate in zip(self.target, estimates, strict=True)
+        ]
+        return dict(zip(("si_snr_db", "pesq", "stoi"), np.nanmean(rows, axis=0).round(4).tolist(), strict=True))
+
+
+def make_validation_set(
+    store: AudioStore, pools: Pools, mixing: MixingConfig, config: ValidationConfig, sample_rate: int, seed: int
+) -> ValidationSet:
+    """Returns the mixtures: always with speech and noise, at full bandwidth, natural speed and colour."""
+    plain = dataclasses.replace(
+        mixing,
+        piece_s=config.seconds,
+        clean_share=0.0,
+        noise_only_share=0.0,
+        synthetic_share=0.1,
+        reverb_share=min(mixing.reverb_share, REVERB_SHARE),
+        equalise_share=0.0,
+        speed_share=0.0,
+        band_limit_share=0.0,
+    )
+    batches = []
+    for number, snr_db in enumerate(np.linspace(*config.snr_db, config.mixtures).tolist()):
+        mixer = Mixer(store, pools, dataclasses.replace(plain, snr_db=(snr_db, snr_db)), sample_rate)
+        batches.append(mixer.batch((seed, SEED, number), 1))
+    noisy, target = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return ValidationSet(noisy, target, sample_rate)
+
+
+@torch.no_grad()
+def enhance_all(network: nn.Module, noisy: Samples, transform: Transform) -> Samples:
+    """Returns the enhanced signals `(count, n)`, one at a time, in evaluation mode."""
+    training = network.training
+    network.eval()
+    device = transform.window.device
+    rows = []
+    for row in noisy:
+        samples = torch.from_numpy(row)[None].to(device)
+        rows.append(transform.inverse(network(transform.forward(samples)), length=len(row))[0].cpu().numpy())
+    network.train(training)
+    return np.stack(rows)

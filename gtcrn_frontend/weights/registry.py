@@ -1,0 +1,244 @@
+"""Models by name: what is known of each, and its verified file: embedded in the package, or downloaded once and cached.
+
+The cache is one folder per user, `GTCRN_FRONTEND_CACHE` or the system's usual place, and may be filled by hand.
+Whatever lies in it is used only if its SHA-256 is the registered one. Processes need no lock: each downloads into a
+folder of its own and moves the verified file into place in one step.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import logging
+import os
+import re
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from gtcrn_frontend.errors import ModelError
+
+CACHE_VARIABLE = "GTCRN_FRONTEND_CACHE"
+"""Environment variable with the folder for downloaded models."""
+
+Location = Literal["embedded", "missing", "cached", "damaged", "not downloaded"]
+"""`missing`: an embedded file is not installed. `damaged`: the file in the cache has another hash."""
+
+_CONNECT_TIMEOUT_S = 10
+_READ_TIMEOUT_S = 30  # between two pieces, not for the whole file
+_PIECE_BYTES = 1 << 16
+_HEX_DIGEST = re.compile("[0-9a-f]{64}")
+_NEAR = 0.4  # similarity, 0 to 1, from which an unknown name is taken for a typing error
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Download:
+    """Where a file comes from, and how to know that it is the right one; `size_bytes` is for show."""
+
+    url: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """What is known of a model before it is read.
+
+    Attributes:
+        name: what `model=` takes.
+        file: name of its file, beside the registry (embedded) or in the cache.
+        network: which network the weights are for, `ModelSpec.name`.
+        licence: of the weights (SPDX).
+        description: one line.
+        download: None for an embedded model.
+    """
+
+    name: str
+    file: str
+    network: str
+    licence: str
+    description: str
+    download: Download | None = None
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registered models, and the folder of the embedded ones."""
+
+    models: Mapping[str, RegisteredModel]
+    folder: Path
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Registry:
+        """Returns the registry in a TOML file; see `models/registry.toml` for its keys.
+
+        Raises:
+            ModelError: the file cannot be read, or an entry is incomplete or has an unknown key.
+        """
+        path = Path(path)
+        try:
+            with path.open("rb") as file:
+                entries = tomllib.load(file)
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise ModelError(f"cannot read the registry of models {path}: {error}") from error
+        try:
+            models = {name: _registered(name, entry) for name, entry in entries.items()}
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"registry of models {path}: {error}") from error
+        return cls(MappingProxyType(models), path.parent)
+
+    def find(self, name: str) -> RegisteredModel:
+        """Returns the model of a name.
+
+        Raises:
+            ModelError: there is none; names the nearest.
+        """
+        if name in self.models:
+            return self.models[name]
+        raise ModelError(f"expected a registered model ({', '.join(self.models)}), got {name!r}{self.hint(name)}")
+
+    def hint(self, name: str) -> str:
+        """Returns the end of an error message that names the registered model nearest to `name`; may be empty."""
+        near = difflib.get_close_matches(name.lower(), self.models, n=1, cutoff=_NEAR)
+        return f", did you mean {near[0]!r}?" if near else ""
+
+    def path(self, name: str) -> Path:
+        """Returns where the file of a model is or, if it is yet to be downloaded, will be; `ModelError` as `find`."""
+        model = self.find(name)
+        return (self.folder if model.download is None else cache_folder()) / model.file
+
+    def location(self, name: str) -> Location:
+        """Returns where a model is now; `ModelError` as `find`, or if the cache cannot be read."""
+        model, path = self.find(name), self.path(name)
+        if model.download is None:
+            return "embedded" if path.is_file() else "missing"
+        found = _sha256_at(path)
+        if found is None:
+            return "not downloaded"
+        return "cached" if found == model.download.sha256 else "damaged"
+
+    def fetch(self, name: str) -> Path:
+        """Returns the file of a model: the embedded one, or the verified one in the cache, downloaded if need be.
+
+        Raises:
+            ModelError: the name is unknown, the installation incomplete, the cache not usable, or the download failed;
+                nothing was put into the cache then, and the message says how to do it by hand.
+        """
+        model, path = self.find(name), self.path(name)
+        if model.download is None:
+            if not path.is_file():
+                raise ModelError(
+                    f"expected {path.name} among the installed models at {path}: install the package again"
+                )
+            return path
+        found = _sha256_at(path)
+        if found == model.download.sha256:
+            return path
+        if found is not None:
+            logger.warning("%s has sha256 %s, not %s: downloading it again", path, found, model.download.sha256)
+        try:
+            _download(model.download, path)
+        except ModelError as error:
+            other = f"; the file that lies there now is another one, of sha256 {found}" if found else ""
+            raise ModelError(
+                f"{name}: {error}. By hand: save {model.download.url} as {path.name} in {path.parent} "
+                f"({CACHE_VARIABLE} chooses another folder){other}"
+            ) from error
+        return path
+
+
+def cache_folder() -> Path:
+    """Returns the folder for downloaded models; it need not exist."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import pooch  # here, because it takes a tenth of a second and the embedded model does without
+
+    return Path(pooch.os_cache("gtcrn_frontend"))
+
+
+def _registered(name: str, entry: dict[str, Any]) -> RegisteredModel:
+    """One entry; TypeError for a missing, unknown or mistyped key, ValueError for a wrong value."""
+    values = dict(entry)
+    download = values.pop("download", None)
+    try:
+        model = RegisteredModel(name, **values, download=None if download is None else Download(**download))
+    except TypeError as error:  # Python's own words name the key
+        raise TypeError(f"{name}: {error}") from error
+    texts: list[Any] = [model.file, model.network, model.licence, model.description]
+    if model.download is not None:
+        texts += [model.download.url, model.download.sha256]
+    if not all(isinstance(text, str) and text for text in texts):
+        raise TypeError(f"{name}: expected texts, got {texts}")
+    if Path(model.file).name != model.file:
+        raise ValueError(f"{name}: expected file to be a plain name, got {model.file!r}")
+    if model.download is not None and not _HEX_DIGEST.fullmatch(model.download.sha256):
+        raise ValueError(f"{name}: expected a sha256 of 64 lower-case digits, got {model.download.sha256!r}")
+    return model
+
+
+def _sha256_at(path: Path) -> str | None:
+    """The hash of a file; None where there is none. Taken once: each `Enhancer` of a downloaded model asks for it."""
+    try:
+        stat = path.stat()
+        return _sha256(path, stat.st_mtime_ns, stat.st_size)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}; {CACHE_VARIABLE} chooses another folder") from error
+
+
+@lru_cache(maxsize=32)
+def _sha256(path: Path, _mtime_ns: int, _size_bytes: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(download: Download, target: Path) -> None:
+    """Downloads to `target` what has the right hash; whatever else happens, nothing stays in its folder.
+
+    This is `pooch.retrieve` but for three things: that logs to stderr also where nobody looks at it, leaves files that
+    other users of a shared cache cannot read, and on Windows copies over an existing file instead of replacing it.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-")
+    except OSError as error:
+        raise ModelError(f"cannot write to the cache folder {target.parent}: {error.strerror}") from error
+    import pooch
+    from tqdm import tqdm
+
+    # disable=None: no bar where stderr is no terminal
+    bar = tqdm(total=download.size_bytes, desc=target.name, unit="B", unit_scale=True, disable=None)
+    with scratch as folder, bar:
+        part = Path(folder) / target.name
+        timeouts_s = (_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S)
+        fetch = pooch.HTTPDownloader(progressbar=bar, chunk_size=_PIECE_BYTES, timeout=timeouts_s)
+        try:
+            fetch(download.url, str(part), None)
+        except OSError as error:  # those of requests are, too
+            raise ModelError(f"the download failed: {_root_cause(error)}") from error
+        found = _sha256_at(part)
+        if found != download.sha256:
+            raise ModelError(
+                f"expected a file of sha256 {download.sha256} ({download.size_bytes} bytes), got one of {found} "
+                f"({part.stat().st_size} bytes) and threw it away; a proxy or a login page may have answered instead"
+            )
+        try:
+            part.replace(target)
+        except OSError as error:
+            raise ModelError(f"cannot write {target}: {error.strerror}") from error
+
+
+def _root_cause(error: BaseException) -> str:
+    """The innermost reason: the error of requests is the outermost of four layers and speaks of its own objects."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return str(error) or type(error).__name__

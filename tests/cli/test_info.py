@@ -1,0 +1,17 @@
+from gtcrn_frontend.cli.main import main
+
+
+def test_says_what_runs_and_what_it_costs(capsys):
+    assert main(["info"]) == 0
+    facts = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.replace("engine ", "engine-").splitlines())
+    assert facts["engine-onnx"] == "present"
+    assert facts["engine-auto"].startswith("onnx")
+    assert facts["parameters"].startswith("48,245 ")
+    assert facts["MAC/s"].startswith("33.0 M")
+    assert "16000 Hz" in facts["transform"]
+    assert facts["latency"].startswith("32 ms")
+
+
+def test_an_unknown_model_is_an_error(capsys):
+    assert main(["info", "nothing"]) == 1
+    assert "nothing" in capsys.readouterr().err

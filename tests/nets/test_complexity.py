@@ -1,0 +1,55 @@
+"""Size and cost: the published figures, and each kind of layer by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from gtcrn_frontend.nets.complexity import count, gtcrn_complexity
+from gtcrn_frontend.nets.gtcrn import GTCRN
+from gtcrn_frontend.spec import GTCRN_SPEC
+
+B, T = 2, 7
+
+
+def test_gtcrn_costs_what_its_paper_says():
+    complexity = gtcrn_complexity()
+    assert complexity.parameters == GTCRN_SPEC.parameters == 48245
+    assert complexity.trainable == 23669
+    assert round(complexity.operations_per_s / 1e6, 1) == 33.0
+
+
+def test_the_cost_grows_with_the_signal_only():
+    net = GTCRN().eval()
+    (one, _), (three, _) = (count(net, torch.zeros(1, 257, frames, 2)) for frames in (4, 12))
+    assert three == 3 * one
+    complexity = gtcrn_complexity()
+    assert complexity.macs_per_s == pytest.approx(one / 4 * 62.5)
+    assert complexity.macs_per_s < complexity.operations_per_s
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "macs", "operations"),
+    [
+        # out 6 x (in 4 / groups 2 x kernel 3) at 1 x 5 positions, and a bias each
+        (nn.Conv2d(4, 6, (1, 3), stride=(1, 2), padding=(0, 1), groups=2), (B, 4, 1, 9), 6 * 6 * 5, 6 * 6 * 5 + 30),
+        # every input position meets every weight; counted at the 9 output positions
+        (nn.ConvTranspose2d(4, 6, (1, 3), stride=(1, 2), padding=(0, 1)), (B, 4, 1, 5), 72 * 5, 72 * 9 + 54),
+        (nn.Linear(5, 3), (B, T, 5), T * 15, T * 18),
+        (nn.Linear(5, 3, bias=False), (B, T, 5), T * 15, T * 15),
+        # three gates of 4 x (5 + 4); 8 biases per gate unit pair, 4 gating operations per unit
+        (nn.GRU(5, 4, batch_first=True), (B, T, 5), T * 108, T * (108 + 24 + 16)),
+        (nn.GRU(5, 4, batch_first=True, bidirectional=True), (B, T, 5), T * 216, T * 2 * (108 + 24 + 16)),
+        (nn.BatchNorm2d(3), (B, 3, 2, 5), 0, 60),
+        (nn.PReLU(), (B, 3, 2, 5), 0, 30),
+    ],
+)
+def test_a_layer_by_hand(layer, shape, macs, operations):
+    assert count(layer.eval(), torch.zeros(shape)) == (B * macs, B * operations)
+
+
+def test_counting_leaves_no_hooks_behind_also_when_the_network_fails():
+    net = nn.Linear(3, 2)
+    count(net, torch.zeros(1, 3))
+    with pytest.raises(RuntimeError):
+        count(net, torch.zeros(1, 4))
+    assert not net._forward_hooks

@@ -1,0 +1,65 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.training.config_file import load_config
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "train_gtcrn_asr.yaml"
+
+
+def test_settings_arrive_and_paths_start_at_the_file(settings, write_config, tmp_path):
+    config = load_config(write_config(settings))
+    assert config.output == tmp_path / "run"
+    assert config.held_out.file == tmp_path / "split.json"
+    assert config.mixing.piece_s == 0.5
+    assert config.mixing.snr_db == (-5.0, 25.0)
+    assert config.optim.steps == 6
+    assert len(config.corpora) == 1
+
+
+def test_the_example_is_valid():
+    config = load_config(EXAMPLE)
+    assert config.optim.steps > 1000
+    assert any(corpus.manifest for corpus in config.corpora)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"outptu": "x"}, "did you mean 'output'"),
+        ({"optim": {"step": 3}}, "did you mean 'steps'"),
+        ({"optim": {"steps": "many"}}, "optim: steps: expected int, got 'many'"),
+        ({"optim": {"steps": True}}, "expected int"),
+        ({"optim": {"steps": 0}}, "steps: expected more than 0"),
+        ({"optim": 3}, "expected settings by name"),
+        ({"mixing": {"snr_db": [1]}}, "expected 2 values"),
+        ({"mixing": {"snr_db": [5, -5]}}, "lowest, highest"),
+        ({"mixing": {"reverb_share": 1.5}}, "a share from 0 to 1"),
+        ({"held_out": {"speech": -0.5}}, "a share from 0 to 1"),
+        ({"corpora": {}}, "expected a list"),
+        ({"corpora": [{"speech": "a", "noise": "b"}]}, "one of manifest"),
+        ({"corpora": [{"clean": "a"}]}, "clean and noisy together"),
+        ({"corpora": [{"speech": "a", "group": "("}]}, "not a regular expression"),
+        ({"corpora": [{"speech": "a", "group": "x"}]}, "names the speaker"),
+        ({"corpora": [{"manifest": "a", "weights": {"b": "c"}}]}, "expected float"),
+    ],
+)
+def test_wrong_settings_are_named(settings, write_config, change, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(write_config({**settings, **change}))
+
+
+def test_a_missing_setting_is_named(settings, write_config):
+    del settings["output"]
+    with pytest.raises(ConfigError, match="'output' is missing"):
+        load_config(write_config(settings))
+
+
+def test_a_missing_or_broken_file_is_a_config_error(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path / "absent.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match="not a YAML file"):
+        load_config(tmp_path / "broken.yaml")

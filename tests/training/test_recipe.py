@@ -1,0 +1,139 @@
+import itertools
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+
+from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.nets.gtcrn import GTCRN
+from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.training.averaging import norm_layers, recompute_norms, update_average
+from gtcrn_frontend.training.checkpoint import load_checkpoint
+from gtcrn_frontend.training.config import OptimConfig
+from gtcrn_frontend.training.config_file import load_config
+from gtcrn_frontend.training.interrupts import stop_on_signals
+from gtcrn_frontend.training.learner import Learner, new_learner
+from gtcrn_frontend.training.losses import Transform, hybrid_loss
+from gtcrn_frontend.training.recipe import train
+from gtcrn_frontend.training.schedule import learning_rate
+
+
+def same(left, right):
+    """Tells whether two nested states are equal to the bit."""
+    if isinstance(left, torch.Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    return left == right
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_one_step_lowers_the_loss_on_a_fixed_batch(fused):
+    learner = new_learner(OptimConfig(peak_rate=1e-3, warmup_steps=0, fused=fused))
+    transform = Transform(GTCRN_SPEC)
+    target = 0.1 * torch.sin(torch.arange(8000) * torch.tensor([[0.1], [0.23]]))
+    noisy = target + 0.05 * torch.randn(2, 8000)
+    before = learner.learn(noisy, target, transform)
+    with torch.no_grad():
+        after = hybrid_loss(learner.network(transform.forward(noisy)), transform.forward(target), transform)
+    assert float(after) < before
+
+
+def interrupt_after(monkeypatch, steps):
+    """Sends this process SIGTERM in the given step of the next run."""
+    learn, calls = Learner.learn, []
+
+    def counted(self, *arguments):
+        calls.append(1)
+        if len(calls) == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return learn(self, *arguments)
+
+    monkeypatch.setattr(Learner, "learn", counted)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(settings, write_config, tmp_path, monkeypatch):
+    train(load_config(write_config(settings)))
+    sliced = load_config(write_config({**settings, "output": "sliced"}))
+    interrupt_after(monkeypatch, 2)
+    train(sliced)
+    assert load_checkpoint(tmp_path / "sliced" / "checkpoint.pt")["step"] == 2
+    train(sliced, resume=True, max_seconds=0)  # a slice without a step
+    interrupt_after(monkeypatch, 3)  # the fifth step, after batch norm is frozen
+    train(sliced, resume=True)
+    train(sliced, resume=True)
+    states = [load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("run", "sliced")]
+    assert states[0]["step"] == 6 and states[0]["norms_frozen"]
+    assert same(*states)
+    weights = [safetensors.numpy.load_file(tmp_path / name / "last.safetensors") for name in ("run", "sliced")]
+    for name, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][name])
+
+
+def test_a_run_writes_what_it_says(settings, write_config, tmp_path):
+    scores = train(load_config(write_config(settings)))
+    assert set(scores) == {"si_snr_db", "pesq", "stoi"}
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 3, 6]
+    assert "noisy_pesq" in lines[0] and "pesq" in lines[1]
+    for name in ("best", "last"):
+        stored = safetensors.numpy.load_file(tmp_path / "run" / f"{name}.safetensors")
+        assert {key: array.shape for key, array in stored.items()} == {
+            key: tuple(tensor.shape) for key, tensor in GTCRN().state_dict().items()
+        }
+    with pytest.raises(ConfigError, match="--resume"):
+        train(load_config(write_config(settings)))
+
+
+def test_resume_needs_a_checkpoint(settings, write_config, tmp_path):
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        train(load_config(write_config(settings)), resume=True)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(ConfigError, match="not a training checkpoint"):
+        train(load_config(write_config(settings)), resume=True)
+
+
+def test_signals_are_noted_and_then_given_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signals() as stopped:
+        assert not stopped()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopped()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_rate_rises_then_falls():
+    config = OptimConfig(steps=100, warmup_steps=10, peak_rate=1.0, final_rate=0.0)
+    rates = [learning_rate(step, config) for step in range(101)]
+    assert rates[9] == 1.0 and rates[0] == 0.1
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
+    assert rates[100] == pytest.approx(0)
+
+
+def test_recomputed_norms_are_the_mean_over_batches():
+    network = GTCRN().eval()
+    spectra = [torch.randn(2, 257, 10, 2) for _ in range(3)]
+    recompute_norms(network, spectra)
+    first = norm_layers(network)[0]
+    assert not network.training and first.momentum == 0.1
+    features = [network.encoder.en_convs[0].conv(network._features(spec)) for spec in spectra]
+    expected = torch.stack([feature.mean((0, 2, 3)) for feature in features]).mean(0)
+    torch.testing.assert_close(first.running_mean, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_average_follows_the_weights():
+    network, average = GTCRN(), GTCRN()
+    target = network.decoder.de_convs[0].point_conv1.weight
+    ours = average.decoder.de_convs[0].point_conv1.weight
+    distance = (ours - target).norm().item()
+    update_average(average, network, 0.9, step=10_000)
+    assert (ours - target).norm().item() == pytest.approx(0.9 * distance, rel=1e-4)
+    update_average(average, network, 0.9, step=0)  # early, the average is nearly the last weights
+    assert (ours - target).norm().item() == pytest.approx(0.9 * 0.1 * distance, rel=1e-4)
