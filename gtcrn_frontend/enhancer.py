@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import LoadedModel, load
+from gtcrn_frontend.errors import AudioFormatError
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.stages.mixer import AlignedChunk
+from gtcrn_frontend.stages.pcm import pcm_bytes, whole_frames
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.stream import Job, Samples, Stream
+from gtcrn_frontend.stream import Job, Samples, Stream, run
 from gtcrn_frontend.weights.parameters import F32
 
 
@@ -171,6 +173,27 @@ class Enhancer:
         """
         return self._stream.mixed(self._advance(chunk))
 
+    def process_bytes(self, pcm16: bytes | bytearray | memoryview) -> bytes:
+        """Returns the enhanced samples that are complete as 16-bit PCM; may be empty.
+
+        A byte whose sample or frame is not complete waits for the rest, also in a saved state. The end of the stream is
+        `flush().tobytes()`; bytes that wait then belong to no sample and are lost.
+
+        Args:
+            pcm16: little-endian, channels interleaved, cut anywhere.
+
+        Raises:
+            AudioFormatError: not bytes. The stream is unchanged.
+        """
+        if not isinstance(pcm16, (bytes, bytearray, memoryview)):
+            raise AudioFormatError(f"expected bytes, got {type(pcm16).__name__}: pass samples to process_chunk")
+        stream = self._current_stream()
+        samples, pending = whole_frames(stream.pending_bytes + bytes(pcm16), "s16le", self._config.channels)
+        try:
+            return pcm_bytes(self.process_chunk(samples), "s16le")
+        finally:
+            stream.pending_bytes = pending  # also when the engine failed: the next byte does not begin a sample
+
     def process_aligned(self, chunk: npt.ArrayLike) -> AlignedChunk:
         """Returns the samples that are complete as input, at full strength, and mixed; see `process_chunk`."""
         return self._stream.aligned(self._advance(chunk))
@@ -254,13 +277,13 @@ class Enhancer:
     def _advance(self, chunk: npt.ArrayLike) -> list[AlignedChunk]:
         """Moves a chunk through the stream; one result per channel."""
         stream = self._current_stream()
-        return stream.pull(self._run(stream.push(*stream.check(chunk))))
+        return run([stream], [stream.push(*stream.check(chunk))], self._process_many)[0]
 
     def _finish(self) -> list[AlignedChunk]:
         """Moves the end through the stream; one result per channel."""
         stream = self._current_stream()
-        return stream.pull(self._run(stream.finish()), last=True)
+        return run([stream], [stream.finish()], self._process_many, last=True)[0]
 
-    def _run(self, jobs: list[Job]) -> list[F32]:
+    def _process_many(self, jobs: list[Job]) -> list[F32]:
         engine = self._stream.loaded.engine
         return [engine.process(*jobs[0])] if len(jobs) == 1 else engine.process_many(jobs)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,12 @@ class ModelSpec:
     licence: str
     cache_shapes: Mapping[str, tuple[int, ...]] = field(hash=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cache_shapes", MappingProxyType(dict(self.cache_shapes)))
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a mapping proxy can be neither pickled nor copied
+        return partial(type(self), **(vars(self) | {"cache_shapes": dict(self.cache_shapes)})), ()
+
     @property
     def n_bins(self) -> int:
         """Frequency bins of one frame."""
@@ -59,13 +67,11 @@ GTCRN_SPEC = ModelSpec(
     look_ahead=0,
     parameters=48245,
     licence="MIT",
-    cache_shapes=MappingProxyType(
-        {
-            "analysis": (256,),
-            "synthesis": (256,),
-            "conv": (2, 16, 16, 33),
-            "tra": (2, 3, 16),
-            "inter": (2, 33, 16),
-        }
-    ),
+    cache_shapes={
+        "analysis": (256,),
+        "synthesis": (256,),
+        "conv": (2, 16, 16, 33),
+        "tra": (2, 3, 16),
+        "inter": (2, 33, 16),
+    },
 )

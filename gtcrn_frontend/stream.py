@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 
@@ -16,6 +17,7 @@ from gtcrn_frontend.stages.channels import join_channels, split_channels
 from gtcrn_frontend.stages.check import check_chunk, restore_type
 from gtcrn_frontend.stages.mixer import AlignedChunk
 from gtcrn_frontend.stages.path import SignalPath
+from gtcrn_frontend.stages.pcm import frame_bytes
 from gtcrn_frontend.state import StreamState
 from gtcrn_frontend.weights.parameters import F32
 
@@ -27,10 +29,11 @@ Job = tuple[F32, Any]
 class Stream:
     """The signal paths and engine states of one stream, one of each per channel of its output.
 
-    It does not run the engine, so that the jobs of many streams can go through it together:
+    It does not run the engine, so that `run` can move the jobs of many streams through it together:
 
         jobs = stream.push(*stream.check(chunk))
-        samples = stream.mixed(stream.pull(engine.process_many(jobs)))
+        (aligned,) = run([stream], [jobs], engine.process_many)
+        samples = stream.mixed(aligned)
 
     Strength and bypass are plain attributes that take effect with the next samples: they may be set from another
     thread while samples are on their way.
@@ -51,6 +54,7 @@ class Stream:
         self.strength = config.effective_strength
         self.bypass = config.bypass
         self.dtype: np.dtype[Any] = np.dtype(np.float32)  # of the last chunk: the tail comes in it
+        self.pending_bytes = b""  # of 16-bit PCM: the beginning of a frame
         self._paths = self._new_paths()
         self._states = self._new_states()
 
@@ -104,6 +108,7 @@ class Stream:
         aligned = [path.pull(each, last=last) for path, each in zip(self._paths, enhanced, strict=True)]
         if last:
             self._states = self._new_states()
+            self.pending_bytes = b""
         return aligned
 
     def mixed(self, aligned: Sequence[AlignedChunk]) -> Samples:
@@ -119,6 +124,7 @@ class Stream:
         """Begins a new stream; what was not delivered is lost."""
         self._paths = self._new_paths()
         self._states = self._new_states()
+        self.pending_bytes = b""
 
     def move_to(self, loaded: LoadedModel) -> None:
         """Goes on in another engine for the same model."""
@@ -134,7 +140,7 @@ class Stream:
 
     def get_state(self) -> StreamState:
         """Returns a copy of the state."""
-        arrays: dict[str, Samples] = {}
+        arrays: dict[str, Samples] = {"pending_bytes": np.frombuffer(self.pending_bytes, np.uint8)}
         for channel, (path, state) in enumerate(zip(self._paths, self._states, strict=True)):
             exported = self.loaded.engine.export_state(state)
             arrays |= {f"{channel}.engine.{name}": array for name, array in exported.items()}
@@ -159,7 +165,15 @@ class Stream:
         for channel, path in enumerate(paths):
             states.append(self.loaded.engine.import_state(_of_part(state, f"{channel}.engine.")))
             path.load_state(_of_part(state, f"{channel}.path."))
+        self.pending_bytes = self._pending_bytes_of(state)
         self._paths, self._states = paths, states
+
+    def _pending_bytes_of(self, state: StreamState) -> bytes:
+        pending = state.arrays.get("pending_bytes")
+        limit = frame_bytes("s16le", self.config.channels)
+        if pending is None or pending.ndim != 1 or pending.dtype != np.uint8 or len(pending) >= limit:
+            raise StateError(f"expected fewer than {limit} pending bytes, got {pending!r}")
+        return pending.tobytes()
 
     def _effective_strength(self) -> float:
         return 0.0 if self.bypass else self.strength
@@ -189,6 +203,37 @@ class Stream:
             "output_sample_rate": self.output_sample_rate,
             "channels": len(self._paths),
         }
+
+
+def run(
+    streams: Sequence[Stream],
+    jobs: Sequence[list[Job]],
+    process_many: Callable[[list[Job]], list[F32]],
+    *,
+    last: bool = False,
+) -> list[list[AlignedChunk]]:
+    """Returns what `Stream.pull` does, for each stream: their jobs go through the engine together.
+
+    If the engine fails, all these streams begin anew: some have moved on and others have not, and a gap is better than
+    input and output out of step.
+
+    Args:
+        streams: any number, all with the same engine.
+        jobs: what `push` or `finish` has returned, for each stream.
+        process_many: that of the engine.
+        last: the jobs are those of `finish`.
+    """
+    try:
+        enhanced = process_many(list(itertools.chain.from_iterable(jobs)))
+    except BaseException:  # an interrupt from the keyboard, too
+        for stream in streams:
+            stream.reset()
+        raise
+    in_order = iter(enhanced)
+    return [
+        stream.pull([next(in_order) for _ in of_stream], last=last)
+        for stream, of_stream in zip(streams, jobs, strict=True)
+    ]
 
 
 def _of_part(state: StreamState, prefix: str) -> dict[str, Samples]:

@@ -4,6 +4,7 @@ import os
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -25,3 +26,43 @@ def shared() -> Path:
 def audio_folder() -> Path:
     """Short recordings of the project's own making."""
     return Path(__file__).resolve().parent / "audio"
+
+
+@pytest.fixture(scope="session")
+def random_parameters() -> dict[str, np.ndarray]:
+    """A state dict of GTCRN whose every value is random, within the bounds of what training might find, and beyond.
+
+    Scales of both signs, statistics far from zero and one, slopes below zero and above one: what a fresh network's
+    defaults would hide.
+    """
+    import torch
+
+    from gtcrn_frontend.nets.gtcrn import GTCRN
+
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        arrays = {name: tensor.numpy().copy() for name, tensor in GTCRN().state_dict().items()}
+    rng = np.random.default_rng(2)
+    for name, array in arrays.items():
+        if name.endswith("running_var"):
+            drawn = rng.uniform(0.2, 3, array.shape)
+        elif name.endswith("running_mean") or (name.endswith("bias") and ("bn" in name or "ln" in name)):
+            drawn = rng.normal(0, 0.3, array.shape)
+        elif name.endswith("weight") and ("bn" in name or "ln" in name):
+            drawn = rng.uniform(0.5, 1.5, array.shape) * rng.choice([-1, 1], array.shape)
+        elif name.endswith("act.weight"):
+            drawn = rng.uniform(-0.6, 1.7, array.shape)
+        else:
+            continue
+        arrays[name] = drawn.astype(np.float32)
+    return arrays
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint(random_parameters: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint file with random weights: a model without `../shared` and without training."""
+    from gtcrn_frontend.weights.checkpoint import write_safetensors
+
+    path = tmp_path_factory.mktemp("models") / "random.safetensors"
+    write_safetensors(path, random_parameters, {})
+    return path

@@ -18,9 +18,9 @@ State = TypeVar("State")
 class Engine(ABC, Generic[State]):
     """A loaded model: read-only, shared by every stream and every thread.
 
-    What belongs to one stream is in a state, made by `new_state` and changed in place by `process`. All engines give the
-    same samples (within 1e-4 of full scale); their states differ, and `export_state` / `import_state` convert
-    to and from the canonical arrays of `ModelSpec.cache_shapes`, so that a stream can move between engines.
+    What belongs to one stream is in a state, made by `new_state` and changed in place by `process`. All engines give
+    the same samples (within 1e-4 of full scale); their states differ, and `export_state` / `import_state` convert to
+    and from the canonical arrays of `ModelSpec.cache_shapes`, so that a stream can move between engines.
     """
 
     name: str

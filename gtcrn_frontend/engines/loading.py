@@ -39,9 +39,7 @@ def absent_engines() -> dict[str, str]:
     return reasons
 
 
-def load(
-    model: str | Path, engine: str = "auto", num_threads: int = 1, providers: Sequence[str] = ()
-) -> LoadedModel:
+def load(model: str | Path, engine: str = "auto", num_threads: int = 1, providers: Sequence[str] = ()) -> LoadedModel:
     """Returns the model, loaded into an engine; the same one for the same request while it is in use.
 
     Args:
@@ -57,7 +55,9 @@ def load(
     if engine not in ("auto", *ENGINES):
         raise ConfigError(f"expected an engine out of {('auto', *ENGINES)}, got {engine!r}")
     if providers and engine not in ("auto", "onnx"):
-        raise ConfigError(f"expected engine='onnx' or 'auto' with providers, got {engine!r}: providers are ONNX Runtime's")
+        raise ConfigError(
+            f"expected engine='onnx' or 'auto' with providers, got {engine!r}: providers are ONNX Runtime's"
+        )
     path = model_path(model)
     stat = path.stat()
     key = (path, stat.st_mtime_ns, stat.st_size, engine, num_threads, tuple(providers))
@@ -78,16 +78,19 @@ def _build(model: Model, engine: str, num_threads: int, providers: Sequence[str]
     if engine in absent:
         raise ModelError(f"engine {engine!r} is not present: {absent[engine]}")
     if engine == "torch":
-        from gtcrn_frontend.engines.torch import TorchEngine  # noqa: PLC0415  torch takes seconds to import
+        from gtcrn_frontend.engines.torch import TorchEngine  # takes seconds to import
 
         return TorchEngine(model)
-    from gtcrn_frontend.engines.onnx import load_onnx  # noqa: PLC0415
+    from gtcrn_frontend.engines.onnx import load_onnx
 
     return load_onnx(model, num_threads, providers)
 
 
 def _importable(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # a finder that forbids it; a stand-in in sys.modules
+        return False
 
 
 def _after_fork_in_child() -> None:

@@ -6,7 +6,6 @@ in the layout of the released `gtcrn_simple.onnx` runs as it is.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,7 +54,9 @@ def _session(
     available = onnxruntime.get_available_providers()
     missing = [name for name in providers if name not in available]
     if missing:
-        raise ModelError(f"expected providers out of {available}, got {missing}: install the matching onnxruntime build")
+        raise ModelError(
+            f"expected providers out of {available}, got {missing}: install the matching onnxruntime build"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
@@ -81,9 +82,6 @@ class OnnxEngine(SpectralEngine):
         self.spec = model.spec
         self.description = f"ONNX Runtime {onnxruntime.__version__}, {session.get_providers()[0]}"
         self._session = session
-
-    @abstractmethod
-    def _run(self, spectra: C64, caches: tuple[Any, ...]) -> tuple[C64, tuple[Any, ...]]: ...
 
 
 class _BoundGraphEngine(OnnxEngine):
@@ -136,16 +134,17 @@ class _BoundGraphEngine(OnnxEngine):
 
 
 class _ReadyGraphEngine(OnnxEngine):
-    """A file in the layout of `gtcrn_simple.onnx`: one stream and one frame per run, caches with a batch axis of one."""
+    """A file in the layout of `gtcrn_simple.onnx`: one stream and one frame per run, caches with batch axes of one."""
 
-    _CACHES = ("conv_cache", "tra_cache", "inter_cache")
+    _INPUTS = ("mix", "conv_cache", "tra_cache", "inter_cache")
     _SHAPES = ((2, 1, 16, 16, 33), (2, 3, 1, 1, 16), (2, 1, 33, 16))
     _OUTPUTS = ("enh", "conv_cache_out", "tra_cache_out", "inter_cache_out")
 
     def __init__(self, model: Model, session: onnxruntime.InferenceSession) -> None:
         super().__init__(model, session)
-        found = {node.name: tuple(node.shape) for node in session.get_inputs()}
-        expected = {"mix": (1, model.spec.n_bins, 1, 2)} | dict(zip(self._CACHES, self._SHAPES, strict=True))
+        shapes = ((1, model.spec.n_bins, 1, 2), *self._SHAPES)
+        expected = {name: (shape, "tensor(float)") for name, shape in zip(self._INPUTS, shapes, strict=True)}
+        found = {node.name: (tuple(node.shape), node.type) for node in session.get_inputs()}
         outputs = {node.name for node in session.get_outputs()}
         if found != expected or not outputs.issuperset(self._OUTPUTS):
             raise ModelError(
@@ -160,9 +159,8 @@ class _ReadyGraphEngine(OnnxEngine):
         for stream, cache in enumerate(caches):
             for frame in range(spectra.shape[1]):
                 mix = planes[stream, frame][None, :, None]
-                result, *cache = self._session.run(
-                    self._OUTPUTS, {"mix": mix, **dict(zip(self._CACHES, cache, strict=True))}
-                )
+                feeds = dict(zip(self._INPUTS, (mix, *cache), strict=True))
+                result, *cache = self._session.run(self._OUTPUTS, feeds)
                 enhanced[stream, frame] = result.view(np.complex64)[0, :, 0, 0]
             updated.append(tuple(cache))
         return enhanced, tuple(updated)
@@ -175,11 +173,8 @@ class _ReadyGraphEngine(OnnxEngine):
         return [(entry,) for entry in caches]
 
     def _caches_to_canonical(self, caches: tuple[Any, ...]) -> dict[str, F32]:
-        shapes = (self.spec.cache_shapes[name] for name in ("conv", "tra", "inter"))
-        ((conv, tra, inter),) = (
-            tuple(array.reshape(shape).copy() for array, shape in zip(caches[0], shapes, strict=True)),
-        )
-        return {"conv": conv, "tra": tra, "inter": inter}
+        arrays = dict(zip(("conv", "tra", "inter"), caches[0], strict=True))
+        return {name: array.reshape(self.spec.cache_shapes[name]).copy() for name, array in arrays.items()}
 
     def _caches_from_canonical(self, arrays: Mapping[str, F32]) -> tuple[Any, ...]:
         names = ("conv", "tra", "inter")

@@ -123,7 +123,7 @@ def _temporal_block(folded: Mapping[str, F32], name: str) -> dict[str, F32]:
     whole[:, :_HALF] = folded[f"{name}.point1.weight"]
     arrays[f"{name}.point1.weight"] = whole[:, INTERLEAVED_TO_SPLIT]
     arrays |= _gru(folded, f"{name}.gru")
-    arrays[f"{name}.gru.w"] = arrays[f"{name}.gru.w"] / _BANDS  # the graph sums energies, the network averages
+    arrays[f"{name}.gru.w"] /= _BANDS  # the graph sums energies, the network averages
     arrays[f"{name}.fc.weight"] = folded[f"{name}.fc.weight"].T
     arrays[f"{name}.fc.bias"] = folded[f"{name}.fc.bias"]
     return arrays

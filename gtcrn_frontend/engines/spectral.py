@@ -13,8 +13,8 @@ from gtcrn_frontend.engines.base import Engine, check_canonical
 from gtcrn_frontend.engines.stft import C64, analyse, synthesise
 from gtcrn_frontend.weights.parameters import F32
 
-MAX_FRAMES = 512
-"""Frames of all streams together in one run of the network: bounds the memory that a long call takes."""
+MAX_FRAMES = 128
+"""Frames of all streams together in one run of the network: more are no faster, and take more memory."""
 
 
 @dataclass
@@ -50,22 +50,27 @@ class SpectralEngine(Engine[SpectralState]):
         """The inverse of `_caches_to_canonical`, copied as well."""
 
     def new_state(self) -> SpectralState:
+        """Returns the state of a stream that begins, see `Engine`."""
         return self.import_state({name: np.zeros(shape, np.float32) for name, shape in self.spec.cache_shapes.items()})
 
     def process(self, hops: F32, state: SpectralState) -> F32:
+        """Returns the enhanced hops of one stream, without the bookkeeping of several."""
         if len(hops) == 0:
             return np.empty_like(hops)
         return self._process_batch([hops], [state])[0]
 
     def process_many(self, streams: Sequence[tuple[F32, SpectralState]]) -> list[F32]:
+        """Returns the enhanced hops of several streams; those with equally many go through the network together."""
         outputs = [np.empty_like(hops) for hops, _ in streams]
         by_length: dict[int, list[int]] = {}
         for index, (hops, _) in enumerate(streams):
             if len(hops):
                 by_length.setdefault(len(hops), []).append(index)
-        for indices in by_length.values():
-            for start in range(0, len(indices), MAX_FRAMES):
-                batch = indices[start : start + MAX_FRAMES]
+        for n_hops, indices in by_length.items():
+            # Fewer streams at a time rather than fewer hops: stacking the caches costs as much for one hop as for many.
+            streams_at_once = max(1, MAX_FRAMES // n_hops)
+            for start in range(0, len(indices), streams_at_once):
+                batch = indices[start : start + streams_at_once]
                 enhanced = self._process_batch([streams[i][0] for i in batch], [streams[i][1] for i in batch])
                 for i, samples in zip(batch, enhanced, strict=True):
                     outputs[i] = samples
@@ -98,10 +103,12 @@ class SpectralEngine(Engine[SpectralState]):
         return list(samples)
 
     def export_state(self, state: SpectralState) -> dict[str, F32]:
+        """Returns copies of the state's arrays in canonical form."""
         transform = {"analysis": state.analysis.copy(), "synthesis": state.synthesis.copy()}
         return transform | self._caches_to_canonical(state.caches)
 
     def import_state(self, arrays: Mapping[str, F32]) -> SpectralState:
+        """Returns a state made from canonical arrays; `StateError` if they are none of this model."""
         checked = check_canonical(arrays, self.spec)
         return SpectralState(
             checked["analysis"].copy(), checked["synthesis"].copy(), self._caches_from_canonical(checked)

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.weights.parameters import F32
 
@@ -29,7 +30,7 @@ def window(spec: ModelSpec) -> F32:
 @lru_cache
 def _window(name: str, length: int) -> F32:
     if name != "hann_sqrt":
-        raise ValueError(f"expected the window hann_sqrt, got {name}")
+        raise ConfigError(f"expected the window hann_sqrt, got {name!r}")
     phase = 2 * np.pi * np.arange(length) / length
     values = np.sqrt(0.5 - 0.5 * np.cos(phase)).astype(np.float32)
     values.setflags(write=False)
@@ -52,7 +53,9 @@ def analyse(spec: ModelSpec, hops: F32, past: F32) -> tuple[C64, F32]:
     step = samples.itemsize
     strides = (samples.strides[0], hop * step, step)
     frames: F32 = np.ndarray((streams, n_hops, spec.win_length), samples.dtype, samples, strides=strides)
-    return np.fft.rfft(frames * window(spec), n=spec.n_fft), samples[:, n_hops * hop :]
+    # Single precision, also from numpy 1, whose transforms are double.
+    spectra = np.fft.rfft(frames * window(spec), n=spec.n_fft).astype(np.complex64, copy=False)
+    return spectra, samples[:, n_hops * hop :]
 
 
 def synthesise(spec: ModelSpec, spectra: C64, tail: F32) -> tuple[F32, F32]:
@@ -67,7 +70,7 @@ def synthesise(spec: ModelSpec, spectra: C64, tail: F32) -> tuple[F32, F32]:
     """
     streams, n_hops, _ = spectra.shape
     hop, overlap = spec.hop_length, spec.overlap
-    frames = np.fft.irfft(spectra, n=spec.n_fft)[..., : spec.win_length]
+    frames = np.fft.irfft(spectra, n=spec.n_fft).astype(np.float32, copy=False)[..., : spec.win_length]
     frames *= window(spec)
     samples = np.empty((streams, n_hops, hop), np.float32)
     # Half overlap (GTCRN and relatives): a hop is the second half of one frame plus the first half of the next.

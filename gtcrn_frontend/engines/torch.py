@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,11 +16,14 @@ from gtcrn_frontend.nets.gtcrn import GTCRN, GTCRNCache
 from gtcrn_frontend.weights.model import Model
 from gtcrn_frontend.weights.parameters import F32
 
+_IMPORTED_IN_PROCESS = os.getpid()
+
 
 class TorchEngine(SpectralEngine):
     """GTCRN as a torch module, in evaluation mode, outside of autograd.
 
-    Torch's number of threads belongs to the process; this engine leaves it alone.
+    Torch's number of threads belongs to the process; this engine leaves it alone. Only in a forked child it sets it to
+    one, as torch's own data loaders do: OpenMP would wait there for threads that stayed behind in the parent.
     """
 
     name = "torch"
@@ -27,6 +31,8 @@ class TorchEngine(SpectralEngine):
     def __init__(self, model: Model) -> None:
         if model.parameters is None:
             raise ModelError(f"{model.source}: a ready ONNX graph runs with engine='onnx' only, got engine='torch'")
+        if os.getpid() != _IMPORTED_IN_PROCESS:
+            torch.set_num_threads(1)
         self.spec = model.spec
         self.description = f"torch {torch.__version__}, CPU"
         self._net = GTCRN().eval().requires_grad_(False)
@@ -52,7 +58,11 @@ class TorchEngine(SpectralEngine):
 
     def _caches_to_canonical(self, caches: tuple[Any, ...]) -> dict[str, F32]:
         conv, tra, inter = caches
-        return {"conv": conv[:, 0].numpy().copy(), "tra": tra[:, :, 0].numpy().copy(), "inter": inter[:, 0].numpy().copy()}
+        return {
+            "conv": conv[:, 0].numpy().copy(),
+            "tra": tra[:, :, 0].numpy().copy(),
+            "inter": inter[:, 0].numpy().copy(),
+        }
 
     def _caches_from_canonical(self, arrays: Mapping[str, F32]) -> tuple[Any, ...]:
         conv, tra, inter = (torch.from_numpy(arrays[name].copy()) for name in ("conv", "tra", "inter"))

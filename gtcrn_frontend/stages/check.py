@@ -29,7 +29,10 @@ def check_chunk(chunk: npt.ArrayLike, channels: int = 1) -> tuple[F32, np.dtype[
     Raises:
         AudioFormatError: another shape or type, NaN, infinity, or floats beyond +-8.
     """
-    samples = np.asarray(chunk)
+    try:
+        samples = np.asarray(chunk)
+    except ValueError as error:  # a list of lists of different lengths
+        raise AudioFormatError(f"expected samples in a regular array, got a list that makes none: {error}") from error
     if samples.shape[1:] != (() if channels == 1 else (channels,)) or samples.ndim == 0:
         raise AudioFormatError(_shape_message(samples.shape, channels))
     if samples.dtype not in _DTYPES:

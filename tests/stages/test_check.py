@@ -52,6 +52,11 @@ def test_strided_views_are_accepted():
     np.testing.assert_array_equal(check_chunk(samples[::2], channels=2)[0], samples[::2])
 
 
+def test_a_ragged_list_is_refused():
+    with pytest.raises(AudioFormatError, match="regular array"):
+        check_chunk([[1.0], [2.0, 3.0]])
+
+
 @pytest.mark.parametrize(
     ("shape", "channels", "hint"),
     [((5, 2), 1, "channels=2"), ((2, 5), 2, "transpose"), ((5, 3), 2, "channels=3"), ((5,), 2, r"\(n, 2\)")],

@@ -1,0 +1,137 @@
+"""Raw PCM on stdin and stdout, for live use: what comes in is enhanced and passed on at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gtcrn_frontend.audiofile import Samples, audio_writer, open_audio, read_blocks
+from gtcrn_frontend.cli._stdin import STDIN, until_stopped
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.enhancer import Enhancer
+from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.files import enhancer_for
+from gtcrn_frontend.stages.check import MAX_AMPLITUDE
+from gtcrn_frontend.stages.pcm import pcm_bytes, whole_frames
+
+PIPE = "-"
+EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE
+
+_STDOUT = 1
+_SUBTYPES = {"s16le": "PCM_16", "f32le": "FLOAT"}  # of files written from a pipe
+_FILE_MARKS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b".snd", b"ID3\x03", b"ID3\x04")
+_MARK_BYTES = 4
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class PipeReport:
+    """Seconds of audio enhanced, and seconds that the enhancer took: waiting for input and output is not counted."""
+
+    engine: str
+    audio_s: float = 0.0
+    took_s: float = 0.0
+
+
+def enhance_pipe(source: str, output: str, pcm_format: str, config: EnhancerConfig) -> PipeReport:
+    """Returns what was done when the source has ended, or SIGINT or SIGTERM has come: the tail is delivered then.
+
+    Args:
+        source: `-` for raw PCM of the rate and channels in `config` on stdin, or an audio file.
+        output: `-` for raw PCM on stdout, or an audio file to write.
+        pcm_format: sample format of stdin and stdout, one of `PCM_FORMATS`.
+        config: settings.
+
+    Raises:
+        AudioFormatError: the input is a file where raw PCM is expected, or has samples that are no audio; stdout gets
+            those before.
+        BrokenPipeError: nobody reads stdout any more.
+        ConfigError: a setting is out of range, or stdin or stdout is a terminal.
+    """
+    if output == PIPE and os.isatty(_STDOUT):
+        raise ConfigError("expected a pipe or a file as stdout, got a terminal: raw PCM would garble it")
+    if source != PIPE:
+        with open_audio(source) as audio:
+            enhancer = enhancer_for(audio, config)
+            with _writer(output, enhancer, audio.subtype, pcm_format) as write:
+                return _enhance(enhancer, read_blocks(audio), write, source)
+    if os.isatty(STDIN):
+        raise ConfigError("expected raw PCM on stdin, got a terminal: pipe audio into it, or name a file")
+    enhancer = Enhancer.from_config(config)
+    with _writer(output, enhancer, _SUBTYPES[pcm_format], pcm_format) as write, until_stopped() as pieces:
+        return _enhance(enhancer, _chunks(pieces, pcm_format, config.channels), write, "stdin")
+
+
+def _enhance(enhancer: Enhancer, chunks: Iterable[Samples], write: Callable[[Samples], None], name: str) -> PipeReport:
+    report = PipeReport(enhancer.engine)
+
+    def timed(enhance: Callable[..., Samples], *samples: Samples) -> Samples:
+        start_s = time.perf_counter()
+        enhanced = enhance(*samples)
+        report.took_s += time.perf_counter() - start_s
+        report.audio_s = max(report.audio_s, enhancer.samples_in / enhancer.sample_rate)
+        return enhanced
+
+    for chunk in chunks:
+        try:
+            enhanced = timed(enhancer.process_chunk, chunk)
+        except AudioFormatError as error:
+            write(timed(enhancer.process_chunk, chunk[: _first_bad_frame(chunk)]))
+            write(timed(enhancer.flush))
+            raise AudioFormatError(f"{name}: stopped after {report.audio_s:.3f} s: {error}") from error
+        write(enhanced)
+    write(timed(enhancer.flush))
+    return report
+
+
+def _chunks(pieces: Iterable[bytes], pcm_format: str, channels: int) -> Iterator[Samples]:
+    """The samples that are complete after each piece; a rest waits for the next."""
+    beginning = rest = b""
+    for piece in pieces:
+        if len(beginning) < _MARK_BYTES:
+            beginning += piece[: _MARK_BYTES - len(beginning)]
+            _refuse_files(beginning)
+        samples, rest = whole_frames(rest + piece, pcm_format, channels)
+        yield samples
+    if rest:
+        _log.warning("%d bytes at the end of stdin are no whole sample of all channels: left out", len(rest))
+
+
+def _refuse_files(beginning: bytes) -> None:
+    if beginning in _FILE_MARKS:
+        raise AudioFormatError(
+            f"expected raw PCM on stdin, got a file that begins with {beginning!r}: name the file instead of -, "
+            "or send its samples alone (arecord -t raw, ffmpeg -f s16le)"
+        )
+
+
+def _first_bad_frame(chunk: Samples) -> int:
+    """Index of the first frame for which `process_chunk` refuses a chunk."""
+    frames = chunk.reshape(len(chunk), -1)
+    good = (np.abs(frames) <= MAX_AMPLITUDE).all(axis=1)  # NaN compares false
+    return int(np.argmin(good))
+
+
+@contextmanager
+def _writer(output: str, enhancer: Enhancer, subtype: str, pcm_format: str) -> Iterator[Callable[[Samples], None]]:
+    if output == PIPE:
+        yield lambda samples: _write_all(pcm_bytes(samples, pcm_format))
+        return
+    channels = 1 if enhancer.config.downmix else enhancer.config.channels
+    with audio_writer(Path(output), enhancer.output_sample_rate, channels, subtype) as write:
+        yield write
+
+
+def _write_all(data: bytes) -> None:
+    # Not sys.stdout: it would keep samples back, and complain once more at exit when nobody reads them.
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(_STDOUT, rest) :]

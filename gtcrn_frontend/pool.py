@@ -1,0 +1,286 @@
+"""`StreamPool`: many streams of audio through one model."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import numpy.typing as npt
+
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.engines.loading import LoadedModel, load
+from gtcrn_frontend.errors import AudioFormatError, StateError
+from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.state import StreamState
+from gtcrn_frontend.stream import Job, Samples, Stream, run
+from gtcrn_frontend.workers import Workers
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """One stream of a pool at one moment; see the properties of `Enhancer` by the same names.
+
+    Attributes:
+        sample_rate: rate of the input in Hz.
+        output_sample_rate: rate of the output in Hz.
+        channels: channels of the input.
+        strength: 0 (input unchanged) to 1 (full enhancement).
+        bypass: whether the aligned input is delivered.
+        latency_samples: the longest time that a sample waits until it comes out, in samples of the input.
+        lag_samples: the most samples of the output that are missing behind the input.
+        samples_in: samples per channel taken since the stream began.
+        samples_out: samples per channel delivered since the stream began.
+    """
+
+    sample_rate: int
+    output_sample_rate: int
+    channels: int
+    strength: float
+    bypass: bool
+    latency_samples: int
+    lag_samples: int
+    samples_in: int
+    samples_out: int
+
+    @property
+    def latency_ms(self) -> float:
+        """The longest time that a sample waits until it comes out, in milliseconds; computing not counted."""
+        return 1000 * self.latency_samples / self.sample_rate
+
+
+class StreamPool:
+    """Enhances many streams through one loaded model, each as an `Enhancer` of its own would.
+
+    >>> pool = StreamPool()
+    >>> call, meeting = pool.open(), pool.open(sample_rate=48_000, channels=2, strength=0.8)
+    >>> chunks = {call: np.zeros(1600, np.float32), meeting: np.zeros((4800, 2), np.float32)}
+    >>> {stream_id: samples.shape for stream_id, samples in pool.process(chunks).items()}
+    {0: (1280,), 1: (2856, 2)}
+    >>> pool.flush(call).shape
+    (320,)
+    >>> pool.close(call)
+
+    Streams with equally many hops in a call go through the network together, which is faster than one by one: collect
+    the chunks of many streams before a call. What comes out does not depend on the company: with `onnx` not to the last
+    bit, as far as measured, and with any engine by less than 1e-6 of full scale.
+
+    Any method may be called from any thread. Calls that move or copy samples (`process`, `flush`, `reset`, `get_state`,
+    `set_state`) take turns; the others never wait for them, so an event loop may open, close and adjust streams while
+    a worker thread processes. Like an `Enhancer`, a pool goes on in a forked child.
+
+    Args:
+        model: name of a registered model, or path of a checkpoint or streaming ONNX file.
+        engine: `auto` (the fastest present), `onnx` or `torch`.
+        num_threads: threads that divide the streams of a call among them; they pay from about 32 hops in a call.
+        providers: ONNX Runtime execution providers in order of preference.
+
+    Raises:
+        ConfigError: a setting is out of range.
+        ModelError: the model or the engine cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = EnhancerConfig.model,
+        engine: str = EnhancerConfig.engine,
+        *,
+        num_threads: int = 1,
+        providers: Sequence[str] = (),
+    ) -> None:
+        self._config = EnhancerConfig(
+            model=str(model), engine=engine, num_threads=num_threads, providers=tuple(providers)
+        )
+        self._loaded = self._load()
+        self._workers = Workers(num_threads)
+        self._ids = itertools.count()
+        self._streams: dict[int, Stream] = {}
+        self._turn = Lock()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The facts of the model."""
+        return self._loaded.model.spec
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs."""
+        return self._loaded.engine.name
+
+    def open(
+        self,
+        *,
+        sample_rate: int | None = None,
+        output_sample_rate: int | None = None,
+        channels: int = 1,
+        downmix: bool = False,
+        strength: float = 1.0,
+        max_attenuation_db: float | None = None,
+        bypass: bool = False,
+    ) -> int:
+        """Returns the id of a new stream; an id is never given twice.
+
+        Args:
+            sample_rate: as all others here, see `Enhancer`.
+            output_sample_rate: None is that of the input.
+            channels: 1 for chunks of shape `(n,)`, 2 to 16 for `(n, channels)`.
+            downmix: average the channels first.
+            strength: 0 (input unchanged) to 1 (full enhancement).
+            max_attenuation_db: the same knob in other units.
+            bypass: deliver the aligned input while the network keeps running.
+
+        Raises:
+            ConfigError: a setting is out of range.
+        """
+        config = dataclasses.replace(
+            self._config,
+            sample_rate=sample_rate,
+            output_sample_rate=output_sample_rate,
+            channels=channels,
+            downmix=downmix,
+            strength=strength,
+            max_attenuation_db=max_attenuation_db,
+            bypass=bypass,
+        )
+        stream = Stream(self._loaded_here(), config)
+        stream_id = next(self._ids)
+        self._streams[stream_id] = stream
+        return stream_id
+
+    def close(self, stream_id: int) -> None:
+        """Ends a stream; what was not delivered is lost, except to a call that is processing it.
+
+        Raises:
+            StateError: as in all methods that take an id: no stream with this id is open.
+        """
+        if self._streams.pop(stream_id, None) is None:
+            raise self._not_open(stream_id)
+
+    def process(self, chunks: Mapping[int, npt.ArrayLike]) -> dict[int, Samples]:
+        """Returns the enhanced samples that are complete, for each stream that has a chunk, in the type of its chunk.
+
+        Args:
+            chunks: by stream id, of any length, also 0; see `Enhancer.process_chunk`.
+
+        Raises:
+            AudioFormatError: a chunk is bad; the message names the stream. No stream has changed: leave that chunk
+                out, and call again.
+            StateError: no stream with an id is open. No stream has changed.
+        """
+        streams = {stream_id: self._stream(stream_id) for stream_id in chunks}
+        checked = {}
+        for stream_id, stream in streams.items():
+            try:
+                checked[stream_id] = stream.check(chunks[stream_id])
+            except AudioFormatError as error:
+                raise AudioFormatError(f"stream {stream_id}: {error}") from error
+        with self._turn:
+            self._move_here(streams.values())
+            jobs = [stream.push(*checked[stream_id]) for stream_id, stream in streams.items()]
+            return self._run(streams, jobs)
+
+    def flush(self, stream_id: int) -> Samples:
+        """Returns the rest of a stream, in the type of its last chunk; it stays open and is as new."""
+        stream = self._stream(stream_id)
+        with self._turn:
+            self._move_here([stream])
+            return self._run({stream_id: stream}, [stream.finish()], last=True)[stream_id]
+
+    def reset(self, stream_id: int) -> None:
+        """Begins a stream anew under its id; what was not delivered is lost."""
+        stream = self._stream(stream_id)
+        with self._turn:
+            self._move_here([stream])
+            stream.reset()
+
+    def set_strength(self, stream_id: int, strength: float) -> None:
+        """Sets the strength of a stream; takes effect over one hop."""
+        self._stream(stream_id).strength = EnhancerConfig(strength=strength).effective_strength
+
+    def set_bypass(self, stream_id: int, bypass: bool) -> None:
+        """Delivers a stream's aligned input, or the enhanced signal again: the network keeps running."""
+        self._stream(stream_id).bypass = EnhancerConfig(bypass=bypass).bypass
+
+    def get_state(self, stream_id: int) -> StreamState:
+        """Returns the state of a stream, as `Enhancer.get_state` does: a stream can move between the two."""
+        stream = self._stream(stream_id)
+        with self._turn:
+            self._move_here([stream])
+            return stream.get_state()
+
+    def set_state(self, stream_id: int, state: StreamState) -> None:
+        """Lets a stream go on where `state` was taken; strength and bypass stay those set here.
+
+        Raises:
+            StateError: the state is of another model, of other rates or channels, or damaged. The stream is unchanged.
+        """
+        stream = self._stream(stream_id)
+        with self._turn:
+            self._move_here([stream])
+            stream.set_state(state)
+
+    def info(self, stream_id: int) -> StreamInfo:
+        """Returns the rates, settings and counts of a stream."""
+        stream = self._stream(stream_id)
+        return StreamInfo(
+            sample_rate=stream.sample_rate,
+            output_sample_rate=stream.output_sample_rate,
+            channels=stream.config.channels,
+            strength=stream.strength,
+            bypass=stream.bypass,
+            latency_samples=stream.latency_samples,
+            lag_samples=stream.lag_samples,
+            samples_in=stream.samples_in,
+            samples_out=stream.samples_out,
+        )
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __contains__(self, stream_id: object) -> bool:
+        return stream_id in self._streams
+
+    def __iter__(self) -> Iterator[int]:
+        """The ids of the streams that are open now, in order of opening."""
+        return iter(list(self._streams))
+
+    def _load(self) -> LoadedModel:
+        # One thread per run of the network: the threads of this pool have streams of their own to run.
+        return load(self._config.model, self._config.engine, 1, self._config.providers)
+
+    def _loaded_here(self) -> LoadedModel:
+        """The model in an engine of this process: after `fork`, the parent's cannot be used."""
+        if self._loaded.process_id != os.getpid():
+            self._loaded = self._load()
+            self._workers = Workers(self._config.num_threads)
+        return self._loaded
+
+    def _move_here(self, streams: Iterable[Stream]) -> None:
+        loaded = self._loaded_here()
+        for stream in streams:
+            if stream.loaded is not loaded:
+                stream.move_to(loaded)
+
+    def _stream(self, stream_id: int) -> Stream:
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            raise self._not_open(stream_id)
+        return stream
+
+    def _not_open(self, stream_id: object) -> StateError:
+        return StateError(
+            f"expected the id of an open stream, got {stream_id!r}: it was closed, or never opened in this pool"
+        )
+
+    def _run(self, streams: Mapping[int, Stream], jobs: list[list[Job]], *, last: bool = False) -> dict[int, Samples]:
+        process_many = functools.partial(self._workers.process_many, self._loaded.engine)
+        aligned = run(list(streams.values()), jobs, process_many, last=last)
+        return {
+            stream_id: stream.mixed(of_stream)
+            for (stream_id, stream), of_stream in zip(streams.items(), aligned, strict=True)
+        }
