@@ -1,4 +1,4 @@
-"""Builds `gtcrn.onnx`: GTCRN's streaming graph without weights. Run it after a change here: `python models/build_gtcrn.py`.
+"""Builds `gtcrn.onnx`, GTCRN's streaming graph without weights: run `python models/build_gtcrn.py` after a change here.
 
 The graph names its weights as external data that does not exist; `engines/onnx.py` binds arrays to the names when
 it loads the model, so any checkpoint runs in it and the package `onnx` is needed here only.
@@ -8,8 +8,8 @@ it loads the model, so any checkpoint runs in it and the package `onnx` is neede
     tra   (6, N, 16)       layers in the same order                    new_tra
     inter (2, 33 N, 16)    dp1, dp2                                    new_inter
 
-Few nodes matter more than few multiplications, as one frame has only half a million of them. So the channel shuffle after
-each temporal block is not carried out: blocks leave the convolved half before the passed half ("split order"),
+Few nodes matter more than few multiplications, as one frame has only half a million of them. So the channel shuffle
+after each temporal block is not carried out: blocks leave the convolved half before the passed half ("split order"),
 and the weights that read them are permuted instead (`onnx_layout` in `engines/onnx_weights.py`).
 """
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
-from gtcrn_frontend.weights.model import installed_registry, load_model, model_path
+from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.export import export_model
+from gtcrn_frontend.weights.model import installed_registry, load_model
 from gtcrn_frontend.weights.registry import CACHE_VARIABLE, Registry
 
 EXAMPLES = f"""examples:
@@ -22,7 +21,6 @@ EXAMPLES = f"""examples:
 
 Downloads are kept in one folder per user; the environment variable {CACHE_VARIABLE} chooses another.
 """
-CONVERTED_SUFFIX = ".safetensors"
 _COLUMNS = ("name", "network", "size", "licence", "where", "description")
 
 
@@ -59,7 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     text = "write any checkpoint as safetensors, under the released parameter names"
     convert = actions.add_parser("convert", help=text, description=f"{text.capitalize()}.")
     convert.add_argument("source", metavar="SOURCE", help="model name, or path of a .tar or .safetensors checkpoint")
-    convert.add_argument("output", metavar=f"OUTPUT{CONVERTED_SUFFIX}", type=Path, help="file to write")
+    convert.add_argument("output", metavar="OUTPUT.safetensors", type=Path, help="file to write")
     convert.add_argument("--force", action="store_true", help="replace the output if it exists")
     convert.set_defaults(action=_convert)
 
@@ -151,34 +149,6 @@ def _verified(registry: Registry, name: str) -> str:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    output: Path = args.output
-    if output.suffix != CONVERTED_SUFFIX:
-        raise ConfigError(f"expected an output that ends in {CONVERTED_SUFFIX}, got {output}")
-    if not output.parent.is_dir():
-        raise ConfigError(f"{output}: there is no folder {output.parent}")
-    if output.exists() and not args.force:
-        raise ConfigError(f"{output} exists: give --force to replace it")
-    path = model_path(args.source)
-    model = load_model(path)
-    if model.parameters is None:
-        raise ModelError(
-            f"{path}: expected a checkpoint (.safetensors, .tar), got a graph, whose parameters are folded into it: "
-            "convert the checkpoint that it was exported from"
-        )
-    # as released, with the batch counters that inference leaves out: torch loads the result with strict=True
-    arrays = {name: model.parameters.get(name, array) for name, array in read_checkpoint(path).items()}
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
-        part = Path(scratch) / output.name
-        write_safetensors(part, arrays, _metadata(args.source, path, model.digest))
-        part.replace(output)  # in one step: an interrupted run leaves no half file
-    print(f"{output}: {len(arrays)} tensors, digest {model.digest}")
+    origin = export_model(args.source, args.output, "safetensors", force=args.force)
+    print(f"{args.output}: {origin.name} as safetensors, digest {origin.digest}")
     return 0
-
-
-def _metadata(source: str, path: Path, digest: str) -> dict[str, str]:
-    """Where a converted file comes from, without the folders of this machine; `digest` is `Model.digest`."""
-    registered = installed_registry().models.get(source)
-    if registered is None:
-        return {"source": path.name, "digest": digest}
-    origin = registered.download.url if registered.download else registered.name
-    return {"source": origin, "licence": registered.licence, "digest": digest}

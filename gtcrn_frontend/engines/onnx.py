@@ -40,6 +40,8 @@ def load_onnx(model: Model, num_threads: int = 1, providers: Sequence[str] = ())
     """
     if model.graph is not None:
         session = _session(model.graph, num_threads, providers, {})
+        if {node.name for node in session.get_inputs()} == set(_BoundGraphEngine._INPUTS):
+            return _SelfContainedGraphEngine(model, session)
         return _ReadyGraphEngine(model, session)
     if model.parameters is None:
         raise ModelError(f"{model.source}: expected weights or a graph, got neither")
@@ -131,6 +133,18 @@ class _BoundGraphEngine(OnnxEngine):
             arrays["tra"].reshape(6, 1, 16).copy(),
             arrays["inter"].reshape(2, _BANDS, 16).copy(),
         )
+
+
+class _SelfContainedGraphEngine(_BoundGraphEngine):
+    """The package's own graph as it is exported in the layout `onnx`: weights inside, mask applied."""
+
+    _OUTPUTS = ("enh", "new_conv", "new_tra", "new_inter")
+
+    def _run(self, spectra: C64, caches: tuple[Any, ...]) -> tuple[C64, tuple[Any, ...]]:
+        planes = spectra.view(np.float32).reshape(*spectra.shape, 2)
+        feeds = dict(zip(self._INPUTS, (planes, *caches), strict=True))
+        enhanced, *updated = self._session.run(self._OUTPUTS, feeds)
+        return enhanced.view(np.complex64)[..., 0], tuple(updated)
 
 
 class _ReadyGraphEngine(OnnxEngine):

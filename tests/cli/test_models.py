@@ -14,6 +14,7 @@ import pytest
 import safetensors
 import torch
 
+import gtcrn_frontend.export
 from gtcrn_frontend.cli import models as command
 from gtcrn_frontend.cli.main import main
 from gtcrn_frontend.nets.gtcrn import GTCRN
@@ -254,7 +255,7 @@ def test_a_failing_conversion_leaves_what_was_there(
         path.write_bytes(b"half a fi")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(command, "write_safetensors", disk_full)
+    monkeypatch.setattr(gtcrn_frontend.export, "write_safetensors", disk_full)
     output = tmp_path / "model.safetensors"
     output.write_bytes(b"precious")
     assert main(["models", "convert", str(checkpoint), str(output), "--force"]) == 1

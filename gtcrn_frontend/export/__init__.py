@@ -1,0 +1,92 @@
+"""Models as files for other programs: a self-contained ONNX graph, sherpa-onnx's denoisers, plain safetensors."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from gtcrn_frontend.atomic import replaced_at_end
+from gtcrn_frontend.config import is_number
+from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.export.origin import Origin
+from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
+from gtcrn_frontend.weights.fold import fold_gtcrn
+from gtcrn_frontend.weights.model import load_model, model_path
+
+LAYOUTS = ("onnx", "sherpa-onnx", "safetensors")
+"""`onnx`: any number of streams and frames per run. `sherpa-onnx`: one of each, as its denoisers want it."""
+
+_SUFFIXES = {"onnx": ".onnx", "sherpa-onnx": ".onnx", "safetensors": ".safetensors"}
+
+
+def export_model(
+    model: str | Path, output: str | Path, layout: str, *, strength: float = 1.0, force: bool = False
+) -> Origin:
+    """Returns where the weights come from, after writing them in another layout.
+
+    The file appears under its name when it is complete; an export that fails leaves what was there.
+
+    Args:
+        model: name of a registered model, or path of a checkpoint.
+        output: file to write; its suffix is `.safetensors` in that layout, else `.onnx`.
+        layout: one of `LAYOUTS`.
+        strength: 0 (input unchanged) to 1 (full enhancement), carried in the mask of a graph: s M + (1 - s).
+        force: whether to replace a file that exists.
+
+    Raises:
+        ConfigError: a setting is out of range or does not fit the layout, or the output exists or has no folder.
+        ModelError: the model cannot be loaded or is a graph already, or the package `onnx` is not installed.
+        OSError: the file cannot be written.
+    """
+    output = Path(output)
+    _check(output, layout, strength, force)
+    source = model_path(model)
+    loaded = load_model(source)
+    if loaded.parameters is None:
+        raise ModelError(
+            f"{source}: expected a checkpoint (.safetensors, .tar), got a graph, whose parameters are folded into it: "
+            "export the checkpoint that it was made from"
+        )
+    origin = Origin.of(model, loaded)
+    if layout == "safetensors":
+        # as released, with the batch counters that inference leaves out: torch loads the result with strict=True
+        arrays = {name: loaded.parameters.get(name, array) for name, array in read_checkpoint(source).items()}
+        with replaced_at_end(output) as part:
+            write_safetensors(part, arrays, origin.to_metadata())
+        return origin
+
+    folded = fold_gtcrn(loaded.parameters)
+    if layout == "sherpa-onnx":
+        from gtcrn_frontend.export.single_frame import single_frame_graph
+
+        graph = single_frame_graph(folded, loaded.spec, origin, float(strength))
+    else:
+        from gtcrn_frontend.export.self_contained import self_contained_graph
+
+        graph = self_contained_graph(folded, loaded.spec, origin, float(strength))
+    with replaced_at_end(output) as part:
+        part.write_bytes(graph)
+    return origin
+
+
+def _check(output: Path, layout: str, strength: float, force: bool) -> None:
+    """All that can be said before anything is read or downloaded."""
+    if layout not in LAYOUTS:
+        raise ConfigError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
+    if not is_number(strength) or not 0 <= strength <= 1:
+        raise ConfigError(f"strength: expected a number from 0 to 1, got {strength!r}")
+    if layout == "safetensors" and strength != 1:
+        raise ConfigError(
+            f"expected strength 1 in the layout safetensors, got {strength}: weights cannot carry a strength, "
+            "give it to whatever runs them"
+        )
+    if output.suffix != _SUFFIXES[layout]:
+        raise ConfigError(f"expected an output that ends in {_SUFFIXES[layout]} for the layout {layout}, got {output}")
+    if not output.parent.is_dir():
+        raise ConfigError(f"{output}: there is no folder {output.parent}")
+    if output.is_dir():
+        raise ConfigError(f"{output}: expected a file to write, got a folder")
+    if output.exists() and not force:
+        raise ConfigError(f"{output} exists: give --force to replace it")
+    if layout != "safetensors" and importlib.util.find_spec("onnx") is None:
+        raise ModelError(f"layout {layout} needs the package onnx: pip install 'gtcrn-frontend[export]'")

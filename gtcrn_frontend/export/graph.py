@@ -1,0 +1,78 @@
+"""A small writer of ONNX graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Shape = Sequence[int | str]
+
+
+class Graph:
+    """Collects nodes and constants. An input is the name of a tensor, or an array, which becomes a constant.
+
+    Tensors get names that begin with `prefix`.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self._prefix = prefix
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+
+    def add(self, op: str, inputs: Sequence[Any], output: str = "", **attributes: Any) -> str:
+        """Returns the name of the tensor that a new node makes."""
+        return self.add_many(op, inputs, [output or self._unused(op)], **attributes)[0]
+
+    def split(self, x: str, sizes: Sequence[int], axis: int) -> list[str]:
+        """Returns the names of the parts of `x` along an axis."""
+        name = self._unused("Split")
+        return self.add_many("Split", [x, list(sizes)], [f"{name}_{i}" for i in range(len(sizes))], axis=axis)
+
+    def add_many(self, op: str, inputs: Sequence[Any], outputs: list[str], **attributes: Any) -> list[str]:
+        """Returns `outputs`, the names of the tensors that a new node makes; an empty name is a result not wanted."""
+        names = [value if isinstance(value, str) else self._constant(np.asarray(value)) for value in inputs]
+        self.nodes.append(helper.make_node(op, names, outputs, **attributes))
+        return outputs
+
+    def constants(self) -> list[onnx.TensorProto]:
+        """Returns the arrays among the inputs."""
+        return [
+            numpy_helper.from_array(np.frombuffer(data, dtype).reshape(shape), name)
+            for (dtype, shape, data), name in self._constants.items()
+        ]
+
+    def to_bytes(
+        self,
+        inputs: Mapping[str, Shape],
+        outputs: Mapping[str, Shape],
+        metadata: Mapping[str, str],
+        opset: int,
+        ir_version: int,
+    ) -> bytes:
+        """Returns the ONNX file; inputs and outputs are float32."""
+        model = helper.make_model(
+            helper.make_graph(self.nodes, "gtcrn", _floats(inputs), _floats(outputs), self.constants()),
+            opset_imports=[helper.make_opsetid("", opset)],
+            ir_version=ir_version,
+            producer_name="gtcrn_frontend",
+        )
+        helper.set_model_props(model, dict(metadata))
+        return bytes(model.SerializeToString(deterministic=True))
+
+    def _unused(self, op: str) -> str:
+        return f"{self._prefix}{op.lower()}_{len(self.nodes)}"
+
+    def _constant(self, array: npt.NDArray[Any]) -> str:
+        """The name of a constant, float32 or int64; equal ones are one."""
+        array = np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else np.int64)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        return self._constants.setdefault(key, f"{self._prefix}constant_{len(self._constants)}")
+
+
+def _floats(shapes: Mapping[str, Shape]) -> list[onnx.ValueInfoProto]:
+    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
