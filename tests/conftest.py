@@ -10,6 +10,9 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 TORCHAUDIO_FALLBACK = Path(__file__).resolve().parent / "torchaudio_fallback"
 
+# Before torch is imported: where the cores are busy, two threads on layers this small wait for each other six times as
+# long as one thread computes. Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 runpy.run_path(str(TORCHAUDIO_FALLBACK / "sitecustomize.py"))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TORCHAUDIO_FALLBACK), os.environ.get("PYTHONPATH")]))
 
