@@ -371,17 +371,37 @@ def test_strength_0_is_exact_at_any_rate(rate):
 
 @pytest.mark.parametrize("rate", RATES)
 def test_latency_is_true_at_any_rate(rate):
-    """A sample at any place comes out, and at full strength correctly, when latency_samples more have come in."""
     enhancer = Enhancer(sample_rate=rate)
-    waits, lags, position = [], [], 0
+    lags, position = [], 0
     step = max(1, rate // 4000)
     for _ in range(rate // 5 // step):
         enhancer.process_chunk(np.zeros(step, np.float32))
         position += step
         lags.append(position - enhancer.samples_out)
-    waits = max(lags)
-    assert enhancer.latency_samples - 0.0003 * rate - step <= waits <= enhancer.lag_samples
+    assert enhancer.latency_samples - 0.0003 * rate - step <= max(lags) <= enhancer.lag_samples
     assert 32 <= enhancer.latency_ms <= 32 + (0 if rate == RATE else 9.5)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_an_impulse_comes_out_in_its_place_and_when_the_latency_says(rate):
+    """At any position within the hop; the longest wait over all positions is the latency."""
+    step = max(1, rate // 8000)
+    waits = []
+    for offset in range(0, rate // 50, max(1, rate // 400)):  # over more than one hop of 16 ms
+        position = rate // 20 + offset
+        enhancer = Enhancer(sample_rate=rate)
+        signal = np.zeros(rate // 5, np.float32)
+        signal[position] = 0.5
+        dry, came_at = [], None
+        for start in range(0, len(signal), step):
+            dry.append(enhancer.process_aligned(signal[start : start + step]).dry)
+            if enhancer.samples_out > position:
+                came_at = enhancer.samples_in
+                break
+        assert np.flatnonzero(np.concatenate(dry)).tolist() == [position]
+        waits.append(came_at - position)
+    # Steps and positions are not every sample, so the longest wait may be missed by as much.
+    assert enhancer.latency_samples - rate // 300 - step <= max(waits) <= enhancer.latency_samples + step
 
 
 @pytest.mark.parametrize(("rate", "output_rate"), [(8000, 16000), (48000, 16000), (16000, 8000), (44100, 48000)])

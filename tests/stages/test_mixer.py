@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ def mix(mixer, cuts, changes=()):
     changes = dict(changes)
     edges = sorted({0, 200, *cuts, *changes})
     mixed = []
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         if start in changes:
             mixer.set_strength(changes[start])
         mixed.append(mixer.push(DRY[start:stop], ENHANCED[start:stop]).mixed)

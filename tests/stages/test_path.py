@@ -23,9 +23,9 @@ class IdentityEngine:
 
 
 def run(path, samples, cuts):
-    engine, chunks = IdentityEngine(), []
-    for piece in np.split(samples, sorted(min(cut, len(samples)) for cut in cuts)):
-        chunks.append(path.pull(engine.process(path.push(piece))))
+    engine = IdentityEngine()
+    pieces = np.split(samples, sorted(min(cut, len(samples)) for cut in cuts))
+    chunks = [path.pull(engine.process(path.push(piece))) for piece in pieces]
     chunks.append(path.pull(engine.process(path.finish()), last=True))
     return chunks
 
