@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,6 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 from gtcrn_frontend.engines.onnx_weights import INTERLEAVED_TO_SPLIT, PASSED_OF_SPLIT, onnx_shapes, slope_placeholder
 
 OPSET = 18
+Shape = list[str | int | None]
 TARGET = Path(__file__).with_name("gtcrn.onnx")
 ENCODER, DECODER = ("en2", "en3", "en4"), ("de0", "de1", "de2")
 DILATIONS = {"en2": 1, "en3": 2, "en4": 5, "de0": 5, "de1": 2, "de2": 1}
@@ -38,10 +40,10 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
 
-    def add(self, op: str, inputs: Sequence[str], **attributes: object) -> str:
+    def add(self, op: str, inputs: Sequence[str], **attributes: Any) -> str:
         return self.add_many(op, inputs, 1, **attributes)[0]
 
-    def add_many(self, op: str, inputs: Sequence[str], outputs: int, **attributes: object) -> list[str]:
+    def add_many(self, op: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> list[str]:
         names = [f"{op.lower()}_{len(self.nodes)}_{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(op, list(inputs), names, **attributes))
         return names
@@ -67,7 +69,7 @@ def features(g: Graph, spec: str) -> str:
     return g.add("Conv", [bands, "erb.neighbours"], pads=[0, 1, 0, 1], group=3)
 
 
-def conv_block(g: Graph, x: str, name: str, **attributes: object) -> str:
+def conv_block(g: Graph, x: str, name: str, **attributes: Any) -> str:
     op = "ConvTranspose" if name.startswith("de") else "Conv"
     y = g.add(op, [x, f"{name}.weight", f"{name}.bias"], strides=[1, 2], pads=[0, 2, 0, 2], **attributes)
     return g.add("Tanh", [y]) if name == "de4" else prelu(g, y, name)
@@ -169,7 +171,10 @@ def build() -> onnx.ModelProto:
 
 
 def _model(g: Graph) -> onnx.ModelProto:
-    frames, conv, tra, inter = ["N", "T", 257, 2], ["N", 16, 32, 33], [6, "N", 16], [2, "bands", 16]
+    frames: Shape = ["N", "T", 257, 2]
+    conv: Shape = ["N", 16, 32, 33]
+    tra: Shape = [6, "N", 16]
+    inter: Shape = [2, "bands", 16]
     caches = {"conv": conv, "tra": tra, "inter": inter}
     inputs = {"spec": frames, **caches}
     outputs = {"mask": frames, **{f"new_{name}": shape for name, shape in caches.items()}}
