@@ -19,10 +19,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import sherpa_onnx
-from _common import Value, environment, median_and_p95, shared_default, table, write_json
-from speed import SHERPA_METADATA, Process, Samples, interleaved_times_s, noise_bursts
+from _common import shared_default
 
 from gtcrn_frontend import Enhancer
+from gtcrn_frontend.adapters.sherpa.denoiser import online_denoiser, with_metadata
+from gtcrn_frontend.evaluation.machine import environment
+from gtcrn_frontend.evaluation.speed import Process, Samples, interleaved_times_s, median_and_p95, noise_bursts
+from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
 from gtcrn_frontend.export import export_model
 from gtcrn_frontend.spec import GTCRN_SPEC
 
@@ -30,22 +33,11 @@ RATE, HOP = GTCRN_SPEC.sample_rate, GTCRN_SPEC.hop_length
 RELEASED, EXPORTED = "released", "export"
 
 
-def with_metadata(source: Path, target: Path) -> Path:
-    """Returns `target`, a copy with what sherpa-onnx asks for; the file released by GTCRN's author comes without."""
-    graph = onnx.load(source)
-    present = {entry.key for entry in graph.metadata_props}
-    for key, value in SHERPA_METADATA.items():
-        if key not in present:
-            graph.metadata_props.add(key=key, value=value)
-    onnx.save(graph, target)
-    return target
-
-
 def denoiser(model: Path, *, online: bool) -> Any:
+    if online:
+        return online_denoiser(model)
     gtcrn = sherpa_onnx.OfflineSpeechDenoiserGtcrnModelConfig(str(model))
     model_config = sherpa_onnx.OfflineSpeechDenoiserModelConfig(gtcrn=gtcrn, num_threads=1)
-    if online:
-        return sherpa_onnx.OnlineSpeechDenoiser(sherpa_onnx.OnlineSpeechDenoiserConfig(model=model_config))
     return sherpa_onnx.OfflineSpeechDenoiser(sherpa_onnx.OfflineSpeechDenoiserConfig(model=model_config))
 
 
@@ -154,7 +146,7 @@ def main() -> None:
     print(f"threads: 1 each; warm-up: {args.warm_up} s, then {args.rounds} s of audio for each, taking turns\n")
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(args, Path(folder))
-    print(table(rows, {"us/hop median": 1, "us/hop p95": 1, "RTF": 5, "times faster": 2, "agreement dB": 1}))
+    print(markdown_table(rows, {"us/hop median": 1, "us/hop p95": 1, "RTF": 5, "times faster": 2, "agreement dB": 1}))
     if args.json:
         settings = {"model": args.model, "strength": args.strength, "threads": 1}
         settings |= {"warm_up_s": args.warm_up, "rounds_s": args.rounds}

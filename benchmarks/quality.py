@@ -21,13 +21,15 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile
-from _common import Value, environment, shared_default, table, write_json
+from _common import shared_default
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gtcrn_frontend import Enhancer
 from gtcrn_frontend.evaluation.dnsmos import DNSMOS
+from gtcrn_frontend.evaluation.machine import environment
 from gtcrn_frontend.evaluation.metrics import log_mel_distance, pesq_wb, si_snr, stoi
+from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
 
 NOISY = "noisy"
 DIGITS = {"PESQ-WB": 2, "STOI": 3, "SI-SNR dB": 1, "log-mel": 3, "SIG": 2, "BAK": 2, "OVRL": 2, "P.808": 2}
@@ -60,7 +62,7 @@ def folder_pairs(folder: Path) -> list[Pair]:
 def held_out_mixtures(config_file: Path, count: int | None) -> list[Pair]:
     """Returns the validation mixtures of a training config: its own, or `count` made the same way."""
     from gtcrn_frontend.spec import GTCRN_SPEC
-    from gtcrn_frontend.training.config import load_config
+    from gtcrn_frontend.training.config_file import load_config
     from gtcrn_frontend.training.data import load_data
     from gtcrn_frontend.training.validation import make_validation_set
 
@@ -171,7 +173,7 @@ def main() -> None:
     for label, pairs in material.items():
         scores = score_all(pairs, one, args.jobs, label)
         rows = summary(scores)
-        print(f"\n{label}:\n\n{table(rows, DIGITS)}")
+        print(f"\n{label}:\n\n{markdown_table(rows, DIGITS)}")
         results[label] = {"mean": rows, "single": scores}
     if args.json:
         write_json(args.json, {"environment": machine, "engine": args.engine, "results": results})

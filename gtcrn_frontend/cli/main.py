@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from gtcrn_frontend.cli import enhance, export, info, models, train
+from gtcrn_frontend.cli import bench, enhance, export, info, models, train
 from gtcrn_frontend.errors import GtcrnFrontendError
 
 PROGRAM = "gtcrn-frontend"
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {version(PROGRAM)}")
     parser.add_argument("-v", "--verbose", action="store_true", help="show debug messages, and errors with traceback")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (enhance, export, models, info, train):
+    for command in (enhance, models, export, bench, info, train):
         command.add_parser(commands)
     return parser
 
