@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,17 @@ TORCHAUDIO_FALLBACK = Path(__file__).resolve().parent / "torchaudio_fallback"
 # long as one thread computes. Processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 runpy.run_path(str(TORCHAUDIO_FALLBACK / "sitecustomize.py"))
+# Processes that tests start see the installed package as well, not the source tree that they are started in.
+os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TORCHAUDIO_FALLBACK), os.environ.get("PYTHONPATH")]))
+
+
+@pytest.fixture(autouse=True)
+def _lazy_modules_stay_lazy() -> None:
+    """Keeps SpeechBrain's placeholders from importing what is not installed when hypothesis looks for their files."""
+    utilities = sys.modules.get("speechbrain.utils.importutils")
+    if utilities is not None:
+        utilities.LazyModule.__file__ = None
 
 
 @pytest.fixture(scope="session")

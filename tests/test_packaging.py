@@ -1,6 +1,7 @@
 """What gets installed: built from a clean copy of the tree, so that leftovers of earlier builds cannot help or hurt."""
 
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -139,3 +140,13 @@ def test_an_editable_install_maps_adapters_and_models(source: Path, tmp_path: Pa
         str(source / "models/__init__.py"),
         "[]",
     ]
+
+
+def test_python_started_in_the_checkout_finds_everything() -> None:
+    """There the source tree comes before the installed package, and its models lie beside it."""
+    script = "import gtcrn_frontend, gtcrn_frontend.models as m; print(gtcrn_frontend.__file__, *m.__path__, sep='\\n')"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    found = [Path(line).resolve() for line in done.stdout.splitlines()]
+    assert found[:2] == [ROOT / "gtcrn_frontend" / "__init__.py", ROOT / "models"]
