@@ -1,5 +1,6 @@
 """SpeechBrain, torchaudio included, imports and runs here: in this process and in those that tests start."""
 
+import os
 import subprocess
 import sys
 from functools import partial
@@ -18,8 +19,11 @@ _IS_ALIGN_AVAILABLE = True
 """
 
 
-def run_python(code: str, cwd: Path) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
+def run_python(code: str, folder: Path) -> str:
+    """What a process prints that finds modules in `folder` first."""
+    path = os.pathsep.join([str(folder), os.environ["PYTHONPATH"]])
+    command, environment = [sys.executable, "-c", code], {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
