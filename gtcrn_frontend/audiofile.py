@@ -62,6 +62,11 @@ def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
             raise AudioFormatError(f"{name}: expected an audio file, found nothing there")
         if path.stat().st_size == 0:
             raise AudioFormatError(f"{name}: expected an audio file, got an empty file")
+    elif not isinstance(source, bytes) and not _is_open_binary(source):
+        raise AudioFormatError(
+            f"expected a path, the bytes of a file, or a file opened for reading in binary mode, "
+            f"got {type(source).__name__}"
+        )
     opened = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         audio = soundfile.SoundFile(opened)
@@ -141,6 +146,11 @@ def audio_writer(path: Path, sample_rate: int, channels: int, subtype: str) -> I
 def name_of(source: object) -> str:
     """Returns what error messages call a source."""
     return str(source) if isinstance(source, (str, Path)) else "audio data"
+
+
+def _is_open_binary(source: object) -> bool:
+    readable = not getattr(source, "closed", True) and hasattr(source, "read") and hasattr(source, "seek")
+    return readable and not isinstance(source, io.TextIOBase)
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -38,7 +39,9 @@ class EnhancerConfig:
         ConfigError: a value is out of range or of a wrong type, or both strength and max_attenuation_db are given.
     """
 
-    model: str = field(default="gtcrn-asr", metadata={"help": "model name, or path of a checkpoint or ONNX file"})
+    model: str | Path = field(
+        default="gtcrn-asr", metadata={"help": "model name, or path of a checkpoint or ONNX file"}
+    )
     engine: str = field(default="auto", metadata={"help": "auto, onnx or torch"})
     sample_rate: int | None = field(default=None, metadata={"help": "rate of the input in Hz; without it the model's"})
     output_sample_rate: int | None = field(
@@ -52,7 +55,7 @@ class EnhancerConfig:
     )
     bypass: bool = field(default=False, metadata={"help": "deliver the input unchanged, aligned as if enhanced"})
     num_threads: int = field(default=1, metadata={"help": "threads of ONNX Runtime within one operator"})
-    providers: tuple[str, ...] = field(
+    providers: Sequence[str] = field(
         default=(), metadata={"help": "ONNX Runtime execution providers, comma-separated, the preferred first"}
     )
 
@@ -68,6 +71,9 @@ class EnhancerConfig:
             )
         object.__setattr__(self, "model", str(given["model"]))
         object.__setattr__(self, "providers", tuple(given["providers"]))
+        for name, kind in _NUMBERS.items():
+            if given[name] is not None:
+                object.__setattr__(self, name, kind(given[name]))  # numpy's numbers are welcome, but YAML has none
 
     @property
     def effective_strength(self) -> float:
@@ -153,6 +159,11 @@ def strength_of_attenuation(max_attenuation_db: float) -> float:
     return 1.0 - math.pow(10.0, -max_attenuation_db / 20.0)
 
 
+def attenuation_of_strength(strength: float) -> float:
+    """Returns the most that noise is lowered in dB, -20 log10(1 - strength); infinite at strength 1."""
+    return math.inf if strength == 1 else -20.0 * math.log10(1.0 - strength)
+
+
 def check_names(values: Mapping[str, Any], known: Sequence[str], of_what: str) -> None:
     """Raises `ConfigError` if `values` has a key that is not known, and names the nearest one that is."""
     for name in values:
@@ -162,14 +173,14 @@ def check_names(values: Mapping[str, Any], known: Sequence[str], of_what: str) -
             raise ConfigError(f"expected {of_what}, got the unknown {name!r}: {hint}")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: Any) -> bool:
     """Returns whether a value is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, numbers.Real) and math.isfinite(value)
 
 
-def is_count(value: object) -> bool:
+def is_count(value: Any) -> bool:
     """Returns whether a value is a whole number from 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return not isinstance(value, bool) and isinstance(value, numbers.Integral) and int(value) >= 1
 
 
 def _is_rate(value: object) -> bool:
@@ -180,6 +191,10 @@ def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
+_NUMBERS: dict[str, Callable[[Any], int | float]] = {
+    **dict.fromkeys(("sample_rate", "output_sample_rate", "channels", "num_threads"), int),
+    **dict.fromkeys(("strength", "max_attenuation_db"), float),
+}
 _VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (lambda v: isinstance(v, (str, Path)) and str(v) != "", "a name or a path"),
     "engine": (lambda v: isinstance(v, str), "a name"),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import EnhancerConfig, attenuation_of_strength
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError
 from gtcrn_frontend.spec import ModelSpec
@@ -51,6 +51,8 @@ class Enhancer:
         ModelError: the model or the engine cannot be loaded.
     """
 
+    __slots__ = ("_config", "_stream")  # a misspelt setting is an error, not a new attribute
+
     def __init__(
         self,
         model: str | Path = EnhancerConfig.model,
@@ -67,7 +69,7 @@ class Enhancer:
         providers: Sequence[str] = (),
     ) -> None:
         self._config = EnhancerConfig(
-            model=str(model),
+            model=model,
             engine=engine,
             sample_rate=sample_rate,
             output_sample_rate=output_sample_rate,
@@ -77,7 +79,7 @@ class Enhancer:
             max_attenuation_db=max_attenuation_db,
             bypass=bypass,
             num_threads=num_threads,
-            providers=tuple(providers),
+            providers=providers,
         )
         self._stream = Stream(self._load(), self._config)
 
@@ -149,6 +151,15 @@ class Enhancer:
     @strength.setter
     def strength(self, strength: float) -> None:
         self._stream.strength = EnhancerConfig(strength=strength).effective_strength
+
+    @property
+    def max_attenuation_db(self) -> float:
+        """The strength as the most that noise is lowered, in dB; infinite at strength 1. May be set at any time."""
+        return attenuation_of_strength(self.strength)
+
+    @max_attenuation_db.setter
+    def max_attenuation_db(self, max_attenuation_db: float) -> None:
+        self._stream.strength = EnhancerConfig(max_attenuation_db=max_attenuation_db).effective_strength
 
     @property
     def bypass(self) -> bool:
@@ -238,12 +249,18 @@ class Enhancer:
         """
         self._current_stream().set_state(state)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Enhancer {self._config.model}, {self.engine}, {self.sample_rate} Hz to {self.output_sample_rate} Hz, "
+            f"strength {self.strength:g}{', bypassed' if self.bypass else ''}>"
+        )
+
     def __copy__(self) -> Enhancer:
         return self.__deepcopy__({})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Enhancer:
         twin = object.__new__(type(self))
-        twin.__dict__ |= self.__dict__
+        twin._config = self._config
         twin._stream = self._current_stream().copy()
         return twin
 

@@ -23,7 +23,7 @@ def enhance_file(
     """Returns a whole audio file enhanced, `(n,)` or `(n, channels)`: int16 for 16-bit PCM, else float32.
 
     >>> enhance_file("examples/noisy.flac").shape
-    (127120,)
+    (130145,)
 
     Args:
         source: path, the bytes of a file, or an open binary file; any format that libsndfile reads.
@@ -32,9 +32,17 @@ def enhance_file(
 
     Raises:
         AudioFormatError: the source cannot be read, or the output cannot be written in its format.
+        ConfigError: the config is none.
     """
+    config = EnhancerConfig() if config is None else config
+    if not isinstance(config, EnhancerConfig):
+        raise ConfigError(
+            f"expected an EnhancerConfig, got {type(config).__name__}: EnhancerConfig.from_dict makes one"
+        )
+    if output_path is not None and not isinstance(output_path, (str, Path)):
+        raise AudioFormatError(f"expected the path of a file to write, got {type(output_path).__name__}")
     with open_audio(source) as audio:
-        enhancer = enhancer_for(audio, config or EnhancerConfig())
+        enhancer = enhancer_for(audio, config)
         samples = np.concatenate(list(_enhanced_blocks(audio, enhancer, lambda frames: None)))
         if output_path is not None:
             channels = 1 if samples.ndim == 1 else samples.shape[1]

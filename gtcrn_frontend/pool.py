@@ -172,6 +172,8 @@ class StreamPool:
                 out, and call again.
             StateError: no stream with an id is open. No stream has changed.
         """
+        if not isinstance(chunks, Mapping):
+            raise AudioFormatError(f"expected chunks by stream id, got {type(chunks).__name__}")
         streams = {stream_id: self._stream(stream_id) for stream_id in chunks}
         checked = {}
         for stream_id, stream in streams.items():

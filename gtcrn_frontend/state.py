@@ -40,12 +40,15 @@ class StreamState:
         return _MAGIC + bytes([_VERSION]) + hashlib.sha256(body).digest() + body
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> StreamState:
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> StreamState:
         """Returns the state in `data`.
 
         Raises:
             StateError: the bytes are no stream state, of another version, truncated or damaged.
         """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise StateError(f"expected the bytes of a stream state, got {type(data).__name__}")
+        data = bytes(data)
         if not data.startswith(_MAGIC) or len(data) < _HEADER:
             raise StateError(f"expected the bytes of a stream state, got {len(data)} other bytes")
         version = data[len(_MAGIC)]

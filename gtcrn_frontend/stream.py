@@ -153,6 +153,8 @@ class Stream:
         Raises:
             StateError: the state is of another model, of other rates or channels, or damaged. The stream is unchanged.
         """
+        if not isinstance(state, StreamState):
+            raise StateError(f"expected a StreamState, got {type(state).__name__}: StreamState.from_bytes reads bytes")
         facts = self._facts()
         differing = [
             f"{name} {facts[name]}, got {state.facts.get(name)}"

@@ -1,8 +1,11 @@
+import os
 import threading
 
 import pytest
 
 from gtcrn_frontend.atomic import remove_leftovers, replaced_at_end
+
+DEAD = 999_999_999  # no system has so many processes
 
 
 def names(folder):
@@ -46,7 +49,8 @@ def test_many_threads_get_the_usual_permissions(tmp_path):
 def test_long_names_fit(tmp_path, name):
     with replaced_at_end(tmp_path / name) as temporary:
         temporary.write_text("whole")
-    temporary.write_text("left by a killed run")
+    left_by_a_killed_run = temporary.name.replace(f".{os.getpid()}-", f".{DEAD}-")
+    (tmp_path / left_by_a_killed_run).write_text("half")
     remove_leftovers([tmp_path / name])
     assert names(tmp_path) == [name]
 
@@ -55,12 +59,13 @@ def test_only_leftovers_of_the_named_files_are_removed(tmp_path):
     kept = [
         ".a.wav",
         ".a.wav.part",
-        ".b.wav.01234567.part",
-        ".a.wav.flac.01234567.part",
-        "a.wav.01234567.part",
+        f".b.wav.{DEAD}-01234567.part",
+        f".a.wav.{os.getpid()}-01234567.part",  # of a process that runs
+        f".a.wav.flac.{DEAD}-01234567.part",
+        f"a.wav.{DEAD}-01234567.part",
         "a.wav",
     ]
-    for name in (*kept, ".a.wav.01234567.part", ".a.wav.89abcdef.part"):
+    for name in (*kept, f".a.wav.{DEAD}-01234567.part", f".a.wav.{DEAD}-89abcdef.part"):
         (tmp_path / name).touch()
     remove_leftovers([tmp_path / "a.wav", tmp_path / "nowhere" / "a.wav"])
     assert names(tmp_path) == sorted(kept)

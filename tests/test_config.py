@@ -2,6 +2,7 @@ import argparse
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,3 +107,10 @@ def test_a_missing_file_is_named_and_an_empty_one_is_the_defaults(tmp_path):
 
 def test_a_path_is_a_model():
     assert EnhancerConfig(model=Path("a") / "b.tar").model == str(Path("a") / "b.tar")
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    config = EnhancerConfig(sample_rate=np.int64(48000), strength=np.float32(0.5), channels=np.int16(2))
+    config.to_yaml(tmp_path / "config.yaml")
+    assert EnhancerConfig.from_yaml(tmp_path / "config.yaml") == config
+    assert type(config.sample_rate) is int

@@ -159,7 +159,7 @@ BAD_CHUNKS = {
     "int32": (np.zeros(10, np.int32), "int32"),
     "complex": (np.zeros(10, np.complex64), "complex64"),
     "text": (["a", "b"], "float32"),
-    "nothing": (None, "shape"),
+    "nothing": (None, "NoneType"),
     "float64 beyond float32": (np.array([1e300]), "finite|8"),
 }
 
@@ -442,3 +442,48 @@ def test_a_wrong_number_of_channels_is_refused(shape):
 def test_a_wrong_rate_is_refused(rate):
     with pytest.raises(ConfigError, match="sample"):
         Enhancer(sample_rate=rate)
+
+
+def test_max_attenuation_may_be_set_while_running():
+    enhancer = Enhancer()
+    assert enhancer.max_attenuation_db == float("inf")
+    enhancer.max_attenuation_db = 20
+    assert enhancer.strength == pytest.approx(0.9)
+    assert enhancer.max_attenuation_db == pytest.approx(20)
+    with pytest.raises(ConfigError, match="above 0"):
+        enhancer.max_attenuation_db = -1
+    assert enhancer.strength == pytest.approx(0.9)
+
+
+def test_a_misspelt_setting_is_an_error():
+    with pytest.raises(AttributeError):
+        Enhancer().strenght = 0.5
+
+
+def test_the_text_form_says_what_it_is():
+    assert repr(Enhancer(strength=0.5, sample_rate=48000)) == (
+        "<Enhancer gtcrn-asr, onnx, 48000 Hz to 48000 Hz, strength 0.5>"
+    )
+
+
+@pytest.mark.parametrize("state", [None, b"bytes", {}])
+def test_what_is_no_state_is_refused(state):
+    with pytest.raises(StateError):
+        Enhancer().set_state(state)
+
+
+def test_a_state_is_read_from_anything_that_holds_bytes():
+    data = Enhancer().get_state().to_bytes()
+    for held in (bytearray(data), memoryview(data)):
+        assert StreamState.from_bytes(held).to_bytes() == data
+    with pytest.raises(StateError, match="NoneType"):
+        StreamState.from_bytes(None)
+
+
+def test_onnx_runtime_reports_no_usage(tmp_path):
+    """It would leave a device id in the user's home, and a thread that forked children wait for."""
+    script = "import numpy, os; from gtcrn_frontend import Enhancer; Enhancer(); pid = os.fork()\nif pid: os.wait()"
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+    assert list(tmp_path.rglob("*")) == []

@@ -1,10 +1,11 @@
 import io
+import os
 
 import numpy as np
 import pytest
 import soundfile
 
-from gtcrn_frontend import AudioFormatError, Enhancer, EnhancerConfig
+from gtcrn_frontend import AudioFormatError, ConfigError, Enhancer, EnhancerConfig
 from gtcrn_frontend.audiofile import open_audio
 from gtcrn_frontend.files import enhance_file, enhancer_for, write_enhanced
 
@@ -157,3 +158,29 @@ def test_new_files_have_the_usual_permissions(tmp_path, speech):
     soundfile.write(tmp_path / "in.wav", speech, RATE)
     write(tmp_path / "out.wav", tmp_path / "in.wav")
     assert (tmp_path / "out.wav").stat().st_mode == (tmp_path / "in.wav").stat().st_mode
+
+
+def test_what_is_no_source_output_or_config_is_refused(tmp_path, speech):
+    path = tmp_path / "in.wav"
+    soundfile.write(path, speech, RATE)
+    closed = path.open("rb")
+    closed.close()
+    with path.open(encoding="latin1") as text:
+        for source in (text, closed, speech, None):
+            with pytest.raises(AudioFormatError, match="binary mode"):
+                enhance_file(source)
+    with pytest.raises(AudioFormatError, match="BytesIO"):
+        enhance_file(path, io.BytesIO())
+    with pytest.raises(ConfigError, match="from_dict"):
+        enhance_file(path, config={"strength": 0.5})
+
+
+def test_a_link_stays_one_and_a_pipe_is_refused(tmp_path, speech):
+    soundfile.write(tmp_path / "in.wav", speech, RATE)
+    (tmp_path / "link.wav").symlink_to(tmp_path / "real.wav")
+    enhance_file(tmp_path / "in.wav", tmp_path / "link.wav")
+    assert (tmp_path / "link.wav").is_symlink()
+    assert soundfile.info(tmp_path / "real.wav").frames == len(speech)
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(AudioFormatError, match="pipe"):
+        enhance_file(tmp_path / "in.wav", tmp_path / "pipe.wav")

@@ -44,6 +44,8 @@ def plan(inputs: Sequence[str], output: str, *, recursive: bool) -> list[Task]:
         return [Task(Path(inputs[0]), target)]
     if target.exists() and not target.is_dir():
         raise ConfigError(f"expected a folder to write to, got the file {output}: give one with -o FOLDER")
+    if not is_folder(output) and container_of(target) is not None:
+        raise ConfigError(f"expected a folder to write to, got {output}: if it is to be one, write {output}/")
     tasks: list[Task] = []
     for path in map(Path, inputs):
         found = list(_audio_files(path, target, recursive)) if path.is_dir() else [path]

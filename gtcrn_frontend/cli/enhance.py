@@ -119,6 +119,7 @@ def _run_single(task: Task, args: argparse.Namespace, config: EnhancerConfig) ->
 def _outline_before(task: Task, args: argparse.Namespace) -> plot.Outline:
     """What is drawn of the input, before it may be replaced; finds at once what would make the drawing fail."""
     plot.check_plot(args.plot)
+    args.plot.parent.mkdir(parents=True, exist_ok=True)
     if args.plot.exists() and not args.force:
         raise ConfigError(f"{args.plot} exists: give --force to replace it")
     return plot.outline(task.source)
@@ -141,6 +142,8 @@ def _inputs_and_output(args: argparse.Namespace) -> tuple[Sequence[str], str]:
     inputs, output = args.paths, args.output
     if output is None:
         *inputs, output = inputs
+        if inputs and args.force and Path(output).is_file():
+            args.usage_error(f"expected -o {output} with --force: without -o, the last path might be an input")
     has_pipe = PIPE in (output, *inputs)
     describes_stdin = hasattr(args, "sample_rate") or hasattr(args, "channels")
     wrong = {

@@ -12,6 +12,7 @@ import numpy as np
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import ENGINES, absent_engines, load
+from gtcrn_frontend.spec import ModelSpec
 
 _PACKAGES = ("gtcrn-frontend", "numpy", "onnxruntime", "soundfile", "torch", "sherpa-onnx", "speechbrain")
 
@@ -49,21 +50,20 @@ def _facts(model_name: str) -> list[tuple[str, str]]:
         ("transform", f"{spec.sample_rate} Hz, n_fft {spec.n_fft}, hop {spec.hop_length}"),
         ("latency", f"{1000 * spec.win_length / spec.sample_rate:g} ms at {spec.sample_rate} Hz"),
     ]
-    return facts + _complexity()
+    return facts + _complexity(spec)
 
 
-def _complexity() -> list[tuple[str, str]]:
+def _complexity(spec: ModelSpec) -> list[tuple[str, str]]:
     if "torch" in absent_engines():
-        return [("complexity", "needs torch to be computed: pip install 'gtcrn-frontend[torch]'")]
-    from gtcrn_frontend.nets.complexity import gtcrn_complexity
+        hint = "needs torch to be computed: pip install 'gtcrn-frontend[torch]'"
+        return [("parameters", f"{spec.parameters:,}"), ("MAC/s", hint)]
+    from gtcrn_frontend.nets.complexity import gtcrn_complexity  # torch takes seconds to import
 
     counted = gtcrn_complexity()
+    published, weights = counted.operations_per_s / 1e6, counted.macs_per_s / 1e6
     return [
         ("parameters", f"{counted.parameters:,} ({counted.trainable:,} of them trained)"),
-        (
-            "MAC/s",
-            f"{counted.operations_per_s / 1e6:.1f} M as published, {counted.macs_per_s / 1e6:.1f} M in weights alone",
-        ),
+        ("MAC/s", f"{published:.1f} M as published, {weights:.1f} M in weights alone"),
     ]
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -14,14 +17,22 @@ from gtcrn_frontend.errors import GtcrnFrontendError
 PROGRAM = "gtcrn-frontend"
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
+EXIT_BROKEN_PIPE = 141  # and SIGPIPE
+EXIT_TERMINATED = 143  # and SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code of a command: 0, or 1 on an error; wrong usage exits with 2."""
     args = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         exit_code: int = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to fail at exit
+        return EXIT_BROKEN_PIPE
     except (GtcrnFrontendError, OSError) as error:
         if args.verbose:
             raise
@@ -41,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     for command in (enhance, models, export, bench, info, train):
         command.add_parser(commands)
     return parser
+
+
+def _terminate(signal_number: int, frame: object) -> None:
+    """Ends as after Ctrl-C: what is half done is cleaned up."""
+    sys.exit(EXIT_TERMINATED)
 
 
 def _one_line(error: Exception) -> str:

@@ -6,6 +6,8 @@ import argparse
 import json
 import logging
 
+from gtcrn_frontend.errors import ModelError
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Registers the command."""
@@ -25,8 +27,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Trains; prints the last validation's scores as one JSON line on stdout."""
-    from gtcrn_frontend.training.config_file import load_config
-    from gtcrn_frontend.training.recipe import train
+    try:
+        from gtcrn_frontend.training.config_file import load_config
+        from gtcrn_frontend.training.recipe import train
+    except ModuleNotFoundError as error:
+        raise ModelError(f"training needs {error.name}: pip install 'gtcrn-frontend[train]'") from error
 
     logging.getLogger("gtcrn_frontend").setLevel(logging.INFO)
     config = load_config(args.config)

@@ -6,10 +6,15 @@ in the layout of the released `gtcrn_simple.onnx` runs as it is.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+# Before the import: ONNX Runtime would write a device id into the user's home and start a thread to report usage, in
+# whose absence a forked child hangs when it ends.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 from gtcrn_frontend.engines.onnx_weights import onnx_layout, with_slopes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ _DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int16))
 _MAX_ENERGY_IN_RANGE = MAX_AMPLITUDE**2
 
 
-def check_chunk(chunk: npt.ArrayLike, channels: int = 1) -> tuple[F32, np.dtype[Any]]:
+def check_chunk(chunk: Any, channels: int = 1) -> tuple[F32, np.dtype[Any]]:
     """Returns the samples as float32 in full scale 1, in the shape they came in, and the type they came in.
 
     Args:
@@ -29,6 +30,10 @@ def check_chunk(chunk: npt.ArrayLike, channels: int = 1) -> tuple[F32, np.dtype[
     Raises:
         AudioFormatError: another shape or type, NaN, infinity, or floats beyond +-8.
     """
+    if isinstance(chunk, (bytes, bytearray, memoryview)):
+        raise AudioFormatError("expected an array of samples, got bytes: process_bytes takes 16-bit PCM")
+    if chunk is None or isinstance(chunk, (str, os.PathLike)):
+        raise AudioFormatError(f"expected an array of samples, got {type(chunk).__name__}: enhance_file reads files")
     try:
         samples = np.asarray(chunk)
     except ValueError as error:  # a list of lists of different lengths
@@ -72,6 +77,8 @@ def _shape_message(shape: tuple[int, ...], channels: int) -> str:
     message = f"expected {expected}, got shape {shape}"
     if len(shape) == 2 and shape[0] == channels != shape[1]:
         return f"{message}: channels come last, transpose them"
+    if len(shape) == 2 and shape[1] == 1:
+        return f"{message}: pass chunk[:, 0]"
     if len(shape) == 2:
         return f"{message}: set channels={shape[1]}, or pass one channel"
     return message

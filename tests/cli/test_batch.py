@@ -71,7 +71,7 @@ def test_existing_outputs_fail_or_are_kept_or_replaced(corpus, tmp_path, capsys)
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.wav").write_text("mine")
-    (out / ".b.flac.0123abcd.part").write_text("left by a killed run")
+    (out / ".b.flac.999999999-0123abcd.part").write_text("left by a killed run")
     arguments = ["enhance", str(corpus), "-o", str(out)]
 
     assert main(arguments) == 1
@@ -163,7 +163,7 @@ def test_a_killed_run_leaves_no_half_file_and_resumes(tmp_path, speech, long_run
     long_run.wait()
     done, leftover = reversed(files(tmp_path / "out"))
     assert done == "a.wav"
-    assert re.fullmatch(r"\.b\.wav\.\w{8}\.part", leftover)
+    assert re.fullmatch(r"\.b\.wav\.\d+-\w{8}\.part", leftover)
     soundfile.write(tmp_path / "in/b.wav", speech, 16000)  # so that the test is quick
     assert main(["enhance", str(tmp_path / "in"), str(tmp_path / "out"), "--resume"]) == 0
     assert "1 done, 1 skipped" in capsys.readouterr().err

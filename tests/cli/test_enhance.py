@@ -57,3 +57,20 @@ def test_errors_are_one_line_and_exit_code_1(noisy, tmp_path, capsys, arguments,
     assert message in error
     assert len(error.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_without_o_an_existing_last_path_might_be_an_input(noisy, tmp_path, capsys):
+    for name in ("a.flac", "b.flac"):
+        (tmp_path / name).write_bytes(noisy.read_bytes())
+    with pytest.raises(SystemExit, match="2"):
+        main(["enhance", str(tmp_path / "a.flac"), str(tmp_path / "b.flac"), "--force"])
+    assert "-o" in capsys.readouterr().err
+    assert (tmp_path / "b.flac").read_bytes() == noisy.read_bytes()
+
+
+def test_a_name_of_a_file_does_not_become_a_folder(noisy, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.flac").write_bytes(noisy.read_bytes())
+    assert main(["enhance", str(tmp_path / "in"), "-o", str(tmp_path / "out.wav")]) == 1
+    assert "out.wav/" in capsys.readouterr().err
+    assert not (tmp_path / "out.wav").exists()

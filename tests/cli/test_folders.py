@@ -10,7 +10,16 @@ from gtcrn_frontend.cli._folders import Task, plan
 def corpus(tmp_path, monkeypatch):
     """A folder of files, with the working directory beside it: what is planned depends on names alone."""
     monkeypatch.chdir(tmp_path)
-    names = ["b.wav", "a.flac", "notes.txt", "x.raw", ".hidden.wav", ".a.flac.01234567.part", "day/c.mp3", ".git/d.wav"]
+    names = [
+        "b.wav",
+        "a.flac",
+        "notes.txt",
+        "x.raw",
+        ".hidden.wav",
+        ".a.flac.1-01234567.part",
+        "day/c.mp3",
+        ".git/d.wav",
+    ]
     for name in [*names, "day/night/e.OGG", "other/b.wav"]:
         path = Path("corpus", name)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -32,3 +32,17 @@ def test_runs_as_a_module_and_stops_cleanly():
     assert done.returncode == 1
     assert done.stderr.startswith("gtcrn-frontend: missing.wav")
     assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m gtcrn_frontend.cli.main models list | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_training_without_torch_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("gtcrn_frontend.training")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["train", "config.yaml"]) == 1
+    assert "gtcrn-frontend[train]" in capsys.readouterr().err

@@ -64,3 +64,17 @@ def test_a_ragged_list_is_refused():
 def test_a_wrong_shape_is_explained(shape, channels, hint):
     with pytest.raises(AudioFormatError, match=hint):
         check_chunk(np.zeros(shape, np.float32), channels)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "hint"),
+    [(b"\0\0", "process_bytes"), (bytearray(4), "process_bytes"), (None, "NoneType"), ("a.wav", "enhance_file")],
+)
+def test_what_is_no_array_is_told_where_to_go(chunk, hint):
+    with pytest.raises(AudioFormatError, match=hint):
+        check_chunk(chunk)
+
+
+def test_one_column_is_told_apart():
+    with pytest.raises(AudioFormatError, match=r"chunk\[:, 0\]"):
+        check_chunk(np.zeros((100, 1), np.float32))
