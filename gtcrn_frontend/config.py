@@ -24,7 +24,7 @@ class EnhancerConfig:
 
     Attributes:
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
-        engine: `auto` (the fastest present), `onnx` or `torch`.
+        engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
         sample_rate: rate of the input in Hz, 8,000 to 192,000; None is the model's.
         output_sample_rate: rate of the output in Hz, 8,000 to 192,000; None is that of the input.
         channels: 1 for samples of shape `(n,)`; 2 to 16 for `(n, channels)`, each enhanced on its own.
@@ -42,7 +42,7 @@ class EnhancerConfig:
     model: str | Path = field(
         default="gtcrn-asr", metadata={"help": "model name, or path of a checkpoint or ONNX file"}
     )
-    engine: str = field(default="auto", metadata={"help": "auto, onnx or torch"})
+    engine: str = field(default="auto", metadata={"help": "auto, native, onnx or torch"})
     sample_rate: int | None = field(default=None, metadata={"help": "rate of the input in Hz; without it the model's"})
     output_sample_rate: int | None = field(
         default=None, metadata={"help": "rate of the output in Hz; without it the input's"}

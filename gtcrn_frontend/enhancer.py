@@ -35,7 +35,7 @@ class Enhancer:
 
     Args:
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
-        engine: `auto` (the fastest present), `onnx` or `torch`.
+        engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
         sample_rate: rate of the input in Hz, 8,000 to 192,000; None is the model's.
         output_sample_rate: rate of the output in Hz; None is that of the input.
         channels: 1 for chunks of shape `(n,)`; 2 to 16 for `(n, channels)`, each enhanced on its own.

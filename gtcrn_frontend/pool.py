@@ -76,7 +76,7 @@ class StreamPool:
 
     Args:
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
-        engine: `auto` (the fastest present), `onnx` or `torch`.
+        engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
         num_threads: threads that divide the streams of a call among them; they pay from about 32 hops in a call.
         providers: ONNX Runtime execution providers in order of preference.
 

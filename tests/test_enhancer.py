@@ -462,7 +462,7 @@ def test_a_misspelt_setting_is_an_error():
 
 def test_the_text_form_says_what_it_is():
     assert repr(Enhancer(strength=0.5, sample_rate=48000)) == (
-        "<Enhancer gtcrn-asr, onnx, 48000 Hz to 48000 Hz, strength 0.5>"
+        f"<Enhancer gtcrn-asr, {Enhancer().engine}, 48000 Hz to 48000 Hz, strength 0.5>"
     )
 
 

@@ -29,16 +29,18 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the build needs."""
     copy = tmp_path_factory.mktemp("source")
     for folder in INSTALLED_AS:
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        leftovers = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+        shutil.copytree(ROOT / folder, copy / folder, ignore=leftovers)
+    for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, copy)
     return copy
 
 
-def build(hook: str, source: Path, target: Path) -> Path:
+def build(hook: str, source: Path, target: Path, **environment: str) -> Path:
     """Runs a hook of the build backend, as pip does but without its isolated environment; returns the wheel."""
     code = f"from setuptools import build_meta; build_meta.{hook}({str(target)!r})"
-    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True)
+    environ = os.environ | environment
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True, env=environ)
     (wheel,) = target.glob("*.whl")
     return wheel
 
@@ -46,6 +48,10 @@ def build(hook: str, source: Path, target: Path) -> Path:
 @pytest.fixture(scope="module")
 def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(build("build_wheel", source, tmp_path_factory.mktemp("wheel")))
+
+
+def extensions(wheel: zipfile.ZipFile) -> set[str]:
+    return {name for name in wheel.namelist() if name.endswith((".so", ".pyd"))}
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +71,60 @@ def test_every_module_and_model_file_of_the_tree_is_installed(source: Path, whee
         for path in (source / folder).rglob("*"):
             if path.suffix == ".py" or (folder == "models" and path.suffix in MODEL_FILES):
                 expected.add(f"{installed_as}/{path.relative_to(source / folder).as_posix()}")
-    found = {name for name in wheel.namelist() if name.startswith("gtcrn_frontend/")}
+    found = {name for name in wheel.namelist() if name.startswith("gtcrn_frontend/")} - extensions(wheel)
     assert not expected - found, "add the missing package to [tool.setuptools] packages in pyproject.toml"
     assert not found - expected, "these files are no part of the package"
     assert "gtcrn_frontend/models/gtcrn.onnx" in found
+
+
+def test_the_native_engine_is_built_and_works_from_the_wheel(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler to build the native engine with")
+    (extension,) = extensions(wheel)
+    assert extension.startswith("gtcrn_frontend/engines/native/_native.")
+    assert engines_of(wheel, tmp_path)[0] == ["native", "{}"]
+
+
+def test_without_a_compiler_the_package_installs_and_onnx_runs(source: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "source"
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("build", "*.so", "*.pyd", "*.egg-info"))
+    wheel = zipfile.ZipFile(build("build_wheel", copy, tmp_path, CC="/bin/false", CXX="/bin/false"))
+    assert not extensions(wheel)
+    (engine, absent), (refusal,) = engines_of(wheel, tmp_path / "installed")
+    assert engine == "onnx"
+    for message in (absent, refusal):
+        assert "its C extension is not installed (No module named" in message
+        assert "install gcc or clang" in message
+
+
+def engines_of(wheel: zipfile.ZipFile, folder: Path) -> list[list[str]]:
+    """What `auto` is and which engines are absent, and the error for `native`, in an installed wheel."""
+    wheel.extractall(folder)
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, {str(folder)!r})
+        import numpy as np
+        from gtcrn_frontend.engines import loading
+        from gtcrn_frontend.errors import ModelError
+        from gtcrn_frontend.spec import GTCRN_SPEC
+        from gtcrn_frontend.weights.model import Model
+        from gtcrn_frontend.weights.parameters import gtcrn_parameters
+        assert loading.__file__.startswith({str(folder)!r})
+        parameters = {{name: np.ones(shape, np.float32) for name, shape in gtcrn_parameters().items()}}
+        model = Model(GTCRN_SPEC, Path("ones"), "", parameters)
+        absent = {{k: v for k, v in loading.absent_engines().items() if k != "torch"}}
+        print(loading._build(model, "auto", 1, ()).name, absent, sep="\\t")
+        try:
+            engine = loading._build(model, "native", 1, ())
+            hops = np.ones((2, 256), np.float32)
+            assert np.isfinite(engine.process(hops, engine.new_state())).all()
+        except ModelError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]
 
 
 def test_every_folder_with_modules_is_a_package(source: Path) -> None:
@@ -86,7 +142,7 @@ def test_metadata(metadata: Message) -> None:
 def test_core_requirements_are_few_and_light(metadata: Message) -> None:
     core = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     names = {re.split(r"[^A-Za-z0-9_-]", line)[0].lower() for line in core}
-    assert names == {"numpy", "onnxruntime", "soundfile", "safetensors", "pooch", "pyyaml", "tqdm"}
+    assert names == {"cffi", "numpy", "onnxruntime", "soundfile", "safetensors", "pooch", "pyyaml", "tqdm"}
 
 
 def test_the_test_extra_includes_every_other_extra(metadata: Message) -> None:

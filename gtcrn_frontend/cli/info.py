@@ -12,6 +12,7 @@ import numpy as np
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import ENGINES, absent_engines, load
+from gtcrn_frontend.engines.native.binding import instruction_sets
 from gtcrn_frontend.spec import ModelSpec
 
 _PACKAGES = ("gtcrn-frontend", "numpy", "onnxruntime", "soundfile", "torch", "sherpa-onnx", "speechbrain")
@@ -43,7 +44,7 @@ def _facts(model_name: str) -> list[tuple[str, str]]:
     facts = [(name, _version(name)) for name in _PACKAGES]
     facts += [("python", f"{platform.python_version()} on {platform.platform()}"), ("cpu", _cpu())]
     absent = absent_engines()
-    facts += [(f"engine {name}", absent.get(name, "present")) for name in ENGINES]
+    facts += [(f"engine {name}", absent.get(name) or _present(name)) for name in ENGINES]
     facts += [("engine auto", f"{loaded.engine.name}: {loaded.engine.description}")]
     facts += [
         ("model", f"{model_name} ({spec.name}, {spec.licence}), {loaded.model.source}"),
@@ -51,6 +52,10 @@ def _facts(model_name: str) -> list[tuple[str, str]]:
         ("latency", f"{1000 * spec.win_length / spec.sample_rate:g} ms at {spec.sample_rate} Hz"),
     ]
     return facts + _complexity(spec)
+
+
+def _present(engine: str) -> str:
+    return f"present: {', '.join(instruction_sets())}" if engine == "native" else "present"
 
 
 def _complexity(spec: ModelSpec) -> list[tuple[str, str]]:

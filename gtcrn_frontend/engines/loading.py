@@ -11,10 +11,11 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from gtcrn_frontend.engines.base import Engine
+from gtcrn_frontend.engines.native.binding import why_absent
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.weights.model import Model, load_model, model_path
 
-ENGINES = ("onnx", "torch")
+ENGINES = ("native", "onnx", "torch")
 """Engines in order of speed: `auto` takes the first that is present."""
 
 _lock = RLock()
@@ -34,6 +35,8 @@ class LoadedModel:
 def absent_engines() -> dict[str, str]:
     """Returns why an engine cannot be used, by name, for those that cannot."""
     reasons = {}
+    if (reason := why_absent()) is not None:
+        reasons["native"] = reason
     if not _importable("torch"):
         reasons["torch"] = "torch is not installed: pip install 'gtcrn-frontend[torch]'"
     return reasons
@@ -77,6 +80,10 @@ def _build(model: Model, engine: str, num_threads: int, providers: Sequence[str]
         engine = "onnx" if ready_graph_or_providers else next(name for name in ENGINES if name not in absent)
     if engine in absent:
         raise ModelError(f"engine {engine!r} is not present: {absent[engine]}")
+    if engine == "native":
+        from gtcrn_frontend.engines.native.engine import NativeEngine
+
+        return NativeEngine(model, num_threads)
     if engine == "torch":
         from gtcrn_frontend.engines.torch import TorchEngine  # takes seconds to import
 

@@ -1,11 +1,17 @@
 from gtcrn_frontend.cli.main import main
+from gtcrn_frontend.engines.native.binding import chosen_instruction_set, instruction_sets, why_absent
 
 
 def test_says_what_runs_and_what_it_costs(capsys):
     assert main(["info"]) == 0
     facts = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.replace("engine ", "engine-").splitlines())
     assert facts["engine-onnx"] == "present"
-    assert facts["engine-auto"].startswith("onnx")
+    if why_absent():
+        assert facts["engine-native"] == why_absent()
+        assert facts["engine-auto"].startswith("onnx: ")
+    else:
+        assert facts["engine-native"] == f"present: {', '.join(instruction_sets())}"
+        assert facts["engine-auto"] == f"native: C, {chosen_instruction_set()}"
     assert facts["parameters"].startswith("48,245 ")
     assert facts["MAC/s"].startswith("33.0 M")
     assert "16000 Hz" in facts["transform"]

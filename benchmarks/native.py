@@ -1,0 +1,161 @@
+"""The native engine on every instruction set of this machine, beside the arithmetic limit, and around it.
+
+    python benchmarks/native.py --json native.json
+
+The arithmetic limit is the time that the network's 0.53 million multiplications and additions per hop take at the
+measured SGEMM peak of one core. Contenders take turns, and the best time and the 5th percentile are given with the
+median, as other processes only ever make a call slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # before numpy reads them
+
+import numpy as np
+
+from gtcrn_frontend import Enhancer, StreamPool
+from gtcrn_frontend.engines.loading import load
+from gtcrn_frontend.engines.native.binding import ISA_VARIABLE, ffi, instruction_sets, lib
+from gtcrn_frontend.engines.native.engine import NativeEngine
+from gtcrn_frontend.evaluation.machine import environment
+from gtcrn_frontend.evaluation.speed import noise_bursts
+from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
+from gtcrn_frontend.nets.complexity import gtcrn_complexity
+from gtcrn_frontend.spec import GTCRN_SPEC
+
+HOP, RATE = GTCRN_SPEC.hop_length, GTCRN_SPEC.sample_rate
+DIGITS = {"us/hop best": 2, "us/hop p5": 2, "us/hop median": 2, "of the limit": 2, "streams per core": 0}
+
+Row = dict[str, Value]
+
+
+def sgemm_peak_flops(rounds: int = 200, size: int = 512) -> float:
+    """Returns floating-point operations per second of one core in a product of matrices, the best of some rounds."""
+    a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
+    out = np.empty_like(a)
+    return 2 * size**3 / min(seconds(lambda: np.dot(a, a, out=out)) for _ in range(rounds))
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def interleaved_us(calls: dict[str, Callable[[], object]], hops_per_call: int, rounds: int) -> dict[str, np.ndarray]:
+    """Returns microseconds per hop of each call; in every round each has its turn."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            times[name].append(seconds(call) * 1e6 / hops_per_call)
+    return {name: np.array(values[rounds // 10 :]) for name, values in times.items()}
+
+
+def rows(times: dict[str, np.ndarray], limit_us: float) -> list[Row]:
+    return [
+        {
+            "what": name,
+            "us/hop best": values.min(),
+            "us/hop p5": np.percentile(values, 5),
+            "us/hop median": np.median(values),
+            "of the limit": np.percentile(values, 5) / limit_us,
+            "streams per core": 1e6 * HOP / RATE / np.percentile(values, 5),
+        }
+        for name, values in times.items()
+    ]
+
+
+def kernel_call(engine: NativeEngine, hops: np.ndarray) -> Callable[[], object]:
+    """Returns a call of C alone, always on the same hops."""
+    state, output = engine.new_state(), np.empty_like(hops)
+    job = state.job
+    job.input, job.output = ffi.from_buffer("float[]", hops), ffi.from_buffer("float[]", output)
+    job.hops = len(hops)
+    kept = (state, hops, output)
+    return lambda: lib.gtcrn_process(engine._model, job) if kept else None
+
+
+def kernels(model: str, rounds: int) -> dict[str, np.ndarray]:
+    """C alone, on speech-like noise and on silence, 16 hops a call."""
+    hops = noise_bursts(RATE, 0.256).reshape(-1, HOP)
+    calls: dict[str, Callable[[], object]] = {}
+    for isa in instruction_sets():
+        engine = forced(model, isa)
+        calls[f"kernel {isa}"] = kernel_call(engine, hops)
+        calls[f"kernel {isa}, silence"] = kernel_call(engine, np.zeros_like(hops))
+    for name, call in calls.items():
+        if name.endswith("silence"):  # until all caches hold what ten minutes of it leave
+            for _ in range(37500 // len(hops)):
+                call()
+    return interleaved_us(calls, len(hops), rounds)
+
+
+def forced(model: str, isa: str) -> NativeEngine:
+    before = os.environ.get(ISA_VARIABLE)
+    os.environ[ISA_VARIABLE] = isa
+    try:
+        return NativeEngine(load(model).model)
+    finally:
+        del os.environ[ISA_VARIABLE]
+        if before is not None:
+            os.environ[ISA_VARIABLE] = before
+
+
+def around(model: str, rounds: int) -> dict[str, np.ndarray]:
+    """The fastest kernel from Python, one hop a call: what the layers above it cost."""
+    engine = NativeEngine(load(model).model)
+    hop = noise_bursts(RATE, 0.016)
+    state, enhancer = engine.new_state(), Enhancer(model, "native")
+    calls = {
+        "kernel, 1 hop a call": kernel_call(engine, hop[None]),
+        "engine.process": lambda: engine.process(hop[None], state),
+        "Enhancer.process_chunk": lambda: enhancer.process_chunk(hop),
+    }
+    return interleaved_us(calls, 1, rounds)
+
+
+def round_robin(model: str, streams: int, rounds: int) -> dict[str, np.ndarray]:
+    """One hop of each of many streams: every state comes from a cold cache."""
+    hop = noise_bursts(RATE, 0.016)
+    calls: dict[str, Callable[[], object]] = {}
+    for threads in (1, 2):
+        engine = NativeEngine(load(model).model, threads)
+        jobs = [(hop[None], engine.new_state()) for _ in range(streams)]
+        calls[f"process_many, {streams} streams, {threads} threads"] = lambda e=engine, j=jobs: e.process_many(j)
+        pool = StreamPool(model, "native", num_threads=threads)
+        chunks = {pool.open(): hop for _ in range(streams)}
+        calls[f"StreamPool, {streams} streams, {threads} threads"] = lambda p=pool, c=chunks: p.process(c)
+    return interleaved_us(calls, streams, rounds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="gtcrn-asr", help="name or path (default: gtcrn-asr)")
+    parser.add_argument("--rounds", type=int, default=2000, help="calls of each contender (default: 2000)")
+    parser.add_argument("--streams", type=int, default=1000, help="streams side by side (default: 1000)")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    args = parser.parse_args()
+
+    machine = environment()
+    for name, value in machine.items():
+        print(f"{name}: {value}")
+    peak = sgemm_peak_flops()
+    operations = 2 * gtcrn_complexity().operations_per_s * HOP / RATE
+    limit_us = 1e6 * operations / peak
+    print(f"SGEMM peak of one core: {peak / 1e9:.0f} GFLOP/s; arithmetic limit: {limit_us:.1f} us per hop\n")
+    table = rows(kernels(args.model, args.rounds // 4), limit_us)
+    table += rows(around(args.model, args.rounds), limit_us)
+    table += rows(round_robin(args.model, args.streams, max(10, args.rounds // 50)), limit_us)
+    print(markdown_table(table, DIGITS))
+    if args.json:
+        write_json(args.json, {"environment": machine, "peak_flops": peak, "limit_us": limit_us, "results": table})
+
+
+if __name__ == "__main__":
+    main()

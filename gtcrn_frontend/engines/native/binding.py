@@ -1,0 +1,53 @@
+"""The C extension, if it was built, and what it runs on here."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from gtcrn_frontend.errors import ModelError
+
+ISA_VARIABLE = "GTCRN_FRONTEND_NATIVE_ISA"
+"""Environment variable that forces an instruction set, one of `instruction_sets()`; read when a model is loaded."""
+
+ffi: Any = None
+lib: Any = None
+_import_error = ""
+
+try:
+    from gtcrn_frontend.engines.native._native import ffi, lib  # type: ignore[import-not-found,no-redef,unused-ignore]
+except ImportError as error:
+    _import_error = str(error)
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """Returns the names of the instruction sets that this build has and this machine runs, fastest first."""
+    names: list[str] = []
+    while lib is not None and (name := lib.gtcrn_isa(len(names))) != ffi.NULL:
+        names.append(ffi.string(name).decode())
+    return tuple(names)
+
+
+def why_absent() -> str | None:
+    """Returns why the native engine cannot run here and what to do, or None if it can."""
+    if lib is None:
+        return (
+            f"its C extension is not installed ({_import_error}): install gcc or clang and Python's headers, then "
+            "pip install --force-reinstall --no-deps --no-cache-dir gtcrn-frontend"
+        )
+    if not instruction_sets():
+        return "the processor is older than x86-64-v2: use engine='onnx'"
+    return None
+
+
+def chosen_instruction_set() -> str:
+    """Returns the fastest instruction set, or the one that the environment variable `ISA_VARIABLE` forces.
+
+    Raises:
+        ModelError: the forced one is not present.
+    """
+    present = instruction_sets()
+    forced = os.environ.get(ISA_VARIABLE)
+    if forced and forced not in present:
+        raise ModelError(f"expected {ISA_VARIABLE} out of {present}, got {forced!r}: unset it for the fastest")
+    return forced or present[0]

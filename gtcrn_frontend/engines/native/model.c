@@ -1,0 +1,185 @@
+/* Models and streams: memory, weight blobs, states in canonical form. Compiled once, for any machine of the target. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model.h"
+
+enum { CACHE_LINE = 64 };
+
+void *gtcrn_allocate(size_t bytes)
+{
+    /* aligned_alloc is missing on Windows, so: some more, and the address of the whole just before the result. */
+    char *whole = calloc(1, bytes + CACHE_LINE + sizeof(void *));
+    if (!whole) return NULL;
+    char *aligned = whole + sizeof(void *);
+    aligned += (CACHE_LINE - (uintptr_t)aligned % CACHE_LINE) % CACHE_LINE;
+    ((void **)aligned)[-1] = whole;
+    return aligned;
+}
+
+void gtcrn_free(void *memory)
+{
+    if (memory) free(((void **)memory)[-1]);
+}
+
+static int runs_fit(const gtcrn_run *runs, int count, int inputs)
+{
+    for (int i = 0; i < count; i++)
+        if (runs[i].start < 0 || runs[i].length < 0 || runs[i].start > inputs ||
+            runs[i].length > inputs - runs[i].start)
+            return 0;
+    return 1;
+}
+
+/* As in zlib. */
+static uint32_t crc32(const unsigned char *data, const unsigned char *end)
+{
+    uint32_t crc = 0xffffffff;
+    for (; data < end; data++) {
+        crc ^= *data;
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+    return ~crc;
+}
+
+/* Returns what is wrong with a blob, or NULL. */
+static const char *check(const gtcrn_weights *weights, size_t bytes)
+{
+    if (bytes != sizeof *weights || weights->bytes != sizeof *weights)
+        return "the weight blob is not as long as expected: it was packed by another version, or cut off";
+    if (memcmp(weights->magic, "GTCRN001", sizeof weights->magic) != 0 || weights->byte_order != 0x01020304)
+        return "the weight blob does not begin as expected: it was packed by another version, or for another byte "
+               "order";
+    if (crc32((const unsigned char *)weights->reserved, (const unsigned char *)(weights + 1)) != weights->checksum)
+        return "the weight blob is damaged: its checksum differs";
+    if (!runs_fit(weights->merge_runs, ERB, HIGH) || !runs_fit(weights->spread_runs, HIGH, ERB))
+        return "the weight blob has an ERB matrix with weights outside of it";
+    return NULL;
+}
+
+static void fill_tables(gtcrn_tables *tables)
+{
+    const double pi = 3.14159265358979323846;
+    for (int n = 0; n < FRAME; n++) {
+        const double window = sqrt(0.5 - 0.5 * cos(2 * pi * n / FRAME));
+        tables->analysis_window[n] = (float)(window / 2);
+        tables->synthesis_window[n] = (float)(window / FRAME);
+    }
+    for (int k = 0; k < FRAME / 2; k++) {
+        tables->split_cos[k] = (float)cos(2 * pi * k / FRAME);
+        tables->split_sin[k] = (float)sin(2 * pi * k / FRAME);
+    }
+    for (int row = 0; row < 16; row++)
+        for (int column = 0; column < 16; column++) {
+            tables->turn_cos[row][column] = (float)cos(2 * pi * row * column / 256);
+            tables->turn_sin[row][column] = (float)-sin(2 * pi * row * column / 256);
+        }
+}
+
+gtcrn_model *gtcrn_model_load(const void *blob, size_t bytes, const char *isa, const char **error)
+{
+    const char *wrong = NULL, *name = NULL;
+    gtcrn_kernel *kernel = gtcrn_find_kernel(isa, &name);
+    gtcrn_model *model = NULL;
+    if (!kernel)
+        wrong = "this machine or this build has no such instruction set";
+    else if (bytes != sizeof model->weights)
+        wrong = "the weight blob is not as long as expected: it was packed by another version, or cut off";
+    else if (!(model = gtcrn_allocate(sizeof *model)))
+        wrong = "out of memory";
+    else {
+        memcpy(&model->weights, blob, bytes);
+        wrong = check(&model->weights, bytes);
+        fill_tables(&model->tables);
+        model->kernel = kernel;
+        model->isa = name;
+    }
+    if (error) *error = wrong;
+    if (!wrong) return model;
+    gtcrn_free(model);
+    return NULL;
+}
+
+void gtcrn_model_free(gtcrn_model *model)
+{
+    gtcrn_free(model);
+}
+
+const char *gtcrn_model_isa(const gtcrn_model *model)
+{
+    return model->isa;
+}
+
+gtcrn_stream *gtcrn_stream_new(void)
+{
+    return gtcrn_allocate(sizeof(gtcrn_stream));
+}
+
+void gtcrn_stream_free(gtcrn_stream *stream)
+{
+    gtcrn_free(stream);
+}
+
+void gtcrn_stream_reset(gtcrn_stream *stream)
+{
+    memset(stream, 0, sizeof *stream);
+}
+
+size_t gtcrn_stream_bytes(void)
+{
+    return sizeof(gtcrn_stream);
+}
+
+/* Where one value of the canonical convolution caches (2, 16, 16, 33) is: half of the network, channel, row of time,
+ * band. Rows 0:2, 2:6 and 6:16 belong to dilations 1, 2 and 5 in both halves, oldest frame first; the decoder's blocks
+ * run in the opposite order. */
+static float *conv_value(gtcrn_stream *stream, int half, int channel, int row, int band)
+{
+    const int layer = row < 2 ? 0 : row < 6 ? 1 : 2, block = half ? BLOCKS - 1 - layer : layer;
+    const int age = row - (layer == 0 ? 0 : layer == 1 ? 2 : 6);
+    const int slot = first_slot[block] + (stream->position[block] + age) % (2 * dilations[block]);
+    return &stream->conv[slot][1 + band][channel];
+}
+
+/* Moves a state between a stream and its canonical form, in the direction of `copy`. */
+static void exchange(gtcrn_stream *stream, float *state, void (*copy)(float *in_stream, float *in_state))
+{
+    for (int i = 0; i < HOP; i++) copy(&stream->analysis[i], state++);
+    for (int i = 0; i < HOP; i++) copy(&stream->synthesis[i], state++);
+    for (int half = 0; half < 2; half++)
+        for (int channel = 0; channel < CHANNELS; channel++)
+            for (int row = 0; row < SLOTS / 2; row++)
+                for (int band = 0; band < WIDTH; band++) copy(conv_value(stream, half, channel, row, band), state++);
+    for (int i = 0; i < BLOCKS * CHANNELS; i++) copy(&stream->tra[0][0] + i, state++);
+    for (int i = 0; i < 2 * WIDTH * CHANNELS; i++) copy(&stream->inter[0][0][0] + i, state++);
+}
+
+static void to_state(float *in_stream, float *in_state)
+{
+    *in_state = *in_stream;
+}
+
+static void to_stream(float *in_stream, float *in_state)
+{
+    *in_stream = *in_state;
+}
+
+void gtcrn_stream_export(const gtcrn_stream *stream, float *state)
+{
+    exchange((gtcrn_stream *)stream, state, to_state); /* in this direction the stream is only read */
+}
+
+int gtcrn_stream_import(gtcrn_stream *stream, const float *state, size_t floats)
+{
+    if (floats != GTCRN_STATE_FLOATS) return -1;
+    for (size_t i = 0; i < floats; i++) {
+        /* By its bits, as the compiler may take for granted that no value is infinite. */
+        uint32_t bits;
+        memcpy(&bits, state + i, sizeof bits);
+        if ((bits & 0x7f800000) == 0x7f800000) return -1;
+    }
+    gtcrn_stream_reset(stream);
+    exchange(stream, (float *)state, to_stream); /* in this direction the state is only read */
+    return 0;
+}

@@ -1,0 +1,126 @@
+/* Memory layouts that all instruction sets share: the weights, as weights/pack.py writes them, and a stream's state.
+ *
+ * Channels are the inner dimension: the 16 channels of a band are one vector of AVX-512, two of AVX, four of SSE or
+ * NEON. Weights of matrix products are (inputs, outputs). Weights in front of a sigmoid are halved, as sigmoid(x) = 0.5
+ * + 0.5 tanh(x / 2); a PReLU is a x + b |x| with a = (1 + slope) / 2, b = (1 - slope) / 2.
+ */
+#ifndef GTCRN_MODEL_H
+#define GTCRN_MODEL_H
+
+#include <stdint.h>
+
+#include "gtcrn.h"
+
+enum {
+    HOP = GTCRN_HOP,
+    FRAME = 512, /* samples of a frame */
+    BINS = 257,  /* of its spectrum */
+    LOW = 65,    /* bins that pass the ERB filters unmerged */
+    HIGH = BINS - LOW,
+    ERB = 64, /* bands that the others are merged into */
+    BANDS = LOW + ERB,
+    HALF_BANDS = 65, /* bands after the first convolution of stride 2 */
+    WIDTH = 33,      /* and after the second */
+    CHANNELS = 16,
+    GROUP = 8,        /* channels of a group */
+    BLOCKS = 6,       /* grouped temporal convolutions, three in the encoder, three in the decoder */
+    ROWS = WIDTH + 2, /* bands of a convolution cache, with a row of zeros at either end */
+    SLOTS = 32,       /* frames of all convolution caches */
+};
+
+/* One row of an ERB matrix: its nonzero weights lie together, the rows' weights one behind the other. */
+typedef struct {
+    int32_t start, length;
+} gtcrn_run;
+
+typedef struct {
+    float scale[CHANNELS], fold[CHANNELS]; /* a and b from above */
+} gtcrn_prelu;
+
+/* A grouped temporal convolution; gates are r, z, n. */
+typedef struct {
+    float point1[3][GROUP][CHANNELS], point1_bias[CHANNELS];
+    gtcrn_prelu point1_act;
+    float depth[3][3][CHANNELS], depth_bias[CHANNELS]; /* time from the oldest frame on, band */
+    gtcrn_prelu depth_act;
+    float point2[CHANNELS][GROUP];
+    float gru_input[GROUP][3][CHANNELS];     /* takes sums over the bands: 1 / 33 is inside */
+    float gru_hidden[CHANNELS][3][CHANNELS]; /* n halved: it meets r = 0.5 + 0.5 tanh */
+    float gru_bias[4][CHANNELS];             /* r, z, n of the input, n of the hidden state */
+    float fc[CHANNELS][GROUP];
+    float point2_bias[GROUP], fc_bias[GROUP]; /* side by side, so that every row of 16 begins a cache line */
+} gtcrn_block;
+
+/* A dual-path recurrence. The hidden state of the intra-frame GRU is f1 b1 f2 b2: forward and backward, groups 1 and 2.
+ */
+typedef struct {
+    float intra_input[2][3][GROUP][GROUP], intra_bias[2][3][GROUP];  /* group, gate; outputs f, b */
+    float intra_hidden[4][3][CHANNELS], intra_hidden_bias[CHANNELS]; /* j-th hidden value of the lane's own four */
+    float intra_fc[CHANNELS][CHANNELS], intra_fc_bias[CHANNELS];
+    float intra_norm[WIDTH][CHANNELS], intra_norm_bias[WIDTH][CHANNELS];
+    float inter_input[2][GROUP][3][GROUP], inter_hidden[2][GROUP][3][GROUP];
+    float inter_bias[2][4][GROUP]; /* r, z, n of the input, n of the hidden state */
+    float inter_fc[CHANNELS][CHANNELS], inter_fc_bias[CHANNELS];
+    float inter_norm[WIDTH][CHANNELS], inter_norm_bias[WIDTH][CHANNELS];
+} gtcrn_dual_path;
+
+/* The blob. All sizes are fixed, so it is a plain struct; the sums of the lengths say how much of merge and spread is
+ * used. */
+typedef struct {
+    char magic[8];
+    uint32_t byte_order, bytes, checksum; /* CRC-32 of all that follows */
+    uint32_t reserved[11];                /* zeros: the arrays begin on a cache line */
+    gtcrn_run merge_runs[ERB], spread_runs[HIGH];
+    float merge[ERB * HIGH], spread[HIGH * ERB];
+    float en0[3][7][3][CHANNELS], en0_bias[CHANNELS]; /* inner, first and last band; taps, magnitude re im */
+    gtcrn_prelu en0_act;
+    float en1[2][5][GROUP][GROUP], en1_bias[CHANNELS]; /* group, taps */
+    gtcrn_prelu en1_act;
+    gtcrn_block blocks[BLOCKS]; /* in order of execution */
+    gtcrn_dual_path dual_paths[2];
+    float de3_even[2][3][GROUP][GROUP], de3_odd[2][2][GROUP][GROUP], de3_bias[CHANNELS]; /* group, taps */
+    gtcrn_prelu de3_act;
+    float de4[CHANNELS][CHANNELS]; /* outputs: tap 0 re im, tap 1 re im, ... tap 4 re im, six times nothing */
+    float de4_bias[4];             /* re im re im */
+} gtcrn_weights;
+
+/* Constants of the transform, computed when a model is loaded. */
+typedef struct {
+    float analysis_window[FRAME];                     /* halved */
+    float synthesis_window[FRAME];                    /* divided by FRAME */
+    float split_cos[FRAME / 2], split_sin[FRAME / 2]; /* of 2 pi k / FRAME */
+    float turn_cos[16][16], turn_sin[16][16];         /* of -2 pi row column / 256 */
+} gtcrn_tables;
+
+/* What one stream remembers. A ring of 2 * dilation frames per block; position[] is the slot of its oldest frame. */
+struct gtcrn_stream {
+    float analysis[HOP];  /* the last hop */
+    float synthesis[HOP]; /* what the last frame adds to the next hop */
+    float conv[SLOTS][ROWS][CHANNELS];
+    float tra[BLOCKS][CHANNELS];
+    float inter[2][WIDTH][CHANNELS];
+    int32_t position[BLOCKS];
+};
+
+static const int dilations[BLOCKS] = {1, 2, 5, 5, 2, 1};
+static const int first_slot[BLOCKS] = {0, 2, 6, 16, 26, 30};
+
+/* The hops of one job, compiled once per instruction set. */
+typedef void gtcrn_kernel(const gtcrn_model *model, const gtcrn_job *job);
+
+struct gtcrn_model {
+    gtcrn_weights weights;
+    gtcrn_tables tables;
+    gtcrn_kernel *kernel;
+    const char *isa;
+};
+
+/* Returns zeroed memory on a cache line boundary, or NULL; to be freed by `gtcrn_free`. */
+void *gtcrn_allocate(size_t bytes);
+void gtcrn_free(void *memory);
+
+/* Returns the kernel for a name of `gtcrn_isa` (NULL: the fastest) and that name, or NULL if this machine has no such.
+ */
+gtcrn_kernel *gtcrn_find_kernel(const char *isa, const char **name);
+
+#endif

@@ -1,0 +1,156 @@
+/* The C library under sanitizers: driver weights.bin. Prints what it ran; any finding ends it with an error. */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gtcrn.h"
+
+enum { HOPS = 40, STREAMS = 7 };
+
+#define REQUIRE(condition)                                                   \
+    do {                                                                     \
+        if (!(condition)) {                                                  \
+            fprintf(stderr, "line %d: expected %s\n", __LINE__, #condition); \
+            exit(1);                                                         \
+        }                                                                    \
+    } while (0)
+
+static uint32_t seed = 1;
+
+static uint32_t draw(void)
+{
+    return seed = seed * 1664525u + 1013904223u;
+}
+
+static float noise(void)
+{
+    return (float)(draw() >> 8) / (1 << 24) - 0.5f;
+}
+
+/* A copy that ends where the allocation does, so that reading past its end is found. */
+static void *exact(const void *data, size_t bytes)
+{
+    void *copy = malloc(bytes ? bytes : 1);
+    REQUIRE(copy);
+    memcpy(copy, data, bytes);
+    return copy;
+}
+
+static void process(const gtcrn_model *model, gtcrn_stream *stream, const float *in, float *out, size_t hops,
+                    float *energies)
+{
+    const gtcrn_job job = {
+        .stream = stream, .input = in, .output = out, .energies = energies, .hops = hops, .strength = 0.9f};
+    gtcrn_process(model, &job);
+}
+
+static void signals(const gtcrn_model *model)
+{
+    const size_t count = HOPS * GTCRN_HOP;
+    float *in = calloc(count, sizeof *in), *out = calloc(count, sizeof *out), *again = calloc(count, sizeof *again);
+    float *energies = calloc(2 * HOPS, sizeof *energies);
+    gtcrn_stream *stream = gtcrn_stream_new();
+    REQUIRE(in && out && again && energies && stream);
+
+    process(model, stream, in, out, HOPS, energies); /* silence */
+    process(model, stream, NULL, NULL, 0, NULL);     /* nothing */
+    const float values[] = {NAN, INFINITY, -INFINITY, 1e30f, -1e30f, 1e-40f, 3.4e38f, 0};
+    for (size_t i = 0; i < count; i++) in[i] = values[draw() % 8];
+    process(model, stream, in, out, HOPS, energies);
+
+    for (size_t i = 0; i < count; i++) in[i] = noise();
+    gtcrn_stream_reset(stream);
+    process(model, stream, in, out, HOPS, energies);
+    for (size_t i = 0; i < count; i++) REQUIRE(isfinite(out[i]));
+
+    gtcrn_stream_reset(stream); /* in place, hop by hop, and moved from stream to stream in the middle */
+    memcpy(again, in, count * sizeof *in);
+    for (size_t i = 0; i < HOPS; i++) {
+        float *state = malloc(GTCRN_STATE_FLOATS * sizeof *state);
+        REQUIRE(state);
+        gtcrn_stream_export(stream, state);
+        gtcrn_stream *other = gtcrn_stream_new();
+        REQUIRE(other && gtcrn_stream_import(other, state, GTCRN_STATE_FLOATS) == 0);
+        gtcrn_stream_free(stream);
+        stream = other;
+        process(model, stream, again + i * GTCRN_HOP, again + i * GTCRN_HOP, 1, NULL);
+        free(state);
+    }
+    REQUIRE(memcmp(out, again, count * sizeof *out) == 0);
+    gtcrn_stream_free(stream);
+
+    gtcrn_job jobs[STREAMS] = {{0}}; /* odd sizes on several threads, streams that begin at any address */
+    for (size_t i = 0; i < STREAMS; i++) {
+        jobs[i] = (gtcrn_job){.stream = gtcrn_stream_new(), .input = in, .hops = i * 3, .strength = 1};
+        jobs[i].output = malloc(i * 3 * GTCRN_HOP * sizeof(float) + 1);
+        REQUIRE(jobs[i].stream && jobs[i].output);
+    }
+    for (int threads = -1; threads < 10; threads += 3) gtcrn_process_many(model, jobs, STREAMS, threads);
+    gtcrn_process_many(model, jobs, 0, 4);
+    for (size_t i = 0; i < STREAMS; i++) {
+        gtcrn_stream_free(jobs[i].stream);
+        free(jobs[i].output);
+    }
+    free(in), free(out), free(again), free(energies);
+}
+
+static void states(void)
+{
+    gtcrn_stream *stream = gtcrn_stream_new();
+    float *state = calloc(GTCRN_STATE_FLOATS + 1, sizeof *state), *after = calloc(GTCRN_STATE_FLOATS, sizeof *after);
+    REQUIRE(stream && state && after);
+    for (size_t i = 0; i < GTCRN_STATE_FLOATS; i++) state[i] = noise();
+    REQUIRE(gtcrn_stream_import(stream, state, GTCRN_STATE_FLOATS) == 0);
+    const size_t sizes[] = {0, 1, 255, GTCRN_STATE_FLOATS - 1, GTCRN_STATE_FLOATS + 1};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        float *damaged = exact(state, sizes[i] * sizeof *state);
+        REQUIRE(gtcrn_stream_import(stream, damaged, sizes[i]) == -1);
+        free(damaged);
+    }
+    for (int i = 0; i < 200; i++) {
+        float *damaged = exact(state, GTCRN_STATE_FLOATS * sizeof *state);
+        damaged[draw() % GTCRN_STATE_FLOATS] = i % 2 ? NAN : -INFINITY;
+        REQUIRE(gtcrn_stream_import(stream, damaged, GTCRN_STATE_FLOATS) == -1);
+        free(damaged);
+    }
+    gtcrn_stream_export(stream, after); /* none of them has changed the stream */
+    REQUIRE(memcmp(state, after, GTCRN_STATE_FLOATS * sizeof *state) == 0);
+    gtcrn_stream_free(stream);
+    free(state), free(after);
+}
+
+static void blobs(const char *blob, size_t bytes)
+{
+    for (int i = 0; i < 300; i++) {
+        const size_t size = i < 100 ? draw() % bytes : i < 110 ? (size_t)(i - 100) : bytes;
+        char *damaged = exact(blob, size);
+        if (size == bytes) damaged[i < 200 ? draw() % 64 : draw() % bytes] ^= (char)(1 << draw() % 8);
+        const char *error = NULL;
+        REQUIRE(gtcrn_model_load(damaged, size, NULL, &error) == NULL && error);
+        free(damaged);
+    }
+    REQUIRE(gtcrn_model_load(blob, bytes, "none", NULL) == NULL);
+    REQUIRE(gtcrn_isa(-1) == NULL && gtcrn_isa(100) == NULL);
+}
+
+int main(int argc, char **argv)
+{
+    static char blob[1 << 20];
+    FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
+    REQUIRE(file);
+    const size_t bytes = fread(blob, 1, sizeof blob, file);
+    fclose(file);
+    states();
+    blobs(blob, bytes);
+    for (int i = 0; gtcrn_isa(i); i++) {
+        const char *error = NULL;
+        gtcrn_model *model = gtcrn_model_load(blob, bytes, gtcrn_isa(i), &error);
+        REQUIRE(model && !error && strcmp(gtcrn_model_isa(model), gtcrn_isa(i)) == 0);
+        signals(model);
+        gtcrn_model_free(model);
+        printf("%s: fine\n", gtcrn_isa(i));
+    }
+    return 0;
+}
