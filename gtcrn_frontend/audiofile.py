@@ -55,13 +55,7 @@ def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
     """
     name = name_of(source)
     if isinstance(source, (str, Path)):
-        path = Path(source)
-        if path.is_dir():
-            raise AudioFormatError(f"{name}: expected an audio file, got a folder")
-        if not path.exists():
-            raise AudioFormatError(f"{name}: expected an audio file, found nothing there")
-        if path.stat().st_size == 0:
-            raise AudioFormatError(f"{name}: expected an audio file, got an empty file")
+        _check_file(Path(source))
     elif not isinstance(source, bytes) and not _is_open_binary(source):
         raise AudioFormatError(
             f"expected a path, the bytes of a file, or a file opened for reading in binary mode, "
@@ -146,6 +140,18 @@ def audio_writer(path: Path, sample_rate: int, channels: int, subtype: str) -> I
 def name_of(source: object) -> str:
     """Returns what error messages call a source."""
     return str(source) if isinstance(source, (str, Path)) else "audio data"
+
+
+def _check_file(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise AudioFormatError(f"{path}: expected an audio file, got a folder")
+        if not path.exists():
+            raise AudioFormatError(f"{path}: expected an audio file, found nothing there")
+        if path.stat().st_size == 0:
+            raise AudioFormatError(f"{path}: expected an audio file, got an empty file")
+    except OSError as error:  # a name that is too long, say
+        raise AudioFormatError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _is_open_binary(source: object) -> bool:

@@ -14,8 +14,10 @@ from typing import Any
 import yaml
 
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.stages.resampler import MAX_RATE_HZ, MIN_RATE_HZ
 
 MAX_CHANNELS = 16
+MAX_THREADS = 64
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,10 @@ class EnhancerConfig:
 
     def to_yaml(self, path: str | Path) -> None:
         """Writes all settings to a YAML file."""
-        Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False), encoding="utf-8")
+        try:
+            Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
     @classmethod
     def from_args(cls, args: argparse.Namespace, prefix: str = "") -> EnhancerConfig:
@@ -183,8 +188,8 @@ def is_count(value: Any) -> bool:
     return not isinstance(value, bool) and isinstance(value, numbers.Integral) and int(value) >= 1
 
 
-def _is_rate(value: object) -> bool:
-    return value is None or is_count(value)
+def _is_rate(value: Any) -> bool:
+    return value is None or (is_count(value) and MIN_RATE_HZ <= value <= MAX_RATE_HZ)
 
 
 def _is_flag(value: object) -> bool:
@@ -198,14 +203,14 @@ _NUMBERS: dict[str, Callable[[Any], int | float]] = {
 _VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (lambda v: isinstance(v, (str, Path)) and str(v) != "", "a name or a path"),
     "engine": (lambda v: isinstance(v, str), "a name"),
-    "sample_rate": (_is_rate, "a whole number of Hz, or none"),
-    "output_sample_rate": (_is_rate, "a whole number of Hz, or none"),
+    "sample_rate": (_is_rate, f"a whole number from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, or none"),
+    "output_sample_rate": (_is_rate, f"a whole number from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, or none"),
     "channels": (lambda v: is_count(v) and v <= MAX_CHANNELS, f"a whole number from 1 to {MAX_CHANNELS}"),
     "downmix": (_is_flag, "true or false"),
     "strength": (lambda v: is_number(v) and 0 <= v <= 1, "a number from 0 to 1"),
     "max_attenuation_db": (lambda v: v is None or (is_number(v) and v > 0), "a number of dB above 0, or none"),
     "bypass": (_is_flag, "true or false"),
-    "num_threads": (is_count, "a whole number from 1"),
+    "num_threads": (lambda v: is_count(v) and v <= MAX_THREADS, f"a whole number from 1 to {MAX_THREADS}"),
     "providers": (lambda v: isinstance(v, (list, tuple)) and all(isinstance(n, str) for n in v), "a list of names"),
 }
 

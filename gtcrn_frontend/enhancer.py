@@ -270,7 +270,6 @@ class Enhancer:
             "config": self._config,
             "strength": stream.strength,
             "bypass": stream.bypass,
-            "dtype": stream.dtype,
             "stream": stream.get_state(),
         }
 
@@ -278,7 +277,6 @@ class Enhancer:
         self._config = saved["config"]
         self._stream = Stream(self._load(), self._config)
         self._stream.strength, self._stream.bypass = saved["strength"], saved["bypass"]
-        self._stream.dtype = saved["dtype"]
         self._stream.set_state(saved["stream"])
 
     def _load(self) -> LoadedModel:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from weakref import WeakSet
 
 import numpy.typing as npt
 
@@ -101,6 +102,8 @@ class StreamPool:
         self._ids = itertools.count()
         self._streams: dict[int, Stream] = {}
         self._turn = Lock()
+        self._running: list[Stream] = []  # those on their way through the engine
+        _pools.add(self)
 
     @property
     def spec(self) -> ModelSpec:
@@ -183,6 +186,7 @@ class StreamPool:
                 raise AudioFormatError(f"stream {stream_id}: {error}") from error
         with self._turn:
             self._move_here(streams.values())
+            self._running = list(streams.values())
             jobs = [stream.push(*checked[stream_id]) for stream_id, stream in streams.items()]
             return self._run(streams, jobs)
 
@@ -191,6 +195,7 @@ class StreamPool:
         stream = self._stream(stream_id)
         with self._turn:
             self._move_here([stream])
+            self._running = [stream]
             return self._run({stream_id: stream}, [stream.finish()], last=True)[stream_id]
 
     def reset(self, stream_id: int) -> None:
@@ -269,7 +274,10 @@ class StreamPool:
                 stream.move_to(loaded)
 
     def _stream(self, stream_id: int) -> Stream:
-        stream = self._streams.get(stream_id)
+        try:
+            stream = self._streams.get(stream_id)
+        except TypeError:  # not even hashable
+            stream = None
         if stream is None:
             raise self._not_open(stream_id)
         return stream
@@ -282,7 +290,27 @@ class StreamPool:
     def _run(self, streams: Mapping[int, Stream], jobs: list[list[Job]], *, last: bool = False) -> dict[int, Samples]:
         process_many = functools.partial(self._workers.process_many, self._loaded.engine)
         aligned = run(list(streams.values()), jobs, process_many, last=last)
+        self._running = []
         return {
             stream_id: stream.mixed(of_stream)
             for (stream_id, stream), of_stream in zip(streams.items(), aligned, strict=True)
         }
+
+    def _after_fork(self) -> None:
+        """Lets go of a lock whose thread does not exist in the child; what it was processing begins anew."""
+        self._turn = Lock()
+        for stream in self._running:
+            stream.reset()
+        self._running = []
+
+
+_pools: WeakSet[StreamPool] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for pool in _pools:
+        pool._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

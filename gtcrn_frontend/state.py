@@ -65,4 +65,6 @@ class StreamState:
             facts = json.loads(json.loads(body[8 : 8 + header_length])["__metadata__"]["facts"])
         except (safetensors.SafetensorError, ValueError, KeyError) as error:
             raise StateError(f"expected a stream state, got something else with a valid checksum ({error})") from error
+        if not isinstance(facts, dict):
+            raise StateError(f"expected the facts of a stream by name, got {type(facts).__name__}")
         return cls(facts, arrays)

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import LoadedModel
-from gtcrn_frontend.errors import StateError
+from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.stages.channels import join_channels, split_channels
-from gtcrn_frontend.stages.check import check_chunk, restore_type
+from gtcrn_frontend.stages.check import DTYPES, check_chunk, restore_type
 from gtcrn_frontend.stages.mixer import AlignedChunk
 from gtcrn_frontend.stages.path import SignalPath
 from gtcrn_frontend.stages.pcm import frame_bytes
@@ -127,7 +127,11 @@ class Stream:
         self.pending_bytes = b""
 
     def move_to(self, loaded: LoadedModel) -> None:
-        """Goes on in another engine for the same model."""
+        """Goes on in another engine for the same model; raises `ModelError` if it is for another one."""
+        if loaded.model.digest != self.loaded.model.digest:
+            raise ModelError(
+                f"{loaded.model.source} holds other weights than when this stream began: begin a new stream with them"
+            )
         exported = [self.loaded.engine.export_state(state) for state in self._states]
         self._states = [loaded.engine.import_state(arrays) for arrays in exported]
         self.loaded = loaded
@@ -140,7 +144,10 @@ class Stream:
 
     def get_state(self) -> StreamState:
         """Returns a copy of the state."""
-        arrays: dict[str, Samples] = {"pending_bytes": np.frombuffer(self.pending_bytes, np.uint8)}
+        arrays: dict[str, Samples] = {
+            "pending_bytes": np.frombuffer(self.pending_bytes, np.uint8),
+            "dtype": np.frombuffer(self.dtype.name.encode(), np.uint8),
+        }
         for channel, (path, state) in enumerate(zip(self._paths, self._states, strict=True)):
             exported = self.loaded.engine.export_state(state)
             arrays |= {f"{channel}.engine.{name}": array for name, array in exported.items()}
@@ -167,7 +174,8 @@ class Stream:
         for channel, path in enumerate(paths):
             states.append(self.loaded.engine.import_state(_of_part(state, f"{channel}.engine.")))
             path.load_state(_of_part(state, f"{channel}.path."))
-        self.pending_bytes = self._pending_bytes_of(state)
+        pending_bytes, dtype = self._pending_bytes_of(state), _dtype_of(state)
+        self.pending_bytes, self.dtype = pending_bytes, dtype
         self._paths, self._states = paths, states
 
     def _pending_bytes_of(self, state: StreamState) -> bytes:
@@ -236,6 +244,14 @@ def run(
         stream.pull([next(in_order) for _ in of_stream], last=last)
         for stream, of_stream in zip(streams, jobs, strict=True)
     ]
+
+
+def _dtype_of(state: StreamState) -> np.dtype[Any]:
+    name = state.arrays.get("dtype")
+    for dtype in DTYPES:
+        if name is not None and name.dtype == np.uint8 and name.tobytes() == dtype.name.encode():
+            return dtype
+    raise StateError(f"expected the name of a sample type in the state, got {name!r}")
 
 
 def _of_part(state: StreamState, prefix: str) -> dict[str, Samples]:

@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtcrn_frontend import AudioFormatError, ConfigError, Enhancer, StateError, StreamState
+from gtcrn_frontend import AudioFormatError, ConfigError, Enhancer, ModelError, StateError, StreamState
 
 RATE = 16000
 chunk_lengths = st.lists(st.integers(0, 5000), max_size=12)
@@ -487,3 +487,101 @@ def test_onnx_runtime_reports_no_usage(tmp_path):
     environment.pop("ORT_DISABLE_TELEMETRY", None)
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
     assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float64"])
+def test_a_saved_stream_ends_in_its_own_sample_type(noisy, dtype):
+    samples = (noisy * 32767).astype(dtype) if dtype == "int16" else noisy.astype(dtype)
+    enhancer = Enhancer()
+    enhancer.process_chunk(samples[:5000])
+    other = Enhancer()
+    other.set_state(StreamState.from_bytes(enhancer.get_state().to_bytes()))
+    tail = other.flush()
+    assert tail.dtype == dtype
+    np.testing.assert_array_equal(tail, enhancer.flush())
+
+
+def damaged_states(state):
+    def changed(name, change):
+        array = state.arrays[name].copy()
+        return StreamState(state.facts, {**state.arrays, name: change(array)})
+
+    def with_nan(array):
+        array[0] = np.nan
+        return array
+
+    yield changed("0.path.framer.rest", with_nan)
+    yield changed("0.path.mixer.dry", with_nan)
+    yield changed("0.path.mixer.ramp", with_nan)
+    yield changed("0.path.mixer.enhanced", lambda array: np.zeros(10, np.float32))
+    yield changed("0.path.mixer.dry", lambda array: array[:-1])
+    yield changed("0.path.counters", lambda array: np.array([array[0], 10**9]))
+    yield changed("0.path.counters", lambda array: np.array([array[0] + 1, array[1]]))
+    yield changed("dtype", lambda array: array[:-1])
+
+
+def test_a_state_that_cannot_be_is_refused(noisy, whole):
+    enhancer = Enhancer()
+    pieces = [enhancer.process_chunk(noisy[:5000])]
+    for damaged in damaged_states(enhancer.get_state()):
+        with pytest.raises(StateError):
+            enhancer.set_state(damaged)
+    pieces += [enhancer.process_chunk(noisy[5000:]), enhancer.flush()]
+    np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-6)
+
+
+def test_what_numpy_cannot_read_is_an_audio_format_error():
+    import torch
+
+    for bad in (torch.zeros(10, requires_grad=True), torch.zeros(10, dtype=torch.bfloat16), [[1.0], [1.0, 2.0]]):
+        with pytest.raises(AudioFormatError):
+            Enhancer().process_chunk(bad)
+    assert Enhancer().process_chunk(torch.zeros(1000)).shape == (512,)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_threads": 20000}, "num_threads"),
+        ({"providers": "CPUExecutionProvider"}, "list of names"),
+        ({"providers": 5}, "list of names"),
+        ({"sample_rate": 5}, "8000 to 192000"),
+    ],
+)
+def test_settings_out_of_range_are_named(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Enhancer(**settings)
+
+
+@pytest.mark.parametrize("model", ["x" * 300, "examples", 48000])
+def test_what_is_no_model_is_an_error_of_this_package(model):
+    with pytest.raises((ModelError, ConfigError)):
+        Enhancer(model)
+
+
+def test_weights_that_were_replaced_do_not_go_on_after_fork(noisy, tmp_path, random_checkpoint):
+    """The child loads the file again; a stream must not continue in other weights."""
+    import shutil
+
+    script = """
+import os, shutil, sys, numpy as np
+from gtcrn_frontend import Enhancer, ModelError
+enhancer = Enhancer(sys.argv[1])
+enhancer.process_chunk(np.zeros(1000, np.float32))
+shutil.copy(sys.argv[2], sys.argv[1])
+child = os.fork()
+if not child:
+    try:
+        enhancer.process_chunk(np.zeros(1000, np.float32))
+        os._exit(1)
+    except ModelError:
+        os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    from gtcrn_frontend.weights.model import installed_model_file
+
+    model = tmp_path / "model.safetensors"
+    shutil.copy(installed_model_file("gtcrn-asr.safetensors"), model)
+    command = [sys.executable, "-c", script, str(model), str(random_checkpoint)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "7"

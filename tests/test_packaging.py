@@ -20,7 +20,7 @@ INSTALLED_AS = {
     "adapters": "gtcrn_frontend/adapters",
     "models": "gtcrn_frontend/models",
 }
-MODEL_FILES = {".onnx", ".safetensors", ".md", ".toml"}
+MODEL_FILES = {".onnx", ".safetensors", ".md", ".json", ".toml"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 

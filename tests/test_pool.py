@@ -397,3 +397,33 @@ assert os.waitpid(child, 0)[1] == 0
         for samples in list(outputs.values())[:-1]:
             assert_same(samples, second)
         assert_same(list(outputs.values())[-1], first)
+
+
+def test_a_fork_during_a_call_does_not_leave_the_child_waiting(random_checkpoint):
+    script = """
+import os, sys, threading, numpy as np
+from gtcrn_frontend import StreamPool
+pool = StreamPool(sys.argv[1])
+idle, busy = pool.open(), pool.open()
+pool.process({idle: np.zeros(1000, np.float32)})
+inside, forked = threading.Event(), threading.Event()
+process_many = pool._workers.process_many
+def slow(engine, jobs):
+    inside.set()
+    forked.wait(30)
+    return process_many(engine, jobs)
+pool._workers.process_many = slow
+thread = threading.Thread(target=pool.process, args=({busy: np.zeros(1000, np.float32)},))
+thread.start()
+inside.wait(30)
+child = os.fork()
+forked.set()
+if not child:
+    lengths = {i: len(pool.process({i: np.zeros(1000, np.float32)})[i]) for i in (idle, busy)}
+    os._exit(0 if lengths == {idle: 1024, busy: 512} else 1)
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [sys.executable, "-c", script, str(random_checkpoint)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "0"

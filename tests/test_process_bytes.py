@@ -83,7 +83,7 @@ def test_the_byte_after_a_failed_engine_is_still_the_second_half(speech, monkeyp
         raise RuntimeError
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr(enhancer, "process_chunk", fail)
+        patch.setattr(Enhancer, "process_chunk", lambda self, chunk: fail(chunk))
         enhancer.process_bytes(data[:5001])
     assert enhancer.process_bytes(data[5001:]) == Enhancer().process_bytes(data[5000:])
 

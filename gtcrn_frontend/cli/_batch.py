@@ -47,8 +47,8 @@ def enhance_tasks(
 ) -> Report:
     """Returns what became of the files; progress, and a line for each that failed, go to stderr.
 
-    The jobs are threads: samples one, they spend over 90 % of their time in ONNX Runtime, numpy and libsndfile, which
-    let other threads run, and they share one model.
+    The jobs are threads: sampled, one spends over 90 % of its time in the engine, numpy and libsndfile, which let other
+    threads run; and all share one model.
 
     Args:
         tasks: see `plan`.

@@ -15,6 +15,7 @@ from gtcrn_frontend.cli import bench, enhance, export, info, models, train
 from gtcrn_frontend.errors import GtcrnFrontendError
 
 PROGRAM = "gtcrn-frontend"
+VERBOSE = "show debug messages, and errors with traceback"
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
 EXIT_BROKEN_PIPE = 141  # and SIGPIPE
@@ -47,10 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Speech enhancement in front of a speech recogniser.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version(PROGRAM)}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show debug messages, and errors with traceback")
+    parser.add_argument("-v", "--verbose", action="store_true", help=VERBOSE)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (enhance, models, export, bench, info, train):
         command.add_parser(commands)
+    for command_parser in commands.choices.values():  # also after the command
+        command_parser.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=VERBOSE)
     return parser
 
 

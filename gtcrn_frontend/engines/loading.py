@@ -62,7 +62,10 @@ def load(model: str | Path, engine: str = "auto", num_threads: int = 1, provider
             f"expected engine='onnx' or 'auto' with providers, got {engine!r}: providers are ONNX Runtime's"
         )
     path = model_path(model)
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
     key = (path, stat.st_mtime_ns, stat.st_size, engine, num_threads, tuple(providers))
     with _lock:
         loaded = _loaded.get(key)

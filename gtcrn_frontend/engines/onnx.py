@@ -90,6 +90,12 @@ class OnnxEngine(SpectralEngine):
         self.description = f"ONNX Runtime {onnxruntime.__version__}, {session.get_providers()[0]}"
         self._session = session
 
+    def _call(self, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
+        try:
+            return list(self._session.run(outputs, feeds))
+        except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
+            raise ModelError(f"ONNX Runtime failed: {error}") from error
+
 
 class _BoundGraphEngine(OnnxEngine):
     """The package's own graph. Caches: conv `(N, 16, 32, 33)`, tra `(6, N, 16)`, inter `(2, 33 N, 16)`."""
@@ -100,7 +106,7 @@ class _BoundGraphEngine(OnnxEngine):
     def _run(self, spectra: C64, caches: tuple[Any, ...]) -> tuple[C64, tuple[Any, ...]]:
         planes = spectra.view(np.float32).reshape(*spectra.shape, 2)
         feeds = dict(zip(self._INPUTS, (planes, *caches), strict=True))
-        mask, *updated = self._session.run(self._OUTPUTS, feeds)
+        mask, *updated = self._call(self._OUTPUTS, feeds)
         # The mask is complex: real and imaginary part side by side are numpy's own layout of complex numbers.
         return mask.view(np.complex64)[..., 0] * spectra, tuple(updated)
 
@@ -148,7 +154,7 @@ class _SelfContainedGraphEngine(_BoundGraphEngine):
     def _run(self, spectra: C64, caches: tuple[Any, ...]) -> tuple[C64, tuple[Any, ...]]:
         planes = spectra.view(np.float32).reshape(*spectra.shape, 2)
         feeds = dict(zip(self._INPUTS, (planes, *caches), strict=True))
-        enhanced, *updated = self._session.run(self._OUTPUTS, feeds)
+        enhanced, *updated = self._call(self._OUTPUTS, feeds)
         return enhanced.view(np.complex64)[..., 0], tuple(updated)
 
 
@@ -179,7 +185,7 @@ class _ReadyGraphEngine(OnnxEngine):
             for frame in range(spectra.shape[1]):
                 mix = planes[stream, frame][None, :, None]
                 feeds = dict(zip(self._INPUTS, (mix, *cache), strict=True))
-                result, *cache = self._session.run(self._OUTPUTS, feeds)
+                result, *cache = self._call(self._OUTPUTS, feeds)
                 enhanced[stream, frame] = result.view(np.complex64)[0, :, 0, 0]
             updated.append(tuple(cache))
         return enhanced, tuple(updated)

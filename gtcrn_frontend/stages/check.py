@@ -15,7 +15,7 @@ MAX_AMPLITUDE = 8.0
 """Full scale is 1; more than 18 dB above it is no audio but a mistake in units."""
 INT16_SCALE = 32768.0
 
-_DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int16))
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int16))
 _MAX_ENERGY_IN_RANGE = MAX_AMPLITUDE**2
 
 
@@ -36,11 +36,13 @@ def check_chunk(chunk: Any, channels: int = 1) -> tuple[F32, np.dtype[Any]]:
         raise AudioFormatError(f"expected an array of samples, got {type(chunk).__name__}: enhance_file reads files")
     try:
         samples = np.asarray(chunk)
-    except ValueError as error:  # a list of lists of different lengths
-        raise AudioFormatError(f"expected samples in a regular array, got a list that makes none: {error}") from error
+    except (ValueError, TypeError, RuntimeError) as error:  # lists of different lengths; a tensor that has a gradient
+        raise AudioFormatError(
+            f"expected samples that numpy makes a regular array of, got {type(chunk).__name__}: {error}"
+        ) from error
     if samples.shape[1:] != (() if channels == 1 else (channels,)) or samples.ndim == 0:
         raise AudioFormatError(_shape_message(samples.shape, channels))
-    if samples.dtype not in _DTYPES:
+    if samples.dtype not in DTYPES:
         raise AudioFormatError(f"expected samples of type float32, float64 or int16, got {samples.dtype}: convert them")
     if samples.dtype == np.int16:
         return samples.astype(np.float32) / np.float32(INT16_SCALE), samples.dtype

@@ -50,6 +50,8 @@ class Framer:
         rest = state.get("rest")
         if rest is None or rest.ndim != 1 or rest.dtype != np.float32 or len(rest) >= self._hop:
             raise StateError(f"framer: expected fewer than {self._hop} float32 samples, got {_describe(rest)}")
+        if not np.isfinite(rest).all():
+            raise StateError("framer: expected finite samples, got NaN or infinity")
         self._rest = rest.copy()
 
 

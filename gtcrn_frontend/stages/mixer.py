@@ -90,6 +90,10 @@ class Mixer:
             array = state.get(name)
             if array is None or array.ndim != 1 or array.dtype != dtype:
                 raise StateError(f"mixer: expected {name} of shape (n,) and type {np.dtype(dtype)}, got {array!r}")
+            if not np.isfinite(array).all():
+                raise StateError(f"mixer: expected finite values in {name}, got NaN or infinity")
+        if len(state["dry"]) and len(state["enhanced"]):
+            raise StateError("mixer: expected samples that wait for their counterpart, got both")
         if len(state["ramp"]) != 3 or len(state["samples_out"]) != 1:
             raise StateError("mixer: expected a ramp of 3 values and one count, got another state")
         start, target, position = (float(value) for value in state["ramp"])

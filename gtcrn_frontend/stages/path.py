@@ -140,9 +140,17 @@ class SignalPath:
         counters = state.get("counters")
         if counters is None or counters.shape != (2,) or counters.dtype != np.int64 or counters.min() < 0:
             raise StateError(f"expected two counters of type int64, got {counters!r}")
+        samples_in, to_drop = (int(value) for value in counters)
+        if to_drop > self._spec.overlap:
+            raise StateError(f"expected at most {self._spec.overlap} samples to drop, got {to_drop}")
         for name, stage_object in self._stages().items():
             stage_object.load_state(by_stage[name])
-        self._samples_in, self._to_drop = (int(value) for value in counters)
+        waiting = len(by_stage["mixer"]["dry"])
+        if self._dry_to_output is None and samples_in != self.samples_out + waiting:
+            raise StateError(
+                f"expected {samples_in} samples to be delivered or waiting, got {self.samples_out} and {waiting}"
+            )
+        self._samples_in, self._to_drop = samples_in, to_drop
 
     def _queue_dry(self, dry: F32) -> None:
         # More than one `push` before a `pull` happens only at the end of a stream.
@@ -163,7 +171,10 @@ class SignalPath:
         return sum(stage.delay_samples_in / stage.rate_in for stage in stages if stage)
 
     def _latency_samples(self, rate: int) -> int:
-        """A sample waits at most until its frame and the next hop are complete, and for the filters to see past it."""
+        """A sample waits at most until its frame and the next hop are complete, and for the filters to see past it.
+
+        At rates other than the model's the true maximum is up to 0.1 ms less: filters begin at whole samples.
+        """
         frame_s = (self._spec.win_length + self._spec.look_ahead) / self._spec.sample_rate
         return math.ceil((frame_s + self._resamplers_delay_s()) * rate)
 

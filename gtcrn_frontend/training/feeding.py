@@ -55,12 +55,13 @@ class Feeder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
+        self._process.kill()  # it ignores gentler signals, and has nothing to lose
         self._process.join()
 
 
 def _work(out: Queue[Item], mixer: Mixer, batch_size: int, seed: int, step: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # they may reach the whole group; the parent decides
+        signal.signal(number, signal.SIG_IGN)
     out.cancel_join_thread()
     parent = multiprocessing.parent_process()
     while True:

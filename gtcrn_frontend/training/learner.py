@@ -112,7 +112,7 @@ def _fuse(network: nn.Module) -> None:
         from gtcrn_frontend.training.fused_conv import fuse_convolutions
         from gtcrn_frontend.training.fused_gru import fuse_recurrences
     except ImportError as error:
-        logger.warning("training goes on at half the speed, the package numba is missing (%s)", error)
+        logger.warning("training goes on at less than half the speed, the package numba is missing (%s)", error)
         return
     fuse_recurrences(network)
     fuse_convolutions(network)

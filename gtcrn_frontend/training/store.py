@@ -52,7 +52,7 @@ class AudioStore:
         end = int(self.offsets[number + 1])
         start = begin + start
         stop = end if length is None else min(start + length, end)
-        # A map opened per read is closed again at once: nothing to share between processes, and pages stay cached.
+        # Opened for each read: nothing to share between processes, and the pages stay cached.
         with self.file.open("rb") as file:
             file.seek(2 * start)
             samples = np.fromfile(file, np.int16, max(stop - start, 0))
@@ -67,7 +67,10 @@ def open_store(paths: Sequence[Path], folder: Path, sample_rate: int) -> AudioSt
     Raises:
         ConfigError: a file that cannot be decoded.
     """
-    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    try:
+        stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    except OSError as error:
+        raise ConfigError(f"a recording of the corpus cannot be read: {error}") from error
     key = hashlib.sha256(json.dumps([sample_rate, stamps]).encode()).hexdigest()[:16]
     data, index = folder / f"{key}.int16", folder / f"{key}.json"
     if not index.is_file():

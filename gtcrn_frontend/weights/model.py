@@ -53,8 +53,11 @@ def model_path(model: str | Path) -> Path:
     if name in registry.models:
         return registry.fetch(name)
     path = Path(model)
-    if path.is_file():
-        return path.resolve()
+    try:
+        if path.is_file():
+            return path.resolve()
+    except OSError as error:  # a name that is too long, say
+        raise ModelError(f"cannot look for the model {name!r}: {error.strerror}") from error
     hint = registry.hint(name) if len(path.parts) == 1 else ""
     raise ModelError(
         f"expected a model name ({', '.join(registry.models)}) or the path of a checkpoint (.safetensors, .tar) "
