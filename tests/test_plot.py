@@ -64,7 +64,7 @@ def test_the_command_draws_both_on_the_same_scale(tmp_path, audio_folder):
     noisy, out = audio_folder / "speech_a.flac", tmp_path / "out.wav"
     plots = [tmp_path / "same.png", tmp_path / "lower.png"]
     for plot, strength in zip(plots, ("0", "1"), strict=True):
-        arguments = ["enhance", str(noisy), str(out), "--force", "--strength", strength, "--plot", str(plot)]
+        arguments = ["enhance", str(noisy), "-o", str(out), "--force", "--strength", strength, "--plot", str(plot)]
         assert main(arguments) == 0
     same, lower = map(image, plots)
     assert same.shape == lower.shape
@@ -88,7 +88,7 @@ def test_the_input_is_drawn_as_it_was_also_when_replaced(tmp_path, audio_folder)
         soundfile.write(tmp_path / name, *noisy)
     (tmp_path / "out").mkdir()
     assert main(["enhance", f"{tmp_path}/in.wav", f"{tmp_path}/out/", "--plot", str(plots[0])]) == 0
-    assert main(["enhance", f"{tmp_path}/in.wav", f"{tmp_path}/in.wav", "--force", "--plot", str(plots[1])]) == 0
+    assert main(["enhance", f"{tmp_path}/in.wav", "-o", f"{tmp_path}/in.wav", "--force", "--plot", str(plots[1])]) == 0
     np.testing.assert_array_equal(*map(image, plots))
 
 
