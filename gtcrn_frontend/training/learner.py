@@ -38,7 +38,11 @@ class Learner:
     @property
     def norms_due(self) -> bool:
         """Whether batch norm should now go over to fixed statistics: the caller computes them and freezes."""
-        return not self.norms_frozen and self.step >= self.config.steps * (1 - self.config.freeze_norm_share)
+        return not self.norms_frozen and self._in_frozen_share
+
+    @property
+    def _in_frozen_share(self) -> bool:
+        return self.step >= self.config.steps * (1 - self.config.freeze_norm_share)
 
     def learn(self, noisy: Tensor, target: Tensor, transform: Transform) -> float:
         """Returns the loss of a batch `(B, n)` before the step that it leads to."""
@@ -85,7 +89,8 @@ class Learner:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.best, self.loss = state["step"], state["best"], state["loss"]
-            self.norms_frozen = state["norms_frozen"]
+            # A schedule that was made longer goes on with the batch's statistics until its own last share.
+            self.norms_frozen = state["norms_frozen"] and self._in_frozen_share
         except (KeyError, RuntimeError, ValueError) as error:
             raise ConfigError(f"the checkpoint does not fit this network: {error}; start without --resume") from error
 

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 import os
@@ -137,3 +138,13 @@ def test_the_average_follows_the_weights():
     assert (ours - target).norm().item() == pytest.approx(0.9 * distance, rel=1e-4)
     update_average(average, network, 0.9, step=0)  # early, the average is nearly the last weights
     assert (ours - target).norm().item() == pytest.approx(0.9 * 0.1 * distance, rel=1e-4)
+
+
+def test_a_longer_schedule_thaws_batch_norm():
+    short = OptimConfig(steps=10, freeze_norm_share=0.2)
+    learner = new_learner(short)
+    learner.step, learner.norms_frozen = 9, True
+    for steps, frozen in ((10, True), (11, True), (100, False)):
+        again = new_learner(dataclasses.replace(short, steps=steps))
+        again.load(learner.state())
+        assert again.norms_frozen is frozen
