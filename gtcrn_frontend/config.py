@@ -34,7 +34,7 @@ class EnhancerConfig:
         strength: 0 (input unchanged) to 1 (full enhancement): strength * enhanced + (1 - strength) * input.
         max_attenuation_db: the same knob as the most that noise is lowered, > 0 dB; instead of `strength`.
         bypass: deliver the aligned input; the network keeps running.
-        num_threads: threads of ONNX Runtime within one operator.
+        num_threads: of ONNX Runtime within one operator, of `native` over channels; torch keeps those of the process.
         providers: ONNX Runtime execution providers in order of preference, for example `CUDAExecutionProvider`.
 
     Raises:
@@ -56,7 +56,7 @@ class EnhancerConfig:
         default=None, metadata={"help": "lower noise by at most this many dB; instead of the strength"}
     )
     bypass: bool = field(default=False, metadata={"help": "deliver the input unchanged, aligned as if enhanced"})
-    num_threads: int = field(default=1, metadata={"help": "threads of ONNX Runtime within one operator"})
+    num_threads: int = field(default=1, metadata={"help": "threads of the engine; torch keeps those of the process"})
     providers: Sequence[str] = field(
         default=(), metadata={"help": "ONNX Runtime execution providers, comma-separated, the preferred first"}
     )

@@ -43,7 +43,7 @@ class Enhancer:
         strength: 0 (input unchanged) to 1 (full enhancement).
         max_attenuation_db: the same knob as the most that noise is lowered, > 0 dB.
         bypass: deliver the aligned input while the network keeps running.
-        num_threads: threads of ONNX Runtime within one operator.
+        num_threads: of ONNX Runtime within one operator, of `native` over channels; torch keeps those of the process.
         providers: ONNX Runtime execution providers in order of preference.
 
     Raises:

@@ -30,20 +30,16 @@ def check_chunk(chunk: Any, channels: int = 1) -> tuple[F32, np.dtype[Any]]:
     Raises:
         AudioFormatError: another shape or type, NaN, infinity, or floats beyond +-8.
     """
-    if isinstance(chunk, (bytes, bytearray, memoryview)):
-        raise AudioFormatError("expected an array of samples, got bytes: process_bytes takes 16-bit PCM")
-    if chunk is None or isinstance(chunk, (str, os.PathLike)):
-        raise AudioFormatError(f"expected an array of samples, got {type(chunk).__name__}: enhance_file reads files")
     try:
         samples = np.asarray(chunk)
     except (ValueError, TypeError, RuntimeError) as error:  # lists of different lengths; a tensor that has a gradient
         raise AudioFormatError(
             f"expected samples that numpy makes a regular array of, got {type(chunk).__name__}: {error}"
         ) from error
+    if samples.dtype not in DTYPES:
+        raise AudioFormatError(_type_message(chunk, samples))
     if samples.shape[1:] != (() if channels == 1 else (channels,)) or samples.ndim == 0:
         raise AudioFormatError(_shape_message(samples.shape, channels))
-    if samples.dtype not in DTYPES:
-        raise AudioFormatError(f"expected samples of type float32, float64 or int16, got {samples.dtype}: convert them")
     if samples.dtype == np.int16:
         return samples.astype(np.float32) / np.float32(INT16_SCALE), samples.dtype
     checked = samples if samples.dtype == np.float32 else _to_float32(samples)
@@ -71,6 +67,14 @@ def _energy(samples: F32) -> float:
 def _to_float32(samples: npt.NDArray[np.float64]) -> F32:
     with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused as such
         return samples.astype(np.float32)
+
+
+def _type_message(chunk: Any, samples: npt.NDArray[Any]) -> str:
+    if isinstance(chunk, (bytes, bytearray, memoryview)):
+        return "expected an array of samples, got bytes: process_bytes takes 16-bit PCM"
+    if chunk is None or isinstance(chunk, (str, os.PathLike)):
+        return f"expected an array of samples, got {type(chunk).__name__}: enhance_file reads files"
+    return f"expected samples of type float32, float64 or int16, got {samples.dtype}: convert them"
 
 
 def _shape_message(shape: tuple[int, ...], channels: int) -> str:

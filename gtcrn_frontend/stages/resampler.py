@@ -89,11 +89,6 @@ class Resampler:
         """Input samples held back: how much of the future one output sample needs."""
         return self._bank.half_taps
 
-    @property
-    def latency_ms(self) -> float:
-        """The time from a sample's arrival to its coming out, in milliseconds: `delay_samples_in` as time."""
-        return 1000 * self.delay_samples_in / self.rate_in
-
     def push(self, samples: Samples) -> Samples:
         """Returns the output samples that have become ready, shape (m,), float32; m may be 0.
 

@@ -184,12 +184,11 @@ class TestAlignment:
         loudest = [stage.push(sample).max(initial=0.0) for sample in impulse_then_silence]
         waited = int(np.argmax(loudest))
         assert waited == stage.delay_samples_in
-        assert stage.latency_ms == pytest.approx(1_000 * waited / rate_in)
 
     @pytest.mark.parametrize("rate", [44_100, 48_000])
     def test_at_most_5_ms_per_direction(self, rate: int) -> None:
-        assert Resampler(rate, MODEL_RATE).latency_ms <= 5
-        assert Resampler(MODEL_RATE, rate).latency_ms <= 5
+        assert 1_000 * Resampler(rate, MODEL_RATE).delay_samples_in / rate <= 5
+        assert 1_000 * Resampler(MODEL_RATE, rate).delay_samples_in / MODEL_RATE <= 5
 
 
 class TestState:
