@@ -7,10 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NewType
 
 from gtcrn_frontend.errors import ConfigError
 
 Range = tuple[float, float]
+ModelSource = NewType("ModelSource", str)
+"""A registered name or a path."""
 
 POSITIVE = {
     "piece_s",
@@ -165,6 +168,31 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class LossConfig:
+    """What is added to the hybrid loss; each weight may be 0, which leaves the term out.
+
+    Attributes:
+        log_mel: weight of the mean absolute difference of natural-log mel energies while someone speaks
+            (`log_mel.LogMelDistance`); what recognisers compute from the signal.
+        over_suppression: weight of the error where the estimate is below the target (`losses.over_suppression`);
+            what was removed cannot be recognised.
+        distillation: weight of the spectral error against the teachers' output, where that is closer to the target
+            than the input is (`objective.teacher_trust`).
+        teachers: models to learn from, their outputs averaged; names or paths. Their weights are not copied.
+    """
+
+    log_mel: float = 0.0
+    over_suppression: float = 0.0
+    distillation: float = 0.0
+    teachers: tuple[ModelSource, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.distillation and not self.teachers:
+            raise ConfigError("loss: distillation needs models to learn from: name them in teachers")
+
+
+@dataclass(frozen=True)
 class ValidationConfig:
     """When and on how much the network is judged, on held-out speakers, noises and rooms.
 
@@ -199,17 +227,20 @@ class TrainConfig:
     cache: Path = Path("cache")
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     mixing: MixingConfig = field(default_factory=MixingConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     checkpoint_every_s: float = 120.0
 
 
-def _check(settings: MixingConfig | OptimConfig | ValidationConfig | HeldOutConfig) -> None:
-    """Refuses shares outside [0, 1], counts and durations that are not positive, and ranges that fall."""
+def _check(settings: MixingConfig | OptimConfig | LossConfig | ValidationConfig | HeldOutConfig) -> None:
+    """Refuses shares outside [0, 1], counts and durations that are not positive, weights below 0, falling ranges."""
     for item in dataclasses.fields(settings):
         name, value = item.name, getattr(settings, item.name)
         if name.endswith("_share") or (isinstance(settings, HeldOutConfig) and isinstance(value, float)):
             valid, expected = 0 <= value <= 1, "a share from 0 to 1"
+        elif isinstance(settings, LossConfig) and isinstance(value, float):
+            valid, expected = value >= 0, "0 or more"
         elif name in POSITIVE:
             valid, expected = value > 0, "more than 0"
         elif item.type == "Range":

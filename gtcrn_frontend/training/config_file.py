@@ -13,11 +13,13 @@ import yaml
 
 from gtcrn_frontend.config import check_names
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.training.config import TrainConfig
+from gtcrn_frontend.training.config import ModelSource, TrainConfig
 
 
 def load_config(path: str | Path) -> TrainConfig:
     """Returns the settings in a YAML file; relative paths in it start at the file's folder.
+
+    A model is a path if that file exists, or else a registered name.
 
     Raises:
         ConfigError: no such file, not YAML, unknown or missing settings, values of a wrong type.
@@ -65,6 +67,8 @@ def _convert(hint: Any, value: Any, where: str, base: Path) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: expected numbers by name, got {value!r}")
         return {str(key): _convert(args[1], item, f"{where}.{key}", base) for key, item in value.items()}
+    if hint is ModelSource and isinstance(value, str):
+        return str(base / value) if (base / value).is_file() else value
     if hint is Path and isinstance(value, str):
         return base / value
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.training.mixing import Mixer
+from gtcrn_frontend.training.teacher import Teacher
 
 Samples = npt.NDArray[np.float32]
-Item = tuple[Samples, Samples]
+Item = tuple[Samples, ...]
 
 AHEAD = 6  # batches
 POLL_S = 5.0
@@ -26,20 +27,22 @@ POLL_S = 5.0
 class Feeder:
     """Context manager around the worker; `next()` gives the batches of step `first_step`, `first_step + 1`, ..."""
 
-    def __init__(self, mixer: Mixer, batch_size: int, seed: int, first_step: int) -> None:
+    def __init__(
+        self, mixer: Mixer, batch_size: int, seed: int, first_step: int, teacher: Teacher | None = None
+    ) -> None:
         # A fresh interpreter: forking a process that runs torch's threads can deadlock.
         context = multiprocessing.get_context("spawn")
         self._queue: Queue[Item] = context.Queue(AHEAD)
         self._process = context.Process(
-            target=_work, args=(self._queue, mixer, batch_size, seed, first_step), daemon=True
+            target=_work, args=(self._queue, mixer, batch_size, seed, first_step, teacher), daemon=True
         )
 
     def __enter__(self) -> Feeder:
         self._process.start()
         return self
 
-    def next(self) -> tuple[Samples, Samples]:
-        """Returns noisy and target `(batch_size, length) float32` of the next step.
+    def next(self) -> Item:
+        """Returns noisy, target and, if there is a teacher, its output for the next step, `(batch_size, n) float32`.
 
         Raises:
             RuntimeError: the worker ended; its traceback is on stderr.
@@ -59,13 +62,14 @@ class Feeder:
         self._process.join()
 
 
-def _work(out: Queue[Item], mixer: Mixer, batch_size: int, seed: int, step: int) -> None:
+def _work(out: Queue[Item], mixer: Mixer, batch_size: int, seed: int, step: int, teacher: Teacher | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # they may reach the whole group; the parent decides
         signal.signal(number, signal.SIG_IGN)
     out.cancel_join_thread()
     parent = multiprocessing.parent_process()
     while True:
-        item = mixer.batch((seed, step), batch_size)
+        noisy, target = mixer.batch((seed, step), batch_size)
+        item = (noisy, target) if teacher is None else (noisy, target, teacher(noisy))
         while True:
             try:
                 out.put(item, timeout=POLL_S)

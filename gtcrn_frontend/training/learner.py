@@ -14,7 +14,7 @@ from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.training.averaging import freeze_norms, update_average
 from gtcrn_frontend.training.config import OptimConfig
-from gtcrn_frontend.training.losses import Transform, hybrid_loss
+from gtcrn_frontend.training.objective import Objective
 from gtcrn_frontend.training.schedule import learning_rate
 
 LOSS_SMOOTHING = 0.98
@@ -44,15 +44,24 @@ class Learner:
     def _in_frozen_share(self) -> bool:
         return self.step >= self.config.steps * (1 - self.config.freeze_norm_share)
 
-    def learn(self, noisy: Tensor, target: Tensor, transform: Transform) -> float:
-        """Returns the loss of a batch `(B, n)` before the step that it leads to."""
+    def learn(self, objective: Objective, noisy: Tensor, target: Tensor, taught: Tensor | None = None) -> float:
+        """Returns the loss of a batch before the step that it leads to.
+
+        Args:
+            objective: what to minimise.
+            noisy, target: samples `(B, n)` of the input and of what it should become.
+            taught: the teachers' output, for distillation.
+        """
         rate = learning_rate(self.step, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.network.train()
         if self.norms_frozen:
             freeze_norms(self.network)
-        loss = hybrid_loss(self.network(transform.forward(noisy)), transform.forward(target), transform)
+        transform = objective.transform
+        spectrum = transform.forward(noisy)
+        example = None if taught is None else transform.forward(taught)
+        loss = objective(self.network(spectrum), spectrum, transform.forward(target), example)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)

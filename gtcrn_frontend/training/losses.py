@@ -1,6 +1,8 @@
-"""The loss of the authors of GTCRN, and the transform it is computed on."""
+"""The loss of the authors of GTCRN, its parts, and the transform it is computed on."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +20,7 @@ class Transform:
     """Short-time Fourier transform of a model: zeros before the first sample, square root of the periodic Hann."""
 
     def __init__(self, spec: ModelSpec, device: str | torch.device = "cpu") -> None:
+        self.spec = spec
         self.n_fft = spec.n_fft
         self.hop_length = spec.hop_length
         self.win_length = spec.win_length
@@ -43,6 +46,20 @@ class Transform:
         return torch.istft(as_complex, self.n_fft, self.hop_length, self.win_length, self.window, length=length)
 
 
+class Compressed(NamedTuple):
+    """A spectrum X whose loud parts do not drown the quiet ones."""
+
+    root: Tensor  # |X|^0.3 as (B, bins, T)
+    planes: Tensor  # X / |X|^0.7, real and imaginary part, as (B, bins, T, 2)
+
+
+def compress(spectrum: Tensor) -> Compressed:
+    """Returns the compressed form of a spectrum `(B, bins, T, 2)`."""
+    magnitude = (spectrum.square().sum(-1) + MAGNITUDE_FLOOR).sqrt()
+    root = magnitude.pow(COMPRESSION)
+    return Compressed(root, spectrum * (root / magnitude)[..., None])
+
+
 def hybrid_loss(estimate: Tensor, target: Tensor, transform: Transform) -> Tensor:
     """Returns the mean loss (scalar) of estimated spectra against their targets, both `(B, bins, T, 2)`.
 
@@ -50,16 +67,32 @@ def hybrid_loss(estimate: Tensor, target: Tensor, transform: Transform) -> Tenso
     - log10(|a s|^2 / |e - a s|^2) on the samples e, s of both spectra with a = <e, s> / <s, s>.
     Source: the training code released with GTCRN (Rong et al., ICASSP 2024).
     """
-    estimate_magnitude = (estimate.square().sum(-1) + MAGNITUDE_FLOOR).sqrt()
-    target_magnitude = (target.square().sum(-1) + MAGNITUDE_FLOOR).sqrt()
-    estimate_root, target_root = estimate_magnitude.pow(COMPRESSION), target_magnitude.pow(COMPRESSION)
-    magnitude_error = (estimate_root - target_root).square().mean()
-    estimate_scale, target_scale = estimate_root / estimate_magnitude, target_root / target_magnitude
-    difference = estimate * estimate_scale[..., None] - target * target_scale[..., None]
-    # The mean over real and imaginary part together is half the sum of their means.
-    complex_error = 2 * difference.square().mean()
+    spectra = compress(estimate), compress(target)
+    return hybrid_loss_of_parts(*spectra, transform.inverse(estimate), transform.inverse(target))
 
-    e, s = transform.inverse(estimate), transform.inverse(target)
+
+def hybrid_loss_of_parts(estimate: Compressed, target: Compressed, e: Tensor, s: Tensor) -> Tensor:
+    """Returns `hybrid_loss` from the compressed spectra and the samples `(B, n)` of estimate and target."""
+    magnitude_error = (estimate.root - target.root).square().mean()
+    # The mean over real and imaginary part together is half the sum of their means.
+    complex_error = 2 * (estimate.planes - target.planes).square().mean()
     scaled = (e * s).sum(-1, keepdim=True) * s / (s.square().sum(-1, keepdim=True) + RATIO_FLOOR)
     ratio = scaled.square().sum(-1) / ((e - scaled).square().sum(-1) + RATIO_FLOOR)
     return COMPLEX_WEIGHT * complex_error + MAGNITUDE_WEIGHT * magnitude_error - torch.log10(ratio + RATIO_FLOOR).mean()
+
+
+def spectral_error(estimate: Compressed, target: Compressed) -> Tensor:
+    """Returns the first two terms of `hybrid_loss` for each item, `(B,)`."""
+    magnitude_error = (estimate.root - target.root).square().mean((1, 2))
+    complex_error = 2 * (estimate.planes - target.planes).square().mean((1, 2, 3))
+    return COMPLEX_WEIGHT * complex_error + MAGNITUDE_WEIGHT * magnitude_error
+
+
+def over_suppression(estimate: Compressed, target: Compressed) -> Tensor:
+    """Returns the mean (scalar) of max(0, |S|^0.3 - |E|^0.3)^2: where the estimate E lacks what the target S has.
+
+    Noise that is left costs nothing here. Source: the asymmetric loss of VoiceFilter-Lite (Wang et al., Interspeech
+    2020, section 2.2), whose factor alpha on such errors is this term with the weight alpha^2 - 1 beside a
+    symmetric one.
+    """
+    return (target.root - estimate.root).relu().square().mean()

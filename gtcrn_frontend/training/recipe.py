@@ -20,7 +20,9 @@ from gtcrn_frontend.training.judge import Judge
 from gtcrn_frontend.training.learner import new_learner
 from gtcrn_frontend.training.losses import Transform
 from gtcrn_frontend.training.mixing import Mixer
+from gtcrn_frontend.training.objective import Objective
 from gtcrn_frontend.training.schedule import learning_rate
+from gtcrn_frontend.training.teacher import Teacher
 from gtcrn_frontend.training.validation import Scores, make_validation_set
 
 CHECKPOINT = "checkpoint.pt"
@@ -39,6 +41,7 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
 
     Raises:
         ConfigError: data or checkpoint that cannot be used.
+        ModelError: a teacher that cannot be loaded.
     """
     end = time.monotonic() + (max_seconds if max_seconds is not None else float("inf"))
     optim, spec, output = config.optim, GTCRN_SPEC, config.output
@@ -52,6 +55,8 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
     data = load_data(config, spec.sample_rate)
     mixer = Mixer(data.store, data.train, config.mixing, spec.sample_rate)
     transform = Transform(spec, optim.device)
+    objective = Objective(config.loss, transform)
+    teacher = Teacher(config.loss.teachers, spec.sample_rate) if config.loss.distillation else None
     validation_set = make_validation_set(
         data.store, data.held_out, config.mixing, config.validation, spec.sample_rate, optim.seed
     )
@@ -60,7 +65,7 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
     scores: Scores = {}
     saved = time.monotonic()
     with (
-        Feeder(mixer, optim.batch_size, optim.seed, learner.step) as feeder,
+        Feeder(mixer, optim.batch_size, optim.seed, learner.step, teacher) as feeder,
         stop_on_signals() as stopped,
         tqdm(total=optim.steps, initial=learner.step, desc="training", unit="step", dynamic_ncols=True) as bar,
     ):
@@ -71,8 +76,8 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
             if learner.norms_due:
                 recompute_norms(learner.network, judge.norm_spectra())
                 learner.norms_frozen = True
-            noisy, target = (torch.from_numpy(part).to(optim.device) for part in feeder.next())
-            learner.learn(noisy, target, transform)
+            noisy, target, *taught = (torch.from_numpy(part).to(optim.device) for part in feeder.next())
+            learner.learn(objective, noisy, target, *taught)
             bar.update()
             speed = (learner.step - first) * optim.batch_size * config.mixing.piece_s / (time.monotonic() - began)
             bar.set_postfix(

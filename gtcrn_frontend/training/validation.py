@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from gtcrn_frontend.evaluation.metrics import pesq_wb, si_snr, stoi
+from gtcrn_frontend.evaluation.metrics import log_mel_distance, pesq_wb, si_snr, stoi
 from gtcrn_frontend.training.config import MixingConfig, ValidationConfig
 from gtcrn_frontend.training.losses import Transform
 from gtcrn_frontend.training.mixing import Mixer, Pools
@@ -32,16 +32,18 @@ class ValidationSet:
     sample_rate: int
 
     def scores(self, estimates: Samples) -> Scores:
-        """Returns the mean SI-SNR (dB), PESQ-WB and STOI of estimates `(count, n)`."""
+        """Returns the mean SI-SNR (dB), PESQ-WB, STOI and log-mel distance of estimates `(count, n)`."""
         rows = [
             (
                 si_snr(target, estimate),
                 pesq_wb(target, estimate, self.sample_rate),
                 stoi(target, estimate, self.sample_rate),
+                log_mel_distance(target, estimate, self.sample_rate),
             )
             for target, estimate in zip(self.target, estimates, strict=True)
         ]
-        return dict(zip(("si_snr_db", "pesq", "stoi"), np.nanmean(rows, axis=0).round(4).tolist(), strict=True))
+        means = np.nanmean(rows, axis=0).round(4).tolist()
+        return dict(zip(("si_snr_db", "pesq", "stoi", "log_mel"), means, strict=True))
 
 
 def make_validation_set(

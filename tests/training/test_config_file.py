@@ -37,6 +37,10 @@ def test_the_example_is_valid():
         ({"mixing": {"snr_db": [1]}}, "expected 2 values"),
         ({"mixing": {"snr_db": [5, -5]}}, "lowest, highest"),
         ({"mixing": {"reverb_share": 1.5}}, "a share from 0 to 1"),
+        ({"loss": {"log_mel": -1.0}}, "log_mel: expected 0 or more"),
+        ({"loss": {"distillation": 1.0}}, "name them in teachers"),
+        ({"loss": {"teachers": "gtcrn-dns3"}}, "expected a list"),
+        ({"loss": {"teachers": [3]}}, "expected ModelSource, got 3"),
         ({"held_out": {"speech": -0.5}}, "a share from 0 to 1"),
         ({"corpora": {}}, "expected a list"),
         ({"corpora": [{"speech": "a", "noise": "b"}]}, "one of manifest"),
@@ -49,6 +53,13 @@ def test_the_example_is_valid():
 def test_wrong_settings_are_named(settings, write_config, change, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_config(write_config({**settings, **change}))
+
+
+def test_teachers_are_files_beside_the_config_or_names(settings, write_config, tmp_path):
+    (tmp_path / "teacher.tar").touch()
+    loss = {"distillation": 1.0, "teachers": ["teacher.tar", "gtcrn-dns3"]}
+    config = load_config(write_config({**settings, "loss": loss}))
+    assert config.loss.teachers == (str(tmp_path / "teacher.tar"), "gtcrn-dns3")
 
 
 def test_a_missing_setting_is_named(settings, write_config):

@@ -13,12 +13,13 @@ from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.training.averaging import norm_layers, recompute_norms, update_average
-from gtcrn_frontend.training.checkpoint import load_checkpoint
-from gtcrn_frontend.training.config import OptimConfig
+from gtcrn_frontend.training.checkpoint import load_checkpoint, save_weights
+from gtcrn_frontend.training.config import LossConfig, OptimConfig
 from gtcrn_frontend.training.config_file import load_config
 from gtcrn_frontend.training.interrupts import stop_on_signals
 from gtcrn_frontend.training.learner import Learner, new_learner
 from gtcrn_frontend.training.losses import Transform, hybrid_loss
+from gtcrn_frontend.training.objective import Objective
 from gtcrn_frontend.training.recipe import train
 from gtcrn_frontend.training.schedule import learning_rate
 
@@ -40,7 +41,7 @@ def test_one_step_lowers_the_loss_on_a_fixed_batch(fused):
     transform = Transform(GTCRN_SPEC)
     target = 0.1 * torch.sin(torch.arange(8000) * torch.tensor([[0.1], [0.23]]))
     noisy = target + 0.05 * torch.randn(2, 8000)
-    before = learner.learn(noisy, target, transform)
+    before = learner.learn(Objective(LossConfig(), transform), noisy, target)
     with torch.no_grad():
         after = hybrid_loss(learner.network(transform.forward(noisy)), transform.forward(target), transform)
     assert float(after) < before
@@ -77,9 +78,24 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(settings, write_co
         np.testing.assert_array_equal(array, weights[1][name])
 
 
+def test_a_resumed_run_may_change_its_loss(settings, write_config, tmp_path, monkeypatch):
+    interrupt_after(monkeypatch, 3)
+    train(load_config(write_config(settings)))
+    weights = tmp_path / "teacher.safetensors"
+    save_weights(weights, GTCRN(), {})
+    loss = {"log_mel": 0.5, "over_suppression": 20.0, "distillation": 0.5, "teachers": ["teacher.safetensors"]}
+    sliced = load_config(write_config({**settings, "loss": loss}))
+    train(sliced, resume=True, max_seconds=0)
+    before = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    train(sliced, resume=True)
+    after = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    assert (before["step"], after["step"]) == (3, 6)
+    assert not same(before["network"], after["network"])
+
+
 def test_a_run_writes_what_it_says(settings, write_config, tmp_path):
     scores = train(load_config(write_config(settings)))
-    assert set(scores) == {"si_snr_db", "pesq", "stoi"}
+    assert set(scores) == {"si_snr_db", "pesq", "stoi", "log_mel"}
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 3, 6]
     assert "noisy_pesq" in lines[0] and "pesq" in lines[1]
