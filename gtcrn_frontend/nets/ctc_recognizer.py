@@ -75,9 +75,7 @@ class CtcRecognizer(nn.Module):
         self.conv2 = nn.Conv1d(config.channels, config.channels, 3, stride=2)
         self.norm2 = nn.LayerNorm(config.channels)
         sizes = [config.channels] + [config.hidden] * config.layers
-        self.recurrent = nn.ModuleList(
-            nn.GRU(before, after, batch_first=True) for before, after in pairwise(sizes)
-        )
+        self.recurrent = nn.ModuleList(nn.GRU(before, after, batch_first=True) for before, after in pairwise(sizes))
         self.output = nn.Linear(config.hidden, config.symbols)
         self.dropout = nn.Dropout(config.dropout)
 

@@ -51,7 +51,8 @@ class Fbank(nn.Module):
         frames = (frames - PRE_EMPHASIS * previous) * self.window
         spectrum = torch.fft.rfft(frames, N_FFT)
         power = spectrum.real.square() + spectrum.imag.square()
-        return (power @ self.filters.T).clamp(min=FLOOR).log()
+        energies: Tensor = power @ self.filters.T
+        return energies.clamp(min=FLOOR).log()
 
 
 def n_frames(n_samples: int) -> int:

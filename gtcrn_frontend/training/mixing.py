@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from gtcrn_frontend.evaluation.levels import active_power, noise_gain
 from gtcrn_frontend.training import synthetic
 from gtcrn_frontend.training.colour import change_speed, random_equaliser, random_low_pass, speed_ratio
 from gtcrn_frontend.training.config import MixingConfig
-from gtcrn_frontend.training.levels import FRAME, active_power, noise_gain
 from gtcrn_frontend.training.rooms import MAX_S, Room, random_room, split_room
 from gtcrn_frontend.training.store import AudioStore
 
@@ -121,7 +121,7 @@ class Mixer:
                 samples = change_speed(samples, ratio)
             samples = samples[: self.length - position]
             # Utterances of different recordings come together at one level.
-            out[position : position + len(samples)] = samples / np.sqrt(active_power(_padded(samples)) + 1e-9)
+            out[position : position + len(samples)] = samples / np.sqrt(active_power(samples) + 1e-9)
             position += len(samples) + int(rng.uniform(*GAP_S) * self.sample_rate)
         return out
 
@@ -185,8 +185,3 @@ class Mixer:
 
     def _signal(self, spectrum: npt.NDArray[np.complex64]) -> Samples:
         return np.asarray(scipy.fft.irfft(spectrum, self.n_fft), np.float32)[: self.length]
-
-
-def _padded(samples: Samples) -> Samples:
-    """Returns at least one frame, so that a level can be measured."""
-    return samples if len(samples) >= FRAME else np.pad(samples, (0, FRAME - len(samples)))

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gtcrn_frontend.evaluation.levels import active_power, noise_gain
 from gtcrn_frontend.training import synthetic
 from gtcrn_frontend.training.config import MixingConfig
 from gtcrn_frontend.training.config_file import load_config
 from gtcrn_frontend.training.data import load_data
-from gtcrn_frontend.training.levels import active_power, noise_gain
 from gtcrn_frontend.training.mixing import Mixer, Pools
 from gtcrn_frontend.training.rooms import random_room, split_room
 

@@ -1,0 +1,20 @@
+"""The package sherpa-onnx, which this one works without."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def sherpa_onnx() -> Any:
+    """Returns the module `sherpa_onnx`.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        return importlib.import_module("sherpa_onnx")
+    except ImportError as error:
+        raise ImportError(
+            f"this needs the package sherpa-onnx ({error}): pip install 'gtcrn-frontend[sherpa]'", name="sherpa_onnx"
+        ) from error

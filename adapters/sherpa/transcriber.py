@@ -1,0 +1,117 @@
+"""`SherpaRecognizer`: a recogniser of sherpa-onnx as the project's own `Recognizer`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.evaluation.recognizer import Transcript
+from gtcrn_frontend.stages.check import check_chunk
+
+F32 = npt.NDArray[np.float32]
+
+BATCH_SIZE = 16
+SHORTEST_S = 0.03
+"""Less audio than that has no feature frame of 25 ms in it: nothing to hear, and models differ in how they fail."""
+
+# The least is for the delay of the model behind its chunk; chunks of published models have up to 1.4 s.
+_LEAST_PADDING_S, _MOST_PADDING_S, _PADDING_STEP_S = 0.6, 4.0, 0.2
+
+
+class SherpaRecognizer:
+    """Transcribes whole utterances with an `OnlineRecognizer` or `OfflineRecognizer`, bare or with a front-end.
+
+    >>> recognizer = SherpaRecognizer(sherpa_onnx.OnlineRecognizer.from_zipformer2_ctc(...))  # doctest: +SKIP
+    >>> recognizer(samples, 16000).text  # doctest: +SKIP
+    'seven three one'
+
+    Endpoints are not looked at: an utterance gives one transcript, however long its pauses. Confidence is the mean
+    probability per token (geometric) where the model gives log probabilities of its tokens, else None.
+
+    Args:
+        recognizer: of sherpa-onnx, or what `with_frontend` made of one.
+    """
+
+    def __init__(self, recognizer: Any) -> None:
+        self._recognizer = recognizer
+        self._is_online = is_online(recognizer)
+
+    def __call__(self, samples: F32, sample_rate: int) -> Transcript:
+        """Returns the transcript of samples `(n,) float32` in [-1, 1] at `sample_rate` Hz."""
+        return self.transcribe_many([samples], sample_rate)[0]
+
+    def transcribe_many(
+        self, signals: Sequence[F32], sample_rate: int, *, batch_size: int = BATCH_SIZE
+    ) -> list[Transcript]:
+        """Returns a transcript for each signal, decoded in batches of similar length.
+
+        Args:
+            signals: `(n,) float32` in [-1, 1] each, of any length.
+            sample_rate: of all of them, in Hz.
+            batch_size: signals decoded at a time, >= 1.
+        """
+        # An offline batch is padded to its longest: neighbours in length waste least, and are disturbed least by it.
+        order = sorted(range(len(signals)), key=lambda i: len(signals[i]))
+        long_enough = [i for i in order if len(signals[i]) >= SHORTEST_S * sample_rate]
+        transcripts = [Transcript("", confidence=None) for _ in signals]
+        for start in range(0, len(long_enough), batch_size):
+            batch = long_enough[start : start + batch_size]
+            decoded = self._decode([signals[i] for i in batch], sample_rate)
+            for i, transcript in zip(batch, decoded, strict=True):
+                transcripts[i] = transcript
+        return transcripts
+
+    def _decode(self, signals: Iterable[F32], sample_rate: int) -> list[Transcript]:
+        recognizer, streams = self._recognizer, []
+        for samples in signals:
+            checked, _ = check_chunk(samples)
+            streams.append(recognizer.create_stream())
+            streams[-1].accept_waveform(sample_rate, checked)
+        if not self._is_online:
+            recognizer.decode_streams(streams)
+            return [_transcript(stream.result) for stream in streams]
+        self._decode_ready(streams)
+        for stream in streams:
+            finish_online(recognizer, stream, sample_rate)
+        self._decode_ready(streams)
+        return [_transcript(recognizer.get_result_all(stream)) for stream in streams]
+
+    def _decode_ready(self, streams: Sequence[Any]) -> None:
+        while ready := [stream for stream in streams if self._recognizer.is_ready(stream)]:
+            self._recognizer.decode_streams(ready)
+
+
+def is_online(recognizer: Any) -> bool:
+    """Returns whether a recogniser of sherpa-onnx decodes while audio arrives."""
+    return hasattr(recognizer, "is_ready")
+
+
+def finish_online(recognizer: Any, stream: Any, sample_rate: int) -> None:
+    """Ends the input of an online stream after so much silence that all of its audio can be decoded.
+
+    A recogniser decodes whole chunks only, and the last one begins before the end of the audio.
+
+    Args:
+        recognizer: of sherpa-onnx, or what `with_frontend` made of one.
+        stream: one of its streams that is not ready to be decoded: the rest of its audio is shorter than a chunk.
+        sample_rate: of its audio in Hz.
+    """
+    padded_s = 0.0
+    while padded_s < _LEAST_PADDING_S or (padded_s < _MOST_PADDING_S and not recognizer.is_ready(stream)):
+        stream.accept_waveform(sample_rate, np.zeros(round(_PADDING_STEP_S * sample_rate), np.float32))
+        padded_s += _PADDING_STEP_S
+    stream.input_finished()
+
+
+def confidence_of(result: Any) -> float | None:
+    """Returns the geometric mean of the probabilities of a result's tokens, 0 to 1; None where there are none."""
+    log_probs = getattr(result, "ys_probs", None) or getattr(result, "ys_log_probs", None)
+    return math.exp(min(0.0, math.fsum(log_probs) / len(log_probs))) if log_probs else None
+
+
+def _transcript(result: Any) -> Transcript:
+    return Transcript(" ".join(result.text.split()), tuple(result.tokens), confidence_of(result))

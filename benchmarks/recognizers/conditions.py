@@ -1,0 +1,71 @@
+"""What recognisers are judged on: held-out utterances, clean and in held-out noise of several kinds."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import corpora
+import numpy as np
+import numpy.typing as npt
+from corpora import Noises, mixture
+from tasks import Task, load_task
+
+Samples = npt.NDArray[np.float32]
+
+SNRS_DB = (-5, 0, 5, 10, 15, 20)
+UTTERANCES = {"digits": 48, "commands": 60, "characters": 20}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Noise of one kind at one SNR; both None for clean."""
+
+    kind: str | None
+    snr_db: int | None
+
+
+CLEAN = Condition(None, None)
+CONDITIONS = (CLEAN, *(Condition(kind, snr_db) for kind in Noises.KINDS for snr_db in SNRS_DB))
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One utterance to be recognised: `(n,) float32` at 16 kHz, and what is said in it."""
+
+    samples: Samples
+    text: str
+
+
+@cache
+def task(name: str, audio: Path) -> Task:
+    """Returns a task; kept, since several conditions of it are asked for."""
+    return load_task(name, audio)
+
+
+@cache
+def _held_out_noises(audio: Path) -> Noises:
+    return corpora.noises(audio, held_out=True)
+
+
+@cache
+def clean(name: str, audio: Path) -> list[Spoken]:
+    """Returns the held-out utterances of a task."""
+    of = task(name, audio)
+    return [Spoken(item.samples, of.text(item.symbols)) for item in of.judged(UTTERANCES[name])]
+
+
+def mixtures(name: str, audio: Path, condition: Condition) -> list[Spoken]:
+    """Returns the utterances of a task in a condition: always the same ones, in other excerpts of noise."""
+    utterances = clean(name, audio)
+    if condition.kind is None or condition.snr_db is None:
+        return utterances
+    noise = _held_out_noises(audio)
+    out = []
+    for number, spoken in enumerate(utterances):
+        seed = zlib.crc32(f"{name} {condition.kind} {condition.snr_db} {number}".encode())
+        drawn = noise.draw(condition.kind, np.random.default_rng(seed), len(spoken.samples))
+        out.append(Spoken(mixture(spoken.samples, drawn, condition.snr_db), spoken.text))
+    return out

@@ -1,0 +1,180 @@
+"""Recorded speech with text, and noise, split into what recognisers learn from and what they are judged on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import scipy.signal
+import soundfile
+
+from gtcrn_frontend.evaluation.levels import noise_gain
+from gtcrn_frontend.training import synthetic
+from gtcrn_frontend.training.config_file import load_config
+from gtcrn_frontend.training.corpus import list_recordings
+from gtcrn_frontend.training.split import Split, load_or_draw_split
+
+Samples = npt.NDArray[np.float32]
+
+SAMPLE_RATE = 16000
+ROOT = Path(__file__).resolve().parents[2]
+TRAINING_OF_THE_ENHANCER = ROOT / "examples" / "train_gtcrn_asr.yaml"
+DIGIT_SPEAKERS_HELD_OUT = ("lucas", "theo")
+BABBLE_VOICES = 6
+PEAK = 0.99
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording.
+
+    Attributes:
+        name: says where it came from.
+        samples: `(n,) float32` at 16 kHz.
+        text: what is said, in lower case; empty where it does not matter.
+        speaker: who says it, where that is known.
+    """
+
+    name: str
+    samples: Samples
+    text: str = ""
+    speaker: str = ""
+
+
+def read(path: Path) -> Samples:
+    """Returns the first channel at 16 kHz."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    mono: Samples = samples[:, 0]
+    if rate != SAMPLE_RATE:
+        common = math.gcd(rate, SAMPLE_RATE)
+        mono = scipy.signal.resample_poly(mono, SAMPLE_RATE // common, rate // common).astype(np.float32)
+    return mono
+
+
+def manifest(audio: Path) -> list[dict[str, str]]:
+    """Returns the entries of the folder's manifest.json, in a fixed order."""
+    entries: list[dict[str, str]] = json.loads((audio / "manifest.json").read_text(encoding="utf-8"))
+    return sorted(entries, key=lambda entry: entry["path"])
+
+
+@cache
+def split() -> Split:
+    """Returns what the default enhancer's training holds out; recognisers are judged on that only."""
+    config = load_config(TRAINING_OF_THE_ENHANCER)
+    return load_or_draw_split([], config.held_out, config.optim.seed)
+
+
+def digits(audio: Path, *, held_out: bool) -> list[Clip]:
+    """Returns spoken digits, some with silence around them."""
+    return [
+        Clip(entry["path"], read(audio / entry["path"]), entry["text"], entry["speaker"])
+        for entry in manifest(audio)
+        if entry["set"] == "digits" and (entry["speaker"] in DIGIT_SPEAKERS_HELD_OUT) == held_out
+    ]
+
+
+def wake_words(audio: Path, *, held_out: bool) -> list[Clip]:
+    """Returns one word or phrase per clip; who speaks is not known, so clips are held out."""
+    groups = split().held_out["speech"]
+    return [
+        Clip(entry["path"], read(audio / entry["path"]), entry["text"])
+        for entry in manifest(audio)
+        if entry["source"] == "wakewords" and (entry["path"].rsplit(".", 1)[0] in groups) == held_out
+    ]
+
+
+def other_speech(audio: Path, *, held_out: bool) -> list[Clip]:
+    """Returns speech that holds no wake words: spoken coffee orders."""
+    groups = split().held_out["speech"]
+    return [
+        Clip(entry["path"], read(audio / entry["path"]))
+        for entry in manifest(audio)
+        if entry["source"] == "coffee" and (entry["path"].rsplit(".", 1)[0] in groups) == held_out
+    ]
+
+
+def read_sentences(audio: Path, folders: tuple[Path, ...], *, held_out: bool) -> list[Clip]:
+    """Returns LibriSpeech utterances with text, from the manifest and from folders in LibriSpeech's own layout."""
+    held_out_speakers = split().held_out["speech"]
+    clips: dict[str, Clip] = {}
+    for folder in folders:
+        for clip in _librispeech(folder):
+            clips[clip.name] = clip
+    for entry in manifest(audio):
+        name = Path(entry["path"]).stem
+        if entry["source"] == "librispeech" and entry.get("text") and entry.get("speaker") and name not in clips:
+            samples = read(audio / entry["path"])
+            clips[name] = Clip(name, samples, entry["text"].lower(), entry["speaker"])
+    return [clip for _, clip in sorted(clips.items()) if (clip.speaker in held_out_speakers) == held_out]
+
+
+def _librispeech(folder: Path) -> Iterator[Clip]:
+    for transcript in sorted(folder.rglob("*.trans.txt")):
+        for line in transcript.read_text(encoding="utf-8").splitlines():
+            name, _, text = line.partition(" ")
+            path = transcript.parent / f"{name}.flac"
+            if path.is_file():
+                yield Clip(name, read(path), text.lower(), name.split("-")[0])
+
+
+@dataclass(frozen=True)
+class Noises:
+    """Noise of the four kinds in `KINDS`."""
+
+    ambience: list[Samples]
+    events: list[Samples]
+    voices: list[Samples]
+
+    KINDS = ("ambience", "events", "babble", "synthetic")
+
+    def draw(self, kind: str, rng: np.random.Generator, n: int) -> Samples:
+        """Returns `n` samples of noise with mean power 1."""
+        if kind == "synthetic":
+            family = synthetic.FAMILIES[int(rng.integers(len(synthetic.FAMILIES)))]
+            return family(rng, n, SAMPLE_RATE)
+        if kind == "babble":
+            voices = [_unit(_excerpt(self.voices, rng, n)) * rng.uniform(0.5, 1) for _ in range(BABBLE_VOICES)]
+            return _unit(np.sum(voices, axis=0))
+        for _ in range(10):
+            excerpt = _excerpt(self.ambience if kind == "ambience" else self.events, rng, n)
+            if float(np.square(excerpt).mean()) > 1e-8:
+                break
+        return _unit(excerpt)
+
+
+def noises(audio: Path, *, held_out: bool) -> Noises:
+    """Returns recorded noise: short events (ESC-10), longer ambiences, and speakers for babble."""
+    config = load_config(TRAINING_OF_THE_ENHANCER)
+    corpus = next(item for item in config.corpora if item.manifest is not None)
+    recordings = list_recordings([corpus])
+    chosen = [item for item in recordings if split().is_held_out(item) == held_out]
+    noise = [item for item in chosen if item.kind == "noise"]
+    # Those with text say the sentences that recognisers are judged on.
+    voices = [item for item in chosen if item.source == "librispeech" and not item.transcribed]
+    return Noises(
+        ambience=[read(item.path) for item in noise if item.source != "esc10"],
+        events=[read(item.path) for item in noise if item.source == "esc10"],
+        voices=[read(item.path) for item in voices],
+    )
+
+
+def mixture(speech: Samples, noise: Samples, snr_db: float) -> Samples:
+    """Returns speech plus noise at an SNR, lowered where it would clip."""
+    out = speech + np.float32(noise_gain(speech, noise, snr_db)) * noise
+    return np.asarray(out / max(1.0, float(np.abs(out).max()) / PEAK), np.float32)
+
+
+def _excerpt(recordings: list[Samples], rng: np.random.Generator, n: int) -> Samples:
+    samples = recordings[int(rng.integers(len(recordings)))]
+    start = int(rng.integers(0, max(len(samples) - n, 0) + 1))
+    return np.resize(samples[start : start + n], n)
+
+
+def _unit(samples: npt.NDArray[np.floating]) -> Samples:
+    return np.asarray(samples / np.sqrt(np.square(samples).mean() + 1e-12), np.float32)

@@ -1,0 +1,192 @@
+"""Does the front-end help? Error rates of the project's recognisers by SNR and noise, without it and with it.
+
+    python benchmarks/recognizers/table.py
+    python benchmarks/recognizers/table.py --model gtcrn-asr ../shared/reference/gtcrn_dns3.tar --strength 1 0.5
+
+Real sherpa-onnx recognisers (offline) hear held-out speakers or clips in held-out noise. Rates are percentages with
+the half width of their 95 % bootstrap interval over utterances. A rate is marked `-` where the front-end is
+significantly better than nothing (paired bootstrap), and `!` where it is significantly worse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import multiprocessing
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from conditions import CLEAN, CONDITIONS, SNRS_DB, UTTERANCES, Condition, mixtures, task
+from corpora import ROOT, SAMPLE_RATE, Noises
+from tqdm import tqdm
+
+from gtcrn_frontend import Enhancer
+from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
+from gtcrn_frontend.evaluation.machine import environment
+from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
+from gtcrn_frontend.evaluation.wer import ErrorCounts, count_errors, error_rate, rate_difference
+
+RAW = "raw"
+MIDDLE_DB = (0, 5, 10)  # where a front-end should help; the noise table is over these
+
+Samples = npt.NDArray[np.float32]
+Counts = dict[str, list[ErrorCounts]]  # by front-end, one per utterance
+
+
+@dataclass(frozen=True)
+class Job:
+    """One condition of one task, for all of its recognisers and all front-ends."""
+
+    task: str
+    condition: Condition
+    recognizers: tuple[Path, ...]
+    models: tuple[str, ...]
+    strengths: tuple[float, ...]
+    audio: Path
+
+
+def run(job: Job) -> dict[str, Counts]:
+    """Returns the errors of each recogniser in the job's condition."""
+    spoken = mixtures(job.task, job.audio, job.condition)
+    noisy = [item.samples for item in spoken]
+    signals: dict[str, list[Samples]] = {RAW: noisy}
+    for model in job.models:
+        enhanced = [_enhancer(model).enhance(samples) for samples in noisy]
+        for strength in job.strengths:
+            # What `Enhancer(strength=...)` gives, without running the network again.
+            s = np.float32(strength)
+            signals[front_end(model, strength)] = [
+                s * wet + (1 - s) * dry for wet, dry in zip(enhanced, noisy, strict=True)
+            ]
+    unit = task(job.task, job.audio).unit
+    return {
+        path.name: {
+            name: [
+                _count(item.text, transcript.text, unit)
+                for item, transcript in zip(spoken, _recognizer(path).transcribe_many(batch, SAMPLE_RATE), strict=True)
+            ]
+            for name, batch in signals.items()
+        }
+        for path in job.recognizers
+    }
+
+
+def front_end(model: str, strength: float) -> str:
+    """Returns the name of a front-end in the table."""
+    return f"{Path(model).stem} {strength:g}"
+
+
+def _count(said: str, heard: str, unit: str) -> ErrorCounts:
+    if unit == "phrase":  # a clip is right or wrong as a whole
+        return ErrorCounts(int(said != heard), 0, 0, 1)
+    return count_errors(said, heard, unit)
+
+
+@functools.cache
+def _enhancer(model: str) -> Enhancer:
+    return Enhancer(model)
+
+
+@functools.cache
+def _recognizer(folder: Path) -> SherpaRecognizer:
+    import sherpa_onnx
+
+    features = task(folder.name.split("-")[0], Path()).network.n_mels
+    return SherpaRecognizer(
+        sherpa_onnx.OfflineRecognizer.from_zipformer_ctc(
+            tokens=str(folder / "tokens.txt"), model=str(folder / "offline.onnx"), feature_dim=features, num_threads=1
+        )
+    )
+
+
+def rows_by_snr(results: dict[Condition, Counts]) -> list[dict[str, Value]]:
+    """Returns a row per front-end: rates at each SNR over all kinds of noise, and clean."""
+    groups = {f"{snr} dB": [c for c in results if c.snr_db == snr] for snr in SNRS_DB}
+    groups["0..10 dB"] = [c for c in results if c.snr_db in MIDDLE_DB]
+    groups["clean"] = [CLEAN]
+    return _rows(results, groups)
+
+
+def rows_by_noise(results: dict[Condition, Counts]) -> list[dict[str, Value]]:
+    """Returns a row per front-end: rates at 0 to 10 dB in each kind of noise."""
+    return _rows(
+        results,
+        {kind: [c for c in results if c.kind == kind and c.snr_db in MIDDLE_DB] for kind in Noises.KINDS},
+    )
+
+
+def _rows(results: dict[Condition, Counts], groups: dict[str, list[Condition]]) -> list[dict[str, Value]]:
+    rows: list[dict[str, Value]] = []
+    for name in next(iter(results.values())):
+        row: dict[str, Value] = {"front-end": name}
+        for label, conditions in groups.items():
+            raw = [count for condition in conditions for count in results[condition][RAW]]
+            counts = [count for condition in conditions for count in results[condition][name]]
+            rate, change = error_rate(counts), rate_difference(raw, counts)
+            mark = "-" if change.high < 0 else "!" if change.low > 0 else " "
+            row[label] = f"{100 * rate.value:.1f} ±{50 * (rate.high - rate.low):.1f}{mark}"
+        rows.append(row)
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", nargs="+", default=["gtcrn-asr"], help="names or paths (default: gtcrn-asr)")
+    parser.add_argument("--strength", nargs="+", type=float, default=[1.0, 0.7, 0.5], help="(default: 1 0.7 0.5)")
+    parser.add_argument(
+        "--recognizers", nargs="+", type=Path, help="folders TASK-VARIANT (default: those in tests/assets/recognizers)"
+    )
+    parser.add_argument("--audio", type=Path, default=ROOT.parent / "shared" / "audio", help="with manifest.json")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--json", type=Path, help="also write rates and counts to this file")
+    args = parser.parse_args(arguments)
+
+    folders = args.recognizers or sorted(p.parent for p in (ROOT / "tests/assets/recognizers").glob("*/offline.onnx"))
+    names = [folder.name.split("-")[0] for folder in folders]
+    if unknown := set(names) - set(UTTERANCES):
+        parser.error(f"folders are named after their task, {', '.join(UTTERANCES)}; got {', '.join(sorted(unknown))}")
+    jobs = [
+        Job(
+            name,
+            condition,
+            tuple(folder for folder, of in zip(folders, names, strict=True) if of == name),
+            tuple(args.model),
+            tuple(args.strength),
+            args.audio,
+        )
+        for name in dict.fromkeys(names)
+        for condition in CONDITIONS
+    ]
+    began = time.monotonic()
+    results: dict[str, dict[Condition, Counts]] = {folder.name: {} for folder in folders}
+    # Not forked: a process with threads of a runtime in it cannot be copied safely.
+    with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(run, job): job for job in jobs}
+        for future in tqdm(as_completed(futures), total=len(jobs), desc="recognising", unit="condition"):
+            for name, counts in future.result().items():
+                results[name][futures[future].condition] = counts
+
+    for name, by_condition in results.items():
+        ordered = {condition: by_condition[condition] for condition in CONDITIONS}
+        title = f"{name}: errors per 100 {task(name.split('-')[0], args.audio).unit}s"
+        print(f"\n{title}, by SNR\n\n{markdown_table(rows_by_snr(ordered), {})}")
+        print(f"\n{title}, at {MIDDLE_DB} dB by noise\n\n{markdown_table(rows_by_noise(ordered), {})}")
+    print(f"\n{time.monotonic() - began:.0f} s with {args.jobs} processes")
+    if args.json:
+        content = {
+            name: [
+                {**asdict(condition), "counts": {key: [asdict(c) for c in value] for key, value in counts.items()}}
+                for condition, counts in by_condition.items()
+            ]
+            for name, by_condition in results.items()
+        }
+        write_json(args.json, {"environment": environment(), "results": content})
+
+
+if __name__ == "__main__":
+    main()

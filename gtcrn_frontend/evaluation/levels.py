@@ -1,0 +1,32 @@
+"""Levels of signals: power while someone speaks, and scaling noise to a signal-to-noise ratio."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.float32]
+
+FRAME_MS = 20
+ACTIVE_RANGE_DB = 30.0
+FLOOR = 1e-10  # power of -100 dB full scale
+
+
+def active_power(samples: Samples, sample_rate: int = 16_000) -> float:
+    """Returns the mean power of the frames of 20 ms within 30 dB of the loudest one; a steady signal's plain power.
+
+    Args:
+        samples: `(n,)`, full scale 1. Shorter than a frame: the plain power; none: 0.
+        sample_rate: in Hz.
+    """
+    frame = sample_rate * FRAME_MS // 1000
+    if len(samples) < frame:
+        return float(np.square(samples).mean()) if len(samples) else 0.0
+    power = np.square(samples[: len(samples) // frame * frame].reshape(-1, frame)).mean(axis=1)
+    return float(power[power >= power.max() * 10 ** (-ACTIVE_RANGE_DB / 10)].mean())
+
+
+def noise_gain(speech: Samples, noise: Samples, snr_db: float, sample_rate: int = 16_000) -> float:
+    """Returns the factor for `noise` at which active speech power / mean noise power is `snr_db`."""
+    noise_power = float(np.square(noise).mean())
+    return float(np.sqrt(active_power(speech, sample_rate) / max(noise_power, FLOOR) * 10 ** (-snr_db / 10)))
