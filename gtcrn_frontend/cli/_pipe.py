@@ -67,7 +67,7 @@ def enhance_pipe(source: str, output: str, pcm_format: str, config: EnhancerConf
         raise ConfigError("expected raw PCM on stdin, got a terminal: pipe audio into it, or name a file")
     enhancer = Enhancer.from_config(config)
     with _writer(output, enhancer, _SUBTYPES[pcm_format], pcm_format) as write, until_stopped() as pieces:
-        return _enhance(enhancer, _chunks(pieces, pcm_format, config.channels), write, "stdin")
+        return _enhance(enhancer, pcm_chunks(pieces, pcm_format, config.channels), write, "stdin")
 
 
 def _enhance(enhancer: Enhancer, chunks: Iterable[Samples], write: Callable[[Samples], None], name: str) -> PipeReport:
@@ -92,8 +92,12 @@ def _enhance(enhancer: Enhancer, chunks: Iterable[Samples], write: Callable[[Sam
     return report
 
 
-def _chunks(pieces: Iterable[bytes], pcm_format: str, channels: int) -> Iterator[Samples]:
-    """The samples that are complete after each piece; a rest waits for the next."""
+def pcm_chunks(pieces: Iterable[bytes], pcm_format: str, channels: int) -> Iterator[Samples]:
+    """Yields the samples that are complete after each piece; a rest waits for the next.
+
+    Raises:
+        AudioFormatError: the pieces are those of a file with a header.
+    """
     beginning = rest = b""
     for piece in pieces:
         if len(beginning) < _MARK_BYTES:

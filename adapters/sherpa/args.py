@@ -1,0 +1,35 @@
+"""Options of a front-end for argparse programs in the style of sherpa-onnx's own examples."""
+
+from __future__ import annotations
+
+import argparse
+
+from gtcrn_frontend.config import EnhancerConfig, add_enhancer_args
+from gtcrn_frontend.errors import ConfigError
+
+PREFIX = "frontend-"
+# Each stream has the rate of its own samples, and recognisers take one channel.
+_WITHOUT = ("sample_rate", "output_sample_rate", "channels", "downmix")
+
+
+def add_frontend_args(parser: argparse.ArgumentParser) -> None:
+    """Adds `--frontend-model`, `--frontend-strength` and so on; none is an option of sherpa-onnx's examples.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_frontend_args(parser)
+    >>> frontend_from_args(parser.parse_args(["--frontend-strength", "0.7"])).strength
+    0.7
+    """
+    add_enhancer_args(parser, PREFIX, without=_WITHOUT)
+
+
+def frontend_from_args(args: argparse.Namespace) -> EnhancerConfig:
+    """Returns the settings that a parser with `add_frontend_args` has parsed, for `with_frontend`.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    try:
+        return EnhancerConfig.from_args(args, PREFIX)
+    except ConfigError as error:
+        raise ConfigError(f"options --{PREFIX}...: {error}") from error

@@ -1,0 +1,158 @@
+"""`PipelineConfig`: what a pipeline file says, checked before sherpa-onnx sees any of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gtcrn_frontend.adapters.sherpa.signature import checked_arguments, factory
+from gtcrn_frontend.adapters.sherpa.vad import DEFAULT_ROUTE
+from gtcrn_frontend.adapters.sherpa.vad_config import VadConfig
+from gtcrn_frontend.config import EnhancerConfig, check_names
+from gtcrn_frontend.errors import ConfigError
+
+SECTIONS = ("frontend", "recognizer", "vad", "endpoint", "hotwords")
+
+_RULES = ("rule1_min_trailing_silence", "rule2_min_trailing_silence", "rule3_min_utterance_length")
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """A recogniser of sherpa-onnx with all that belongs to it.
+
+    Attributes:
+        factory: such as `OnlineRecognizer.from_transducer`.
+        arguments: of the factory, checked, with absolute paths; endpoint rules and hotwords are among them.
+        frontend: settings of the enhancer; None is no front-end.
+        vad: a detector in front of an offline recogniser; None is none.
+        hotwords: phrases for each stream, as `create_stream` takes them; empty for none.
+    """
+
+    factory: str
+    arguments: Mapping[str, Any]
+    frontend: EnhancerConfig | None = None
+    vad: VadConfig | None = None
+    hotwords: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], folder: str | Path = ".") -> PipelineConfig:
+        """Returns a config from sections by name; relative paths begin at `folder`.
+
+        Raises:
+            ConfigError: something does not exist or does not fit; names the key.
+            ImportError: sherpa-onnx is not installed.
+        """
+        _check_section(values, "sections by name")
+        check_names(values, SECTIONS, "sections of a pipeline")
+        sections = {name: value for name, value in values.items() if value is not None and value is not False}
+        folder = Path(folder)
+        with _named("recognizer"):
+            given = dict(_check_section(sections.get("recognizer"), "a factory and its arguments by name"))
+            name = given.pop("factory", None)
+            if not isinstance(name, str):
+                raise ConfigError(
+                    f"factory: expected the name of one, such as OnlineRecognizer.from_transducer, got {name!r}"
+                )
+            known = list(inspect.signature(factory(name)).parameters)
+        with _named("endpoint"):
+            given |= _endpoint(sections.get("endpoint"), known, given)
+        with _named("hotwords"):
+            from_section, hotwords = _hotwords(sections.get("hotwords"), known, given)
+        with _named("recognizer"):
+            arguments = checked_arguments(name, given | from_section, folder)
+        with _named("vad"):
+            vad = VadConfig.from_dict(sections["vad"], folder) if "vad" in sections else None
+            if vad and name.startswith("Online"):
+                raise ConfigError(f"expected an OfflineRecognizer behind it, got {name}: use endpoint: instead")
+        with _named("frontend"):
+            frontend = _frontend(sections["frontend"]) if "frontend" in sections else None
+        if vad and vad.route != DEFAULT_ROUTE and not frontend:
+            raise ConfigError(f"vad: route: expected a section frontend: for {vad.route}, got none")
+        return cls(name, arguments, frontend, vad, hotwords)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> PipelineConfig:
+        """Returns a config from a pipeline file; relative paths in it begin at its folder.
+
+        Raises:
+            ConfigError: the file cannot be read, or something in it does not exist or does not fit; names file and key.
+            ImportError: sherpa-onnx is not installed.
+        """
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path}: expected a YAML file that describes a pipeline: {error}") from error
+        try:
+            return cls.from_dict(values, Path(path).parent)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Puts a key in front of what a `ConfigError` says."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from error
+
+
+def _check_section(values: Any, expected: str) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"expected {expected}, got {values!r}")
+    return values
+
+
+def _frontend(values: Any) -> EnhancerConfig:
+    config = EnhancerConfig.from_dict({} if values is True else _check_section(values, "settings by name"))
+    wrong = [name for name in ("sample_rate", "channels", "downmix") if getattr(config, name) not in (None, 1, False)]
+    if wrong:
+        raise ConfigError(f"{wrong[0]}: expected none, as each stream has that of its audio: leave it out")
+    return config
+
+
+def _endpoint(values: Any, known: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the factory from the section `endpoint`: true, or rules by sherpa-onnx's names."""
+    if values is None:
+        return {}
+    rules = {} if values is True else dict(_check_section(values, "true, or rules by name"))
+    check_names(rules, _RULES, "rules")
+    arguments = {"enable_endpoint_detection": True, **rules}
+    if "enable_endpoint_detection" not in known:
+        raise ConfigError("expected an OnlineRecognizer, offline ones have no endpoints: use vad: instead")
+    twice = sorted(set(arguments) & set(given))
+    if twice:
+        raise ConfigError(f"{twice[0]}: expected it once, got it under recognizer: as well")
+    return arguments
+
+
+def _hotwords(values: Any, known: list[str], given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Arguments of the factory from the section `hotwords`, and what each stream is given."""
+    if values is None:
+        return {}, ""
+    section = _check_section(values, "file or phrases, and score")
+    check_names(section, ("file", "phrases", "score"), "file or phrases, and score")
+    if ("file" in section) == ("phrases" in section):
+        raise ConfigError("expected file or phrases, got both" if "file" in section else "expected file or phrases")
+    if "hotwords_file" not in known:
+        raise ConfigError(
+            "expected the factory of a transducer, others know no hotwords: sherpa-onnx would end the process"
+        )
+    if given.get("decoding_method") != "modified_beam_search":
+        raise ConfigError("expected decoding_method: modified_beam_search under recognizer:, others know no hotwords")
+    arguments = {"hotwords_score": section["score"]} if "score" in section else {}
+    if "file" in section:
+        arguments["hotwords_file"] = section["file"]
+    twice = sorted(set(arguments) & set(given))
+    if twice:
+        raise ConfigError(f"{twice[0]}: expected it once, got it under recognizer: as well")
+    phrases = section.get("phrases", [])
+    if not isinstance(phrases, list) or not all(isinstance(p, str) and p.strip() and "/" not in p for p in phrases):
+        raise ConfigError(f"phrases: expected a list of phrases without slashes, got {phrases!r}")
+    return arguments, "/".join(phrases)

@@ -1,0 +1,12 @@
+"""A WebSocket proxy in front of sherpa-onnx's servers: enhances what clients send, passes on what is answered."""
+
+try:
+    import prometheus_client as prometheus_client
+    import websockets as websockets
+except ImportError as error:
+    raise ImportError(f"the proxy needs {error.name}: pip install 'gtcrn-frontend[proxy]'", name=error.name) from error
+
+from gtcrn_frontend.adapters.sherpa.proxy.server import Proxy, serve
+from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings
+
+__all__ = ["Proxy", "ProxySettings", "serve"]

@@ -1,0 +1,232 @@
+"""`Session`: one client and its own connection to the recogniser."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import ssl
+import time
+
+import numpy as np
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.connection import Connection
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
+
+from gtcrn_frontend.adapters.sherpa.proxy.batching import BatchedPool
+from gtcrn_frontend.adapters.sherpa.proxy.connections import OPTIONS, close
+from gtcrn_frontend.adapters.sherpa.proxy.endings import Ending, Trouble, ending_by_client, ending_by_upstream
+from gtcrn_frontend.adapters.sherpa.proxy.framing import SAMPLE, Audio, BadMessageError, Begin, End, Event, Text
+from gtcrn_frontend.adapters.sherpa.proxy.metrics import Metrics
+from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.errors import AudioFormatError
+from gtcrn_frontend.stages.check import check_chunk
+from gtcrn_frontend.weights.parameters import F32
+
+logger = logging.getLogger(__name__)
+
+SLICE_S = 0.5
+"""A longer message takes several turns, so that a client with a whole file does not hold up those that speak."""
+
+_EMPTY = np.empty(0, np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """What all sessions of a proxy share."""
+
+    settings: ProxySettings
+    pool: BatchedPool
+    metrics: Metrics
+    upstream_tls: ssl.SSLContext | None
+
+
+class Session:
+    """Moves messages both ways until one side, a limit or the operator ends it.
+
+    Nothing is buffered here: the next message of a client is read when what the one before has made ready is sent.
+    So if the recogniser is slow, its connection fills, and then the client's.
+
+    Args:
+        client: its connection, open.
+        service: what all sessions share.
+        enhancer: rates, strength and bypass for this client.
+    """
+
+    def __init__(self, client: ServerConnection, service: Service, enhancer: EnhancerConfig) -> None:
+        self._client = client
+        self._service = service
+        self._enhancer = enhancer
+        self._framing = service.settings.new_framing()
+        self._upstream: ClientConnection | None = None
+        self._stream: int | None = None
+        self._sample_rate = service.pool.sample_rate
+        self._loop = asyncio.get_running_loop()
+        self._ending: asyncio.Future[Ending] = self._loop.create_future()
+        self._finishing = False
+        self._last_move_s = self._loop.time()
+        self._sending_since_s: dict[Connection, float] = {}
+
+    def end(self, ending: Ending) -> None:
+        """Ends the session; the first one to say so decides how."""
+        if not self._ending.done():
+            self._ending.set_result(ending)
+
+    def finish(self) -> None:
+        """Ends the session as soon as no utterance is in flight."""
+        self._finishing = True
+        if not self._framing.in_flight:
+            self.end(Ending(CloseCode.GOING_AWAY, "the proxy is shutting down"))
+
+    async def run(self) -> Ending:
+        """Returns how the session ended; `close` is still to come."""
+        conversation = self._loop.create_task(self._converse())
+        conversation.add_done_callback(self._conversation_ended)
+        watch = self._loop.create_task(self._watch())
+        try:
+            return await self._ending
+        finally:
+            watch.cancel()
+            conversation.cancel()
+            await asyncio.wait([conversation])
+            self._close_stream()
+
+    async def close(self, ending: Ending) -> None:
+        """Closes both connections, and tells the client why."""
+        closings = [close(self._client, ending.code, ending.reason)]
+        if self._upstream:
+            closings.append(close(self._upstream, CloseCode.NORMAL_CLOSURE, ""))
+        await asyncio.gather(*closings)
+
+    async def _converse(self) -> None:
+        settings = self._service.settings
+        try:
+            self._upstream = await connect(
+                settings.upstream,
+                ssl=self._service.upstream_tls,
+                open_timeout=settings.connect_seconds,
+                max_size=settings.max_message_bytes,
+                proxy=None,  # whatever the environment says: this is one itself
+                **OPTIONS,
+            )
+        except (OSError, WebSocketException) as error:
+            why = str(error) or type(error).__name__
+            logger.warning("cannot reach the recogniser at %s: %s", settings.upstream_shown, why)
+            reason = "the recogniser behind the proxy is not reachable"
+            self.end(Ending(CloseCode.TRY_AGAIN_LATER, reason, Trouble.UPSTREAM_REFUSED))
+            return
+        async with asyncio.TaskGroup() as both_ways:
+            both_ways.create_task(self._to_upstream(self._upstream))
+            both_ways.create_task(self._to_client(self._upstream))
+
+    def _conversation_ended(self, conversation: asyncio.Task[None]) -> None:
+        if not conversation.cancelled() and (error := conversation.exception()):
+            logger.error("a session failed", exc_info=error)
+            self.end(Ending(CloseCode.INTERNAL_ERROR, "internal error of the proxy", Trouble.INTERNAL))
+
+    async def _to_upstream(self, upstream: ClientConnection) -> None:
+        latency = self._service.metrics.latency_seconds
+        while True:
+            try:
+                message = await self._client.recv()
+            except ConnectionClosed as closed:
+                return self.end(ending_by_client(closed))
+            started = time.perf_counter()
+            self._last_move_s = self._loop.time()
+            try:
+                for event in self._framing.receive(message):
+                    await self._handle(event, upstream)
+            except BadMessageError as error:
+                return self.end(Ending(error.code, str(error), Trouble.BAD_MESSAGE))
+            except AudioFormatError as error:
+                return self.end(Ending(CloseCode.INVALID_DATA, str(error), Trouble.BAD_MESSAGE))
+            except ConnectionClosed:  # the upstream's: the other way passes its last words on, and tells why
+                return None
+            latency.observe(time.perf_counter() - started)
+
+    async def _to_client(self, upstream: ClientConnection) -> None:
+        while True:
+            try:
+                message = await upstream.recv()
+            except ConnectionClosed as closed:
+                return self.end(ending_by_upstream(closed))
+            self._framing.answer(message)
+            try:
+                await self._send(self._client, message)
+            except ConnectionClosed as closed:
+                return self.end(ending_by_client(closed))
+            if self._finishing:
+                self.finish()
+
+    async def _handle(self, event: Event, upstream: ClientConnection) -> None:
+        match event:
+            case Begin():
+                self._open_stream(event.sample_rate)
+                if event.header:
+                    await self._send(upstream, event.header)
+            case Audio():
+                await self._enhance(event.samples, upstream)
+            case End():
+                await self._enhance(_EMPTY, upstream, last=True)
+                self._close_stream()
+                if event.text is not None:
+                    await self._send(upstream, event.text)
+            case Text():
+                await self._send(upstream, event.text)
+
+    async def _enhance(self, samples: F32, upstream: ClientConnection, *, last: bool = False) -> None:
+        check_chunk(samples)  # all of the message, before any of it is enhanced
+        pool, metrics, stream = self._service.pool, self._service.metrics, self._stream
+        assert stream is not None  # a framing begins before it goes on
+        metrics.count_audio(len(samples) / self._sample_rate)
+        step = max(1, round(SLICE_S * self._sample_rate))
+        for start in range(0, max(len(samples), 1), step):
+            enhanced = await pool.process(stream, samples[start : start + step], last=last)
+            if len(enhanced):
+                await self._send(upstream, enhanced.astype(SAMPLE, copy=False).tobytes())
+
+    def _open_stream(self, sample_rate: int | None) -> None:
+        """An utterance keeps its rate if it names one: the server was told how many bytes will come."""
+        model_rate = self._service.pool.sample_rate
+        rate = sample_rate or self._enhancer.sample_rate or model_rate
+        output_rate = sample_rate or self._enhancer.output_sample_rate or model_rate
+        self._stream = self._service.pool.open(
+            dataclasses.replace(self._enhancer, sample_rate=rate, output_sample_rate=output_rate)
+        )
+        self._sample_rate = rate
+        self._service.metrics.streams.inc()
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            self._service.pool.close(self._stream)
+            self._stream = None
+
+    async def _send(self, connection: Connection, message: str | bytes) -> None:
+        self._sending_since_s[connection] = self._loop.time()
+        try:
+            await connection.send(message)
+        finally:
+            del self._sending_since_s[connection]
+        self._last_move_s = self._loop.time()
+
+    async def _watch(self) -> None:
+        """Ends the session when nothing moves any more, or when one side does not take what it is sent."""
+        limit_s = self._service.settings.idle_seconds
+        while True:
+            now_s = self._loop.time()
+            moved_s = min([self._last_move_s, *self._sending_since_s.values()])
+            if now_s - moved_s >= limit_s:
+                return self.end(self._stuck(limit_s))
+            await asyncio.sleep(moved_s + limit_s - now_s)
+
+    def _stuck(self, limit_s: float) -> Ending:
+        if self._client in self._sending_since_s:
+            reason = f"the client has not taken its results for {limit_s:g} s"
+            return Ending(CloseCode.POLICY_VIOLATION, reason, Trouble.STALLED)
+        if self._sending_since_s:
+            reason = f"the recogniser behind the proxy has taken no audio for {limit_s:g} s"
+            return Ending(CloseCode.TRY_AGAIN_LATER, reason, Trouble.STALLED)
+        return Ending(CloseCode.POLICY_VIOLATION, f"nothing has moved for {limit_s:g} s", Trouble.IDLE)

@@ -1,0 +1,61 @@
+"""Whatever in sherpa-onnx creates streams and takes them back, with an enhancer in front of each stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from functools import wraps
+from typing import Any
+
+from gtcrn_frontend.adapters.sherpa.streams import FrontendStream, OfflineFrontendStream, OnlineFrontendStream
+from gtcrn_frontend.enhancer import Enhancer
+
+
+class FrontendRecognizer:
+    """A recogniser (spotter, extractor, tagger, ...) whose streams enhance what they accept; all else is unchanged.
+
+    Args:
+        host: the object of sherpa-onnx.
+        enhancer: the template of the streams' enhancers; it holds the loaded model.
+    """
+
+    __slots__ = ("__weakref__", "_enhancer", "_host")
+
+    def __init__(self, host: Any, enhancer: Enhancer) -> None:
+        self._host = host
+        self._enhancer = enhancer
+
+    def create_stream(self, *args: Any, **kwargs: Any) -> OnlineFrontendStream | OfflineFrontendStream:
+        """Returns a stream of the host with an enhancer of its own; arguments are those of the host's method."""
+        stream = self._host.create_stream(*args, **kwargs)
+        # only an online stream is told that its input is finished
+        kind = OnlineFrontendStream if hasattr(stream, "input_finished") else OfflineFrontendStream
+        return kind(stream, self._enhancer)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the host has; its methods take the wrapped streams."""
+        if name.startswith("_"):  # of this class, and not set yet: copying asks for such before `__init__`
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        attribute = getattr(self._host, name)
+        return _taking_wrapped_streams(attribute) if callable(attribute) else attribute
+
+    def __repr__(self) -> str:
+        return f"<{type(self._host).__name__} with {self._enhancer!r}>"
+
+
+def _taking_wrapped_streams(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return method(*map(_unwrapped, args), **{name: _unwrapped(value) for name, value in kwargs.items()})
+
+    return call
+
+
+def _unwrapped(value: Any) -> Any:
+    """The host's own stream, or streams, in place of wrapped ones; anything else as it is."""
+    if isinstance(value, FrontendStream):
+        return value._stream
+    if isinstance(value, Iterator):
+        value = list(value)  # sherpa-onnx takes generators, too
+    if isinstance(value, Collection) and any(isinstance(each, FrontendStream) for each in value):
+        return [each._stream if isinstance(each, FrontendStream) else each for each in value]
+    return value

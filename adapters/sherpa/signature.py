@@ -1,0 +1,150 @@
+"""Keyword arguments of sherpa-onnx's factories, checked before they are called: some mistakes end the process there."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gtcrn_frontend.adapters.sherpa.library import sherpa_onnx
+from gtcrn_frontend.config import check_names
+from gtcrn_frontend.errors import ConfigError
+
+CLASSES = ("OnlineRecognizer", "OfflineRecognizer")
+
+FILES = (
+    *("tokens", "encoder", "decoder", "joiner", "model", "paraformer", "preprocessor", "uncached_decoder"),
+    *("cached_decoder", "conv_frontend", "encoder_adaptor", "llm", "embedding", "bpe_vocab", "lm", "lodr_fst"),
+    *("ctc_graph", "hotwords_file", "hr_lexicon"),
+)
+"""Arguments that name a file."""
+
+FILE_LISTS = ("rule_fsts", "rule_fars", "hr_rule_fsts")
+"""Arguments that name files, separated by commas."""
+
+FOLDERS = ("tokenizer", "hr_dict_dir")
+"""Arguments that name a folder."""
+
+# Less than that crashes, or has no sense.
+_LEAST = {
+    **dict.fromkeys(("num_threads", "feature_dim", "max_active_paths", "chunk_size", "window_size"), 1),
+    "sample_rate": 8000,
+    "buffer_size_in_seconds": 1,
+}
+_BEAM_SEARCH = "modified_beam_search"  # other factories than those of transducers end the process on it
+_METHODS = ("greedy_search", _BEAM_SEARCH)
+_UNITS = ("cjkchar", "bpe", "cjkchar+bpe", "bbpe")
+# Annotations come as classes, or as their names where a module postpones them.
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool,), "true or false"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "text"),
+}
+
+
+def factory_names() -> list[str]:
+    """Returns the names of all factories, such as `OnlineRecognizer.from_transducer`."""
+    module = sherpa_onnx()
+    return [f"{kind}.{name}" for kind in CLASSES for name in dir(getattr(module, kind)) if name.startswith("from_")]
+
+
+def factory(name: str) -> Callable[..., Any]:
+    """Returns the factory of that name.
+
+    Raises:
+        ConfigError: there is none; the nearest is named.
+    """
+    check_names({name: None}, factory_names(), "a factory of sherpa-onnx")
+    kind, method = name.split(".")
+    found: Callable[..., Any] = getattr(getattr(sherpa_onnx(), kind), method)
+    return found
+
+
+def checked_arguments(name: str, given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns the arguments of a factory, with paths made absolute.
+
+    Args:
+        name: of the factory.
+        given: arguments by name.
+        folder: that relative paths begin at.
+
+    Raises:
+        ConfigError: an argument is unknown, missing, of a wrong type, out of range, or names a file that is not there.
+    """
+    parameters = inspect.signature(factory(name)).parameters
+    check_names(given, list(parameters), f"arguments of {name}")
+    missing = [
+        key for key, parameter in parameters.items() if parameter.default is parameter.empty and key not in given
+    ]
+    if missing:
+        raise ConfigError(f"expected the arguments {', '.join(missing)} of {name}, got none")
+    arguments = {key: checked_value(key, value, parameters[key].annotation, folder) for key, value in given.items()}
+    _check_together(name, arguments)
+    return arguments
+
+
+def checked_value(key: str, value: Any, annotation: Any, folder: Path) -> Any:
+    """Returns a value of the type that an annotation asks for; what names files is made absolute.
+
+    Raises:
+        ConfigError: it is of another type, out of range, or names a file that is not there.
+    """
+    expected = _TYPES.get(getattr(annotation, "__name__", str(annotation)))
+    if expected:
+        types, words = expected
+        is_flag = isinstance(value, bool)
+        if not isinstance(value, types) or is_flag != (bool in types) or not _is_finite(value):
+            hint = ": put it in quotes" if str in types and not isinstance(value, (dict, list)) else ""
+            raise ConfigError(f"{key}: expected {words}, got {value!r}{hint}")
+        value = types[-1](value)
+    if key in _LEAST and value < _LEAST[key]:
+        raise ConfigError(f"{key}: expected at least {_LEAST[key]}, got {value}")
+    if value == "":  # sherpa-onnx's way to say none
+        return value
+    if key in FILES:
+        return _existing(key, value, folder)
+    if key in FOLDERS:
+        return _existing(key, value, folder, is_folder=True)
+    if key in FILE_LISTS:
+        return ",".join(_existing(key, each, folder) for each in value.split(","))
+    return value
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _existing(key: str, text: str, folder: Path, *, is_folder: bool = False) -> str:
+    path = folder / Path(text).expanduser()
+    kind = "folder" if is_folder else "file"
+    try:
+        found = path.is_dir() if is_folder else path.is_file()
+        empty = found and not is_folder and path.stat().st_size == 0
+    except (OSError, ValueError) as error:  # a name that is too long, or has a zero in it
+        raise ConfigError(f"{key}: expected a {kind}, {text!r} is none: {error}") from error
+    if not found:
+        other = "a file" if path.is_file() else "a folder" if path.is_dir() else "nothing there"
+        raise ConfigError(f"{key}: expected a {kind}, found {other}: {path}; relative paths begin at the pipeline file")
+    if empty:
+        raise ConfigError(f"{key}: expected a file with something in it, {path} is empty")
+    if not os.access(path, os.R_OK):
+        raise ConfigError(f"{key}: expected a {kind} that may be read, {path} may not")
+    return str(path.absolute())
+
+
+def _check_together(name: str, arguments: Mapping[str, Any]) -> None:
+    """Refuses what each argument allows, but not with the others; sherpa-onnx would crash or ignore it."""
+    method, unit = arguments.get("decoding_method", _METHODS[0]), arguments.get("modeling_unit", _UNITS[0])
+    known = _METHODS if "transducer" in name else _METHODS[:1]
+    if method not in known:
+        raise ConfigError(f"decoding_method: expected {' or '.join(known)} for {name}, got {method!r}")
+    if unit not in _UNITS:
+        raise ConfigError(f"modeling_unit: expected one of {', '.join(_UNITS)}, got {unit!r}")
+    if "bpe" in unit and not arguments.get("bpe_vocab"):
+        raise ConfigError(f"bpe_vocab: expected a file for modeling_unit {unit}, got none")
+    if arguments.get("hotwords_file") and method != _BEAM_SEARCH:
+        raise ConfigError(f"hotwords_file: expected decoding_method {_BEAM_SEARCH} with it, got {method}")

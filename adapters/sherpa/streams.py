@@ -1,0 +1,178 @@
+"""Streams of sherpa-onnx with an enhancer in front of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.enhancer import Enhancer
+from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.stages.check import check_chunk
+from gtcrn_frontend.weights.parameters import F32
+
+
+class FrontendStream:
+    """A stream of sherpa-onnx that enhances what it accepts; all else is the host's stream, unchanged.
+
+    Samples are enhanced at the rate they come in, and handed over at that rate: at strength 0 the host gets them bit by
+    bit. They reach it up to the enhancer's latency later, at their own place in time: timestamps stay those of the
+    caller's audio. An endpoint's `recognizer.reset(stream)` leaves the enhancer as it is, as the audio goes on.
+
+    One stream is for one thread at a time, as with `Enhancer`; strength and bypass may be set from another one.
+
+    Args:
+        stream: the host's stream.
+        template: its settings count, and its strength and bypass of this moment; its sample rate does not, as each
+            stream has that of its first samples.
+    """
+
+    __slots__ = ("__weakref__", "_closed", "_enhancer", "_sample_rate", "_stream")
+
+    def __init__(self, stream: Any, template: Enhancer) -> None:
+        self._stream = stream
+        self._enhancer = new_enhancer(template, template.sample_rate)
+        self._sample_rate: int | None = None
+        self._closed = ""  # what ended the stream
+
+    @property
+    def strength(self) -> float:
+        """0 (input unchanged) to 1 (full enhancement). May be set at any time; takes effect over one hop."""
+        return self._enhancer.strength
+
+    @strength.setter
+    def strength(self, strength: float) -> None:
+        self._enhancer.strength = strength
+
+    @property
+    def bypass(self) -> bool:
+        """Whether the host gets the input. May be set at any time, also back: the network keeps running."""
+        return self._enhancer.bypass
+
+    @bypass.setter
+    def bypass(self, bypass: bool) -> None:
+        self._enhancer.bypass = bypass
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the host's stream has."""
+        if name.startswith("_"):  # of this class, and not set yet: copying asks for such before `__init__`
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._stream, name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {type(self._stream).__name__}, {self._enhancer!r}>"
+
+    def _enhanced(self, sample_rate: float, waveform: npt.ArrayLike) -> F32:
+        if self._closed:
+            raise AudioFormatError(f"expected no more samples after {self._closed}: create a new stream")
+        rate = whole_rate(sample_rate)
+        if self._sample_rate not in (None, rate):
+            raise AudioFormatError(
+                f"expected {self._sample_rate} Hz as before in this stream, got {rate} Hz: resample the samples, or "
+                "create a new stream"
+            )
+        enhancer = self._enhancer
+        if enhancer.sample_rate != rate:  # only before the first samples
+            enhancer = new_enhancer(enhancer, rate)
+        enhanced = enhancer.process_chunk(as_float32(waveform, enhancer))
+        self._enhancer, self._sample_rate = enhancer, rate
+        return enhanced
+
+    def _hand_over(self, samples: F32) -> None:
+        self._stream.accept_waveform(self._enhancer.output_sample_rate, samples)
+
+
+class OnlineFrontendStream(FrontendStream):
+    """An `OnlineStream` that enhances what it accepts."""
+
+    __slots__ = ()
+
+    def accept_waveform(self, sample_rate: float, waveform: npt.ArrayLike) -> None:
+        """Enhances samples and hands over those that are complete.
+
+        Args:
+            sample_rate: in Hz, 8,000 to 192,000; the same in all calls.
+            waveform: `(n,)`, n >= 0: floats in [-1, 1], also in a list, or int16, which is scaled to that.
+
+        Raises:
+            AudioFormatError: samples or rate cannot be processed, the rate has changed, or the stream has ended. The
+                stream is unchanged.
+        """
+        enhanced = self._enhanced(sample_rate, waveform)
+        if len(enhanced):
+            self._hand_over(enhanced)
+
+    def input_finished(self) -> None:
+        """Hands over the samples that still are in the enhancer, and ends the stream."""
+        rest = self._enhancer.flush()
+        if len(rest):
+            self._hand_over(rest)
+        self._closed = "input_finished()"
+        self._stream.input_finished()
+
+
+class OfflineFrontendStream(FrontendStream):
+    """An `OfflineStream` that enhances what it accepts: all samples in one call, as the host wants them."""
+
+    __slots__ = ()
+
+    def accept_waveform(self, sample_rate: float, waveform: npt.ArrayLike) -> None:
+        """Enhances all samples of the stream and hands them over.
+
+        Args:
+            sample_rate: in Hz, 8,000 to 192,000.
+            waveform: `(n,)`, n >= 0: floats in [-1, 1], also in a list, or int16, which is scaled to that.
+
+        Raises:
+            AudioFormatError: samples or rate cannot be processed, or it is the second call. The stream is unchanged.
+        """
+        enhanced = np.concatenate([self._enhanced(sample_rate, waveform), self._enhancer.flush()])
+        self._closed = "accept_waveform() of an offline stream, which takes all of them at once"
+        self._hand_over(enhanced)
+
+
+def new_enhancer(template: Enhancer, sample_rate: int, output_sample_rate: int | None = None) -> Enhancer:
+    """Returns an enhancer for a new stream with the settings, strength and bypass of another one.
+
+    Args:
+        template: the other one.
+        sample_rate: of the input in Hz.
+        output_sample_rate: in Hz; None is what the settings of the other one say.
+
+    Raises:
+        AudioFormatError: a rate is out of range.
+    """
+    output_sample_rate = output_sample_rate or template.config.output_sample_rate
+    try:
+        config = dataclasses.replace(template.config, sample_rate=sample_rate, output_sample_rate=output_sample_rate)
+    except ConfigError as error:
+        raise AudioFormatError(f"cannot enhance samples at {sample_rate} Hz: {error}") from error
+    enhancer = Enhancer.from_config(config)
+    enhancer.strength, enhancer.bypass = template.strength, template.bypass
+    return enhancer
+
+
+def as_float32(samples: npt.ArrayLike, enhancer: Enhancer) -> F32:
+    """Returns samples as sherpa-onnx wants them, and hence also enhanced ones: float32, in [-1, 1].
+
+    Raises:
+        AudioFormatError: the enhancer would refuse them.
+    """
+    return check_chunk(samples, enhancer.config.channels)[0]
+
+
+def whole_rate(sample_rate: Any) -> int:
+    """Returns a sample rate in Hz as a whole number; sherpa-onnx takes floats.
+
+    Raises:
+        AudioFormatError: it is none.
+    """
+    try:
+        rate = int(sample_rate)
+    except (TypeError, ValueError, OverflowError):
+        rate = 0
+    if rate < 1 or rate != sample_rate:
+        raise AudioFormatError(f"expected a sample rate that is a whole number of Hz, got {sample_rate!r}")
+    return rate

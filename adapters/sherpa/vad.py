@@ -1,0 +1,235 @@
+"""sherpa-onnx's voice activity detector with an enhancer in front of it: enhanced or raw to it, and out of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.adapters.sherpa.streams import as_float32, new_enhancer
+from gtcrn_frontend.enhancer import Enhancer
+from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.stages.mixer import AlignedChunk
+from gtcrn_frontend.weights.parameters import F32
+
+DEFAULT_ROUTE = "enhanced_to_both"
+ROUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        DEFAULT_ROUTE: ("mixed", "mixed"),
+        "enhanced_to_vad_raw_to_asr": ("mixed", "dry"),
+        "enhanced_to_vad_mixed_to_asr": ("enhanced", "mixed"),
+        "raw_to_vad_enhanced_to_asr": ("dry", "mixed"),
+        "raw_to_both": ("dry", "dry"),
+    }
+)
+"""Which signal of an `AlignedChunk` the detector hears, and which one its segments hold, by the name of the route.
+
+"Enhanced" is at the strength that is set. In the one route with "mixed" the detector hears full strength.
+"""
+
+_LOOK_BACK_S = 1.0
+"""How far behind the last sample a segment may begin, beyond the least duration of speech: more than three windows of
+any detector; they take two."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A stretch of speech, like sherpa-onnx's `SpeechSegment`.
+
+    Attributes:
+        start: number of its first sample since the detector's reset.
+        waveform: float32 `(n,)`, at the detector's rate.
+    """
+
+    start: int
+    waveform: F32
+
+    @property
+    def samples(self) -> list[float]:
+        """The waveform as a list, as `SpeechSegment` has it."""
+        samples: list[float] = self.waveform.tolist()
+        return samples
+
+
+class FrontendVad:
+    """A `VoiceActivityDetector` that enhances what it accepts; all else is the host's, unchanged.
+
+    Segments begin and end where the detector says; their samples come from the signal that the route names, from the
+    same moments to the sample. The detector hears one window at a time however the samples are chunked, so that what it
+    finds does not depend on the chunks.
+
+    Args:
+        host: the detector.
+        template: its settings count, and its strength and bypass of this moment. Its `sample_rate` is that of the
+            samples to come; None is the detector's.
+        route: a key of `ROUTES`.
+
+    Raises:
+        ConfigError: the template's output is not at the detector's rate.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_enhancer",
+        "_heard",
+        "_host",
+        "_look_back_samples",
+        "_recent",
+        "_route",
+        "_segments",
+        "_window_size",
+    )
+
+    def __init__(self, host: Any, template: Enhancer, route: str) -> None:
+        rate = host.config.sample_rate
+        if template.config.output_sample_rate not in (None, rate):
+            raise ConfigError(
+                f"expected output_sample_rate to be that of the detector, {rate} Hz, or none, got "
+                f"{template.config.output_sample_rate} Hz"
+            )
+        model = host.config.silero_vad if host.config.silero_vad.model else host.config.ten_vad
+        self._host = host
+        self._route = route
+        self._enhancer = new_enhancer(template, template.config.sample_rate or rate, rate)
+        self._window_size = model.window_size
+        self._look_back_samples = int((model.min_speech_duration + _LOOK_BACK_S) * rate)
+        self._begin()
+
+    @property
+    def strength(self) -> float:
+        """0 (input unchanged) to 1 (full enhancement). May be set at any time; takes effect over one hop."""
+        return self._enhancer.strength
+
+    @strength.setter
+    def strength(self, strength: float) -> None:
+        self._enhancer.strength = strength
+
+    @property
+    def bypass(self) -> bool:
+        """Whether all routes are as `raw_to_both`. May be set at any time, also back: the network keeps running."""
+        return self._enhancer.bypass
+
+    @bypass.setter
+    def bypass(self, bypass: bool) -> None:
+        self._enhancer.bypass = bypass
+
+    @property
+    def front(self) -> Segment:
+        """The first segment that waits.
+
+        Raises:
+            IndexError: none does.
+        """
+        self._check_not_empty()
+        return self._segments[0]
+
+    @property
+    def current_segment(self) -> Segment:
+        """The speech that goes on, so far; where there is none, without samples, and starting at -1."""
+        segment = self._host.current_segment
+        if segment.start < 0:
+            return Segment(segment.start, np.empty(0, np.float32))
+        return self._segment(segment)
+
+    def accept_waveform(self, samples: npt.ArrayLike) -> None:
+        """Enhances samples and lets the detector hear those that are complete.
+
+        Args:
+            samples: `(n,)`, n >= 0: floats in [-1, 1], also in a list, or int16, which is scaled to that.
+
+        Raises:
+            AudioFormatError: the samples cannot be processed. The detector is unchanged.
+        """
+        self._hear(self._enhancer.process_aligned(as_float32(samples, self._enhancer)))
+
+    def flush(self) -> None:
+        """Ends the speech that goes on, after the samples that still are in the enhancer."""
+        self._hear(self._enhancer.flush_aligned())
+        self._host.flush()
+        self._collect()
+
+    def reset(self) -> None:
+        """Begins a new signal; what waits, as audio or as segments, is lost."""
+        self._host.reset()
+        self._enhancer.reset()
+        self._begin()
+
+    def empty(self) -> bool:
+        """Returns whether no segment waits."""
+        return not self._segments
+
+    def pop(self) -> None:
+        """Removes the first segment that waits.
+
+        Raises:
+            IndexError: none does.
+        """
+        self._check_not_empty()
+        self._segments.popleft()
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the host has."""
+        if name.startswith("_"):  # of this class, and not set yet: copying asks for such before `__init__`
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._host, name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self._host).__name__} with {self._enhancer!r}, {self._route}>"
+
+    def _begin(self) -> None:
+        self._heard = 0  # samples that the detector has got
+        self._recent = _Recent()
+        self._segments: deque[Segment] = deque()
+
+    def _hear(self, chunk: AlignedChunk) -> None:
+        to_vad, to_asr = ROUTES[self._route]
+        if self.bypass and to_vad == "enhanced":
+            to_vad = "mixed"  # which is the input
+        heard: F32 = getattr(chunk, to_vad)
+        self._recent.append(getattr(chunk, to_asr))
+        for begin in range(0, len(heard), self._window_size):
+            # One window or none in each call: of several in a call the detector makes one decision for all.
+            self._host.accept_waveform(heard[begin : begin + self._window_size])
+            self._collect()
+        self._heard += len(heard)
+        if not self._host.is_speech_detected():
+            self._recent.drop_before(self._heard - self._look_back_samples)
+
+    def _collect(self) -> None:
+        while not self._host.empty():
+            self._segments.append(self._segment(self._host.front))
+            self._host.pop()
+
+    def _segment(self, segment: Any) -> Segment:
+        return Segment(segment.start, self._recent.read(segment.start, len(segment.samples)))
+
+    def _check_not_empty(self) -> None:
+        if not self._segments:
+            raise IndexError("expected a segment that waits, there is none: ask empty() first")
+
+
+class _Recent:
+    """The last samples of a signal, by their number since its beginning."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[F32] = deque()
+        self._start = 0
+
+    def append(self, chunk: F32) -> None:
+        if len(chunk):
+            self._chunks.append(chunk)
+
+    def drop_before(self, sample: int) -> None:
+        """Forgets whole chunks before that sample."""
+        while self._chunks and self._start + len(self._chunks[0]) <= sample:
+            self._start += len(self._chunks.popleft())
+
+    def read(self, start: int, count: int) -> F32:
+        """Returns `count` samples from number `start` on."""
+        first = start - self._start
+        return np.concatenate(self._chunks)[first : first + count].copy()

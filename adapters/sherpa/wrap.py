@@ -1,0 +1,76 @@
+"""`with_frontend`: the one line that puts an enhancer in front of an object of sherpa-onnx."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from gtcrn_frontend.adapters.sherpa.library import sherpa_onnx
+from gtcrn_frontend.adapters.sherpa.recognizers import FrontendRecognizer
+from gtcrn_frontend.adapters.sherpa.vad import DEFAULT_ROUTE, ROUTES, FrontendVad
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.enhancer import Enhancer
+from gtcrn_frontend.errors import ConfigError
+
+
+def with_frontend(host: Any, frontend: Enhancer | EnhancerConfig, *, route: str = DEFAULT_ROUTE) -> Any:
+    """Returns an object that is used as `host` is, and enhances the audio that its streams, or it itself, accept.
+
+        recognizer = with_frontend(sherpa_onnx.OnlineRecognizer.from_transducer(...), Enhancer())
+        stream = recognizer.create_stream()
+        stream.accept_waveform(48000, samples)
+        while recognizer.is_ready(stream):
+            recognizer.decode_stream(stream)
+
+    Its streams, and a detector itself, have two more attributes, which may be set while they run: `strength` and
+    `bypass`. At strength 0 and in bypass the host gets the caller's samples unchanged, only later, by the enhancer's
+    latency. Samples go to the host at the rate they came in, and sherpa-onnx resamples as it always does; with
+    `output_sample_rate=16000` the enhancer hands over that rate, with 4.5 ms less delay for input at 48,000 Hz, and
+    through another resampling filter than without a front-end.
+
+    Args:
+        host: an `OnlineRecognizer`, `OfflineRecognizer`, `KeywordSpotter`, `SpokenLanguageIdentification`,
+            `SpeakerEmbeddingExtractor` or `AudioTagging`, or whatever else creates streams; or a
+            `VoiceActivityDetector`. It stays as it is.
+        frontend: settings for the enhancers; each stream gets one of its own, and all share the model. An `Enhancer` is
+            used for its settings only, and its strength and bypass at the time when a stream is created. Its
+            `sample_rate` counts for a detector only: streams take the rate that `accept_waveform` names.
+        route: for a detector, what it hears and what its segments hold: `enhanced_to_both`,
+            `enhanced_to_vad_raw_to_asr`, `raw_to_vad_enhanced_to_asr`, `raw_to_both`, or, with the detector at full
+            strength and segments at the strength that is set, `enhanced_to_vad_mixed_to_asr`.
+
+    Raises:
+        ImportError: sherpa-onnx is not installed.
+        ConfigError: host, frontend or route is something else, or the settings do not fit.
+        ModelError: the model cannot be loaded.
+    """
+    vad_class = sherpa_onnx().VoiceActivityDetector
+    enhancer = Enhancer.from_config(frontend) if isinstance(frontend, EnhancerConfig) else frontend
+    if not isinstance(enhancer, Enhancer):
+        raise ConfigError(f"expected an Enhancer or an EnhancerConfig, got {_kind(frontend)}")
+    if enhancer.config.channels > 1 and not enhancer.config.downmix:
+        raise ConfigError(
+            f"expected one channel, as recognisers take, got channels={enhancer.config.channels}: set downmix=True"
+        )
+    if route not in ROUTES:
+        near = difflib.get_close_matches(str(route), ROUTES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(ROUTES)}"
+        raise ConfigError(f"expected the name of a route, got {route!r}: {hint}")
+    if isinstance(host, (FrontendRecognizer, FrontendVad)):
+        raise ConfigError(f"expected an object of sherpa-onnx, got one that has a front-end: {host!r}")
+    if isinstance(host, vad_class):
+        return FrontendVad(host, enhancer, route)
+    if isinstance(host, type) or not callable(getattr(host, "create_stream", None)):
+        raise ConfigError(
+            f"expected a recogniser or another object of sherpa-onnx with create_stream(), or a VoiceActivityDetector, "
+            f"got {_kind(host)}"
+        )
+    if route != DEFAULT_ROUTE:
+        raise ConfigError(
+            f"expected route={DEFAULT_ROUTE!r} for {_kind(host)}, got {route!r}: routes are for a VoiceActivityDetector"
+        )
+    return FrontendRecognizer(host, enhancer)
+
+
+def _kind(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__

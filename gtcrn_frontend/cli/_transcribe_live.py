@@ -1,0 +1,86 @@
+"""Speech from stdin or the microphone: results as it is spoken."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Iterable, Iterator
+
+from gtcrn_frontend.adapters.sherpa.pipeline import Pipeline
+from gtcrn_frontend.audiofile import Samples
+from gtcrn_frontend.cli._pipe import pcm_chunks
+from gtcrn_frontend.cli._stdin import STDIN, until_stopped
+from gtcrn_frontend.cli._transcripts import Show, mono
+from gtcrn_frontend.errors import AudioFormatError, ConfigError
+
+_READ_S = 0.1  # of the microphone, at a time
+
+_log = logging.getLogger(__name__)
+
+
+def transcribe_stdin(pipeline: Pipeline, show: Show, sample_rate: int, pcm_format: str, channels: int) -> None:
+    """Shows what is heard in raw PCM on stdin until it ends, or SIGINT or SIGTERM comes.
+
+    Args:
+        pipeline: front-end and recogniser.
+        show: gets the results.
+        sample_rate: in Hz.
+        pcm_format: one of `PCM_FORMATS`.
+        channels: interleaved; their average is heard.
+
+    Raises:
+        AudioFormatError: the input is a file with a header, or has samples that are no audio; what was heard before is
+            shown.
+        ConfigError: stdin is a terminal.
+    """
+    if os.isatty(STDIN):
+        raise ConfigError("expected raw PCM on stdin, got a terminal: pipe audio into it, or name a file")
+    with until_stopped() as pieces:
+        _listen(pipeline, show, sample_rate, map(mono, pcm_chunks(pieces, pcm_format, channels)), "stdin")
+
+
+def transcribe_microphone(pipeline: Pipeline, show: Show, sample_rate: int) -> None:
+    """Shows what is heard by the default microphone until Ctrl-C.
+
+    Raises:
+        ConfigError: sounddevice is not installed, or there is no microphone with that sample rate.
+    """
+    try:
+        sounddevice = importlib.import_module("sounddevice")
+    except (ImportError, OSError) as error:  # OSError: the library PortAudio is missing
+        raise ConfigError(f"--mic needs the package sounddevice ({error}): pip install sounddevice") from error
+    try:
+        with sounddevice.InputStream(samplerate=sample_rate, channels=1, dtype="float32") as microphone:
+            _listen(pipeline, show, sample_rate, _until_interrupted(microphone, sample_rate), "microphone")
+    except sounddevice.PortAudioError as error:
+        raise ConfigError(f"cannot listen to a microphone at {sample_rate} Hz: {error}") from error
+
+
+def _listen(pipeline: Pipeline, show: Show, sample_rate: int, chunks: Iterable[Samples], name: str) -> None:
+    session = pipeline.session(sample_rate)
+
+    def show_new() -> None:
+        for segment in pipeline.decode([session])[0]:
+            show.segment(name, 0, segment)
+
+    try:
+        for chunk in chunks:
+            session.accept_waveform(chunk)
+            show_new()
+    except AudioFormatError as error:
+        raise AudioFormatError(f"{name}: stopped: {error}") from error
+    finally:  # what was heard up to here
+        session.input_finished()
+        show_new()
+
+
+def _until_interrupted(microphone: object, sample_rate: int) -> Iterator[Samples]:
+    try:
+        while True:
+            samples, has_overflowed = microphone.read(int(_READ_S * sample_rate))  # type: ignore[attr-defined]
+            if has_overflowed:
+                _log.warning("samples of the microphone were lost: this machine is too slow or too busy")
+            yield samples[:, 0].copy()
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,122 @@
+"""The command `transcribe`: files, a pipe or the microphone through a pipeline of front-end and recogniser."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from gtcrn_frontend.cli._pipe import PIPE
+from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.stages.pcm import PCM_FORMATS
+
+FORMS = ("text", "json", "srt")
+EXIT_ERROR = 1
+LIVE_RATE = 16_000
+
+EXAMPLES = """examples:
+  gtcrn-frontend transcribe --config pipeline.yaml talk.wav
+  gtcrn-frontend transcribe --config pipeline.yaml monday.wav tuesday.mp3 --final     # decoded in parallel
+  gtcrn-frontend transcribe --config pipeline.yaml talk.wav --as srt > talk.srt
+  gtcrn-frontend transcribe --config pipeline.yaml calls/*.flac --compare             # with and without front-end
+  arecord -t raw -f S16_LE -r 16000 | gtcrn-frontend transcribe --config pipeline.yaml -
+  gtcrn-frontend transcribe --config pipeline.yaml --mic
+
+A pipeline file names a factory of sherpa-onnx and its arguments; paths in it begin at its folder:
+
+  frontend:
+    strength: 0.7
+  recognizer:
+    factory: OnlineRecognizer.from_transducer
+    tokens: tokens.txt
+    encoder: encoder.onnx
+    decoder: decoder.onnx
+    joiner: joiner.onnx
+  endpoint:
+    rule2_min_trailing_silence: 0.8
+
+For an OfflineRecognizer, a section vad: takes the place of endpoint:. Needs pip install 'gtcrn-frontend[sherpa]'.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers the command."""
+    parser = subparsers.add_parser(
+        "transcribe",
+        help="recognise speech with sherpa-onnx behind the front-end",
+        description="Recognises speech in files, a live stream of raw PCM or the microphone, with a recogniser of "
+        "sherpa-onnx behind the front-end. Partial results have three dots after their times.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "paths", nargs="*", metavar="FILE", help="audio files that libsndfile reads, or - for raw PCM on stdin"
+    )
+    parser.add_argument("--config", required=True, metavar="YAML", help="pipeline file, see below")
+    parser.add_argument("--as", choices=FORMS, default=FORMS[0], dest="form", help="(default: %(default)s)")
+    parser.add_argument("--final", action="store_true", help="print final results only; subtitles have no others")
+    parser.add_argument("--compare", action="store_true", help="files: results with and without front-end side by side")
+    parser.add_argument(
+        "--jobs", type=_count, default=8, metavar="N", help="files decoded in parallel (default: %(default)s)"
+    )
+    parser.add_argument("--mic", action="store_true", help="listen to the microphone (needs sounddevice) until Ctrl-C")
+    raw = parser.add_argument_group("raw PCM, for -, and the microphone")
+    raw.add_argument("--rate", type=_count, metavar="HZ", help=f"sample rate (default: {LIVE_RATE})")
+    raw.add_argument("--channels", type=_count, metavar="N", help="of stdin, interleaved; averaged (default: 1)")
+    raw.add_argument("--format", choices=PCM_FORMATS, help="of stdin (default: s16le)")
+    parser.set_defaults(run=run, usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns the exit code: 1 if a file failed. Results go to stdout, all else to stderr."""
+    _check_usage(args)
+    try:
+        from gtcrn_frontend.adapters.sherpa.pipeline import load_pipeline
+        from gtcrn_frontend.cli._transcribe_files import transcribe_files
+        from gtcrn_frontend.cli._transcribe_live import transcribe_microphone, transcribe_stdin
+        from gtcrn_frontend.cli._transcripts import Comparison, Lines, Show
+
+        pipeline = load_pipeline(args.config)
+    except ImportError as error:
+        raise ModelError(str(error)) from error
+    show: Show = Lines(args.form, only_final=args.final, with_names=len(args.paths) > 1)
+    if args.mic:
+        transcribe_microphone(pipeline, show, args.rate or LIVE_RATE)
+        return 0
+    if args.paths == [PIPE]:
+        transcribe_stdin(pipeline, show, args.rate or LIVE_RATE, args.format or "s16le", args.channels or 1)
+        return 0
+    pipelines = [pipeline]
+    if args.compare:
+        pipelines.append(pipeline.without_frontend())
+        show = Comparison(args.form)
+    report = transcribe_files(pipelines, args.paths, show, jobs=args.jobs)
+    rtf = report.took_s / report.audio_s if report.audio_s else 0.0
+    counted = f"{report.done} done, {report.failed} failed"
+    figures = f"{report.audio_s:.2f} s of audio in {report.took_s:.2f} s, RTF {rtf:.4f}"
+    print(f"{counted}; {figures}", file=sys.stderr)
+    return EXIT_ERROR if report.failed else 0
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    is_live = args.mic or PIPE in args.paths
+    wrong = {
+        "a FILE, -, or --mic": not (args.paths or args.mic),
+        "either --mic or a FILE": args.mic and args.paths,
+        "- alone": PIPE in args.paths and len(args.paths) > 1,
+        "- or --mic with --rate: files have their own": args.rate and not is_live,
+        "- with --channels and --format: files have their own": (args.channels or args.format)
+        and PIPE not in args.paths,
+        "files with --compare": args.compare and is_live,
+        "one input with --as srt": args.form == "srt" and len(args.paths) > 1,
+        "text or json with --compare": args.compare and args.form == "srt",
+    }
+    for expected, is_missing in wrong.items():
+        if is_missing:
+            args.usage_error(f"expected {expected}")
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return count

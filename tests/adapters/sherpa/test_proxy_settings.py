@@ -1,0 +1,87 @@
+"""Settings of the proxy: what is let through, what is refused, and what logs may show."""
+
+import dataclasses
+
+import pytest
+
+from gtcrn_frontend.adapters.sherpa.proxy import ProxySettings
+from gtcrn_frontend.adapters.sherpa.proxy.framing import OfflineFraming, OnlineFraming
+from gtcrn_frontend.adapters.sherpa.proxy.settings import split_address
+from gtcrn_frontend.cli import proxy
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.errors import ConfigError
+
+UPSTREAM = "ws://127.0.0.1:6006"
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("127.0.0.1:6005", ("127.0.0.1", 6005)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:6005", ("::1", 6005)),
+        ("0.0.0.0:65535", ("0.0.0.0", 65_535)),
+    ],
+)
+def test_addresses(text, expected):
+    assert split_address(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "6005", ":6005", "localhost", "localhost:", "a:65536", "a:-1", "::1:6005", "a:1/b"]
+)
+def test_other_addresses_are_refused(text):
+    with pytest.raises(ConfigError, match="expected HOST:PORT"):
+        split_address(text)
+
+
+@pytest.mark.parametrize("upstream", [None, "", "127.0.0.1:6006", "http://127.0.0.1", "ws://", "ws://a:99999"])
+def test_other_upstreams_are_refused(upstream):
+    with pytest.raises(ConfigError, match="upstream: expected an address"):
+        ProxySettings(upstream=upstream)
+
+
+@pytest.mark.parametrize(
+    "upstream, shown",
+    [
+        ("ws://127.0.0.1:6006", "ws://127.0.0.1:6006"),
+        ("wss://name:secret@example.org/asr?token=secret", "wss://example.org:443"),
+        ("ws://[::1]:6006/", "ws://[::1]:6006"),
+    ],
+)
+def test_secrets_of_the_upstream_are_not_shown(upstream, shown):
+    assert ProxySettings(upstream=upstream).upstream_shown == shown
+
+
+def test_each_connection_gets_the_protocol_for_itself():
+    for protocol, kind in (("online", OnlineFraming), ("offline", OfflineFraming)):
+        settings = ProxySettings(upstream=UPSTREAM, protocol=protocol)
+        first, second = settings.new_framing(), settings.new_framing()
+        assert isinstance(first, kind)
+        assert first is not second
+    with pytest.raises(ConfigError, match="protocol: expected online or offline, got 'both'"):
+        ProxySettings(upstream=UPSTREAM, protocol="both")
+
+
+def test_more_channels_are_refused():
+    with pytest.raises(ConfigError, match="channels: expected 1"):
+        ProxySettings(upstream=UPSTREAM, enhancer=EnhancerConfig(channels=2))
+
+
+def test_the_command_has_the_same_defaults(monkeypatch):
+    """They are written twice, because the command line must not need the libraries of the proxy to print its help."""
+    import argparse
+
+    import gtcrn_frontend.adapters.sherpa.proxy as package
+
+    seen = []
+
+    async def serve(settings, announce):
+        seen.append(settings)
+
+    monkeypatch.setattr(package, "serve", serve)
+    parser = argparse.ArgumentParser()
+    proxy.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["proxy", "--upstream", UPSTREAM])
+    assert args.run(args) == 0
+    assert [dataclasses.asdict(settings) for settings in seen] == [dataclasses.asdict(ProxySettings(upstream=UPSTREAM))]

@@ -1,0 +1,178 @@
+"""The command `proxy` as operators run it: a process that serves, drains on SIGTERM, and says what is wrong at once."""
+
+import argparse
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
+
+from gtcrn_frontend.cli import main, proxy
+from gtcrn_frontend.errors import ConfigError, ModelError
+
+PATIENCE_S = 60
+NOISE = np.random.default_rng(0).normal(0, 0.1, 16_000).astype("<f4")
+
+
+class Process:
+    """The command, listening on a free port."""
+
+    def __init__(self, *arguments):
+        command = [sys.executable, "-m", main.__name__, "proxy", "--listen", "127.0.0.1:0", *map(str, arguments)]
+        self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.line = self.popen.stdout.readline()
+        self.address = self.line.split()[2] if self.line else None
+
+    def health(self):
+        try:
+            with urllib.request.urlopen(
+                self.address.replace("ws", "http", 1) + "/healthz", timeout=PATIENCE_S
+            ) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.popen.kill()
+        self.popen.communicate()
+
+
+class CountingServer:
+    """An upstream that answers `Done` with the number of samples that it has got."""
+
+    async def __aenter__(self):
+        self._server = await serve(self._count, "127.0.0.1", 0, compression=None)
+        self.address = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *error):
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _count(self, client):
+        samples = 0
+        async for message in client:
+            if message == "Done":
+                await client.send(str(samples))
+                await client.send("Done!")
+            else:
+                samples += len(message) // 4
+                await client.send(str(samples))
+
+
+def run(test):
+    return asyncio.run(asyncio.wait_for(test, PATIENCE_S))
+
+
+async def started(upstream, *arguments):
+    return await asyncio.to_thread(Process, "--upstream", upstream.address, *arguments)
+
+
+async def health_becomes(process, status):
+    while await asyncio.to_thread(process.health) != status:
+        await asyncio.sleep(0.02)
+
+
+def test_sigterm_finishes_what_is_in_flight():
+    async def test():
+        async with CountingServer() as upstream:
+            with await started(upstream, "--drain-seconds", PATIENCE_S, "--strength", 0.5) as process:
+                assert process.line == f"listening on {process.address} for {upstream.address} (online)\n"
+                async with connect(process.address) as client:
+                    await client.send(NOISE[:8000].tobytes())
+                    await client.recv()
+                    process.popen.send_signal(signal.SIGTERM)
+                    await health_becomes(process, 503)
+                    await client.send(NOISE[8000:].tobytes())
+                    await client.send("Done")
+                    messages = [message async for message in client]
+                    assert messages[-2:] == ["16000", "Done!"]
+                output, log = await asyncio.to_thread(process.popen.communicate)
+                assert (process.popen.returncode, output) == (0, "")
+                assert "draining 1 connections" in log
+
+    run(test())
+
+
+@pytest.mark.parametrize("arguments, signals", [(["--drain-seconds", 0.1], 1), (["--drain-seconds", PATIENCE_S], 2)])
+def test_the_time_for_it_is_limited_and_a_second_signal_ends_it(arguments, signals):
+    async def test():
+        async with CountingServer() as upstream:
+            with await started(upstream, *arguments) as process:
+                async with connect(process.address) as client:
+                    await client.send(NOISE.tobytes())
+                    await client.recv()
+                    process.popen.send_signal(signal.SIGTERM)
+                    if signals == 2:
+                        await health_becomes(process, 503)
+                        process.popen.send_signal(signal.SIGINT)
+                    with pytest.raises(ConnectionClosed):
+                        while True:
+                            await client.recv()
+                    assert (client.close_code, client.close_reason) == (1001, "the proxy is shutting down: time is up")
+                await asyncio.to_thread(process.popen.communicate)
+                assert process.popen.returncode == 0
+
+    run(test())
+
+
+def command(*arguments):
+    parser = argparse.ArgumentParser()
+    proxy.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["proxy", *map(str, arguments)])
+    return args.run(args)
+
+
+WRONG = {
+    "listen": (["--listen", "6005"], "expected HOST:PORT"),
+    "listen without host": (["--listen", ":6005"], "expected HOST:PORT"),
+    "listen on no port": (["--listen", "localhost:x"], "expected HOST:PORT"),
+    "upstream": (["--upstream", "http://127.0.0.1"], "upstream: expected an address such as ws://"),
+    "connections": (["--max-connections", 0], "max_connections: expected a whole number from 1"),
+    "message": (["--max-message-bytes", -1], "max_message_bytes: expected a whole number from 1"),
+    "idle": (["--idle-seconds", 0], "idle_seconds: expected a number of seconds above 0"),
+    "drain": (["--drain-seconds", -1], "drain_seconds: expected a number of seconds from 0"),
+    "connect": (["--connect-seconds", "nan"], "connect_seconds: expected"),
+    "strength": (["--strength", 2], "strength: expected a number from 0 to 1"),
+    "offline rate": (["--protocol", "offline", "--sample-rate", 48_000], "each utterance names its own"),
+    "key alone": (["--tls-key", "key.pem"], "tls_key: expected tls_cert"),
+    "no certificate": (["--tls-cert", "absent.pem"], "expected a certificate and its key as PEM in absent.pem"),
+    "authorities without TLS": (["--upstream-ca", "ca.pem"], "expected an upstream with wss://"),
+    "no authorities": (["--upstream", "wss://a.b", "--upstream-ca", "absent.pem"], "as PEM in absent.pem"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_settings_are_told_before_it_listens(name):
+    arguments, part = WRONG[name]
+    with pytest.raises(ConfigError) as error:
+        command("--upstream", "ws://127.0.0.1:1", *arguments)
+    assert part in str(error.value)
+
+
+def test_a_port_that_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(OSError, match="address already in use"):
+            command("--listen", address, "--upstream", "ws://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("package", ["websockets", "prometheus_client"])
+def test_an_absent_package_is_named_with_its_extra(package, monkeypatch):
+    for name in list(sys.modules):
+        if name.startswith("gtcrn_frontend.adapters.sherpa.proxy"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModelError, match=rf"needs {package}: pip install 'gtcrn-frontend\[proxy\]'"):
+        command("--upstream", "ws://127.0.0.1:1")
