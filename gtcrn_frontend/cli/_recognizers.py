@@ -1,0 +1,163 @@
+"""What `--recognizer` means: a pipeline of sherpa-onnx, a SpeechBrain model, a Python function or a shell command."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.evaluation.conditions import file_digest
+from gtcrn_frontend.evaluation.source import RecognizerSource
+
+if TYPE_CHECKING:
+    from gtcrn_frontend.evaluation.levels import Samples
+    from gtcrn_frontend.evaluation.recognizer import Recognizer, Transcript
+
+EXPECTED = (
+    "a pipeline file of sherpa-onnx (.yaml), the folder or hyperparameter file of a SpeechBrain model, "
+    "module:function, or a shell command with {} for the wave file"
+)
+PLACE = "{}"
+SPEECHBRAIN_FILE = "hyperparams.yaml"
+YAML_SUFFIXES = (".yaml", ".yml")
+
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_SPEECHBRAIN_TAG = re.compile(r"!(?:new|name|apply|ref):?")
+
+
+def recognizer_source(text: str) -> RecognizerSource:
+    """Returns the recogniser that a user names; it is loaded later, in other processes.
+
+    Raises:
+        ConfigError: the text names none of the kinds above, or what it names is not there.
+    """
+    if PLACE in text:
+        return _command(text)
+    path = Path(text)
+    if path.is_dir():
+        return _speechbrain(path)
+    if path.suffix in YAML_SUFFIXES:
+        if not path.is_file():
+            raise ConfigError(f"{path}: expected a pipeline or hyperparameter file, found nothing there")
+        content = path.read_text(encoding="utf-8")
+        return _speechbrain(path) if _SPEECHBRAIN_TAG.search(content) else _pipeline(path)
+    if _FUNCTION.fullmatch(text):
+        return _function(text)
+    raise ConfigError(f"--recognizer: expected {EXPECTED}; got {text!r}")
+
+
+def _pipeline(path: Path) -> RecognizerSource:
+    from gtcrn_frontend.adapters.sherpa.config import PipelineConfig
+
+    config = PipelineConfig.from_yaml(path)  # what is wrong in it is said here, and not in other processes
+    vad = _named(config.vad.settings) if config.vad else None
+    identity = _digest(config.factory, _named(config.arguments), vad, config.hotwords, _version("sherpa-onnx"))
+    return RecognizerSource(path.name, identity, partial(_load_pipeline, str(path.resolve())))
+
+
+def _speechbrain(path: Path) -> RecognizerSource:
+    file = path / SPEECHBRAIN_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise ConfigError(f"{path}: expected a SpeechBrain model with a {file.name}, found none in that folder")
+    files = sorted(other for other in file.parent.rglob("*") if other.is_file() and not other.name.startswith("."))
+    identity = _digest("speechbrain", file.name, _version("speechbrain"), *_contents(files))
+    return RecognizerSource(path.name, identity, partial(_load_speechbrain, str(file.resolve())))
+
+
+def _function(name: str) -> RecognizerSource:
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = name.partition(":")[0]
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"--recognizer: module {module} cannot be imported: {error}") from error
+    if found is None:
+        raise ConfigError(f"--recognizer: expected the Python module {module}, found none in {folder} or installed")
+    files = [Path(found.origin)] if found.origin and Path(found.origin).is_file() else []
+    return RecognizerSource(name, _digest(name, *_contents(files)), partial(_load_function, name, folder))
+
+
+def _command(command: str) -> RecognizerSource:
+    identity = _digest(command, *_contents(_paths_in(command)))
+    return RecognizerSource(command, identity, partial(_load_command, command, str(Path.cwd())))
+
+
+def _load_pipeline(path: str) -> Recognizer:
+    from gtcrn_frontend.adapters.sherpa.config import PipelineConfig
+    from gtcrn_frontend.adapters.sherpa.pipeline import Pipeline
+    from gtcrn_frontend.evaluation.recognizer import Transcript
+
+    # Front-ends are what is tried here, so that of the file is not taken. No trial: if sherpa-onnx ends the process, it
+    # is this one, and that is reported.
+    config = dataclasses.replace(PipelineConfig.from_yaml(path), frontend=None)
+    pipeline = Pipeline.from_config(config, trial=False)
+
+    def recognise(samples: Samples, sample_rate: int) -> Transcript:
+        return Transcript(pipeline.transcribe(samples, sample_rate).text)
+
+    return recognise
+
+
+def _load_speechbrain(path: str) -> Recognizer:
+    from gtcrn_frontend.adapters.speechbrain.transcriber import load_recognizer
+
+    return load_recognizer(path)
+
+
+def _load_function(name: str, folder: str) -> Recognizer:
+    from gtcrn_frontend.adapters.commands import FunctionRecognizer
+
+    return FunctionRecognizer(name, folder)
+
+
+def _load_command(command: str, folder: str) -> Recognizer:
+    from gtcrn_frontend.adapters.commands import CommandRecognizer
+
+    return CommandRecognizer(command, folder)
+
+
+def _named(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Settings by name; of files their content, as a model that was moved is the same one."""
+    return sorted((name, next(iter(_contents([Path(str(value))])), str(value))) for name, value in settings.items())
+
+
+def _paths_in(command: str) -> list[Path]:
+    """Words of a command that are files: a script that changes is another recogniser."""
+    try:
+        return [Path(word) for word in shlex.split(command) if word != PLACE]
+    except ValueError:  # unbalanced quotes: the shell will say so
+        return []
+
+
+def _contents(paths: Iterable[Path]) -> list[str]:
+    """Digests of those paths that are files."""
+    return [file_digest(path.resolve()) for path in paths if _is_file(path)]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a word too long for a name, or with a zero in it
+        return False
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

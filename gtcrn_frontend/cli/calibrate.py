@@ -1,0 +1,263 @@
+"""The command `calibrate`: does a front-end lower the error rate of the user's own recogniser, and which setting?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from gtcrn_frontend.evaluation.calibrate import Calibration, Counting
+    from gtcrn_frontend.evaluation.conditions import Item
+    from gtcrn_frontend.evaluation.manifest import Manifest
+    from gtcrn_frontend.evaluation.sweep import Left, Sweep
+
+DEFAULT_SNRS = "clean,10,5,0"
+MOST_JOBS = 4  # each process loads the recogniser
+
+EXAMPLES = """examples:
+  gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --noise noise/ --snr 0,5,10,clean \\
+      --write frontend.yaml --report report.html
+  gtcrn-frontend calibrate --recognizer my_asr:transcribe --manifest recordings/ --report report.html
+  gtcrn-frontend calibrate --recognizer 'whisper-cli -m base.bin -np -nt -f {}' --manifest kaldi/data/test
+  gtcrn-frontend calibrate --recognizer speechbrain_model/ --manifest test.csv --model gtcrn-asr gtcrn-dns3
+
+A manifest is JSON lines with audio and text, a CSV file with such a heading, a Kaldi folder, or a folder of recordings
+each beside a .txt file. Without --noise the recordings are taken as they are; an entry may name its condition then.
+What was recognised is kept in a cache: an interrupted run goes on where it was.
+The file of --write fits as `frontend:` of a pipeline; it says `bypass: true` unless something helps significantly.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Registers the command."""
+    parser = subparsers.add_parser(
+        "calibrate",
+        help="find out whether a front-end helps your recogniser, and with which setting",
+        description="Measures the error rate of a recogniser with and without front-end, and decides on a setting.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--recognizer",
+        required=True,
+        metavar="WHAT",
+        help="pipeline file of sherpa-onnx, folder or hyperparameter file of a SpeechBrain model, "
+        "module:function of (samples, sample_rate) -> text, or shell command with {} for a wave file",
+    )
+    parser.add_argument("--manifest", required=True, metavar="PATH", help="recordings and what is said in them")
+    noise = parser.add_argument_group("noise")
+    noise.add_argument("--noise", type=Path, metavar="DIR", help="recordings of noise to mix in")
+    noise.add_argument("--snr", metavar="LIST", help=f"in dB, or clean (default with --noise: {DEFAULT_SNRS})")
+    noise.add_argument("--seed", type=int, default=0, help="of the choice of noise (default: %(default)s)")
+    search = parser.add_argument_group("what is tried")
+    search.add_argument(
+        "--model",
+        nargs="+",
+        default=[EnhancerConfig.model],
+        metavar="MODEL",
+        help="names or paths of models (default: %(default)s)",
+    )
+    search.add_argument("--engine", default=EnhancerConfig.engine, help="(default: %(default)s)")
+    search.add_argument(
+        "--strengths", type=_strengths, default=(), metavar="LIST", help="such as 1,0.7,0.5 (default: coarse to fine)"
+    )
+    counting = parser.add_argument_group("what is counted")
+    counting.add_argument("--unit", choices=("word", "character"), default="word", help="WER or CER")
+    counting.add_argument(
+        "--normalise",
+        default="unicode,lower,punctuation",
+        metavar="LIST",
+        help="what is made equal before texts are compared, or none (default: %(default)s)",
+    )
+    counting.add_argument(
+        "--limit", type=_count, metavar="N", help="take the first N recordings only, for a quick look"
+    )
+    running = parser.add_argument_group("how it runs")
+    running.add_argument(
+        "--jobs", type=_count, default=min(os.cpu_count() or 1, MOST_JOBS), metavar="N", help="(default: %(default)s)"
+    )
+    running.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="S",
+        help="the longest time for one recording (default: 30 s and ten times its length)",
+    )
+    where = running.add_mutually_exclusive_group()
+    where.add_argument("--cache", type=Path, metavar="DIR", help="where results are kept (default: the user's cache)")
+    where.add_argument("--no-cache", action="store_true", help="keep nothing, recognise all anew")
+    output = parser.add_argument_group("outcome")
+    output.add_argument("--write", type=Path, metavar="YAML", help="write the setting that was decided on")
+    output.add_argument("--report", type=Path, metavar="HTML", help="write a report to look at and listen to")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the table and the decision on stdout, all else on stderr."""
+    try:
+        import jiwer  # noqa: F401  before an hour of recognising, not after
+
+        from gtcrn_frontend.evaluation import report
+    except ImportError as error:
+        raise ModelError(f"calibrate needs {error.name}: pip install 'gtcrn-frontend[calibrate]'") from error
+    from gtcrn_frontend.cli._recognizers import recognizer_source
+    from gtcrn_frontend.evaluation.cache import Cache
+    from gtcrn_frontend.evaluation.calibrate import Counting, calibrate
+    from gtcrn_frontend.evaluation.normalise import Normalisation
+    from gtcrn_frontend.evaluation.sweep import Sweep
+    from gtcrn_frontend.weights.registry import cache_folder
+
+    began = time.monotonic()
+    for path in filter(None, (args.write, args.report)):
+        _check_output(path)
+    try:
+        source = recognizer_source(args.recognizer)
+    except ImportError as error:  # sherpa-onnx is an extra; its message names it
+        raise ModelError(str(error)) from error
+    counting = Counting(Normalisation.from_text(args.normalise), args.unit)
+    fronts = [EnhancerConfig(model=_model(model), engine=args.engine) for model in dict.fromkeys(args.model)]
+    manifest, items = _material(args)
+    cache = Cache(None if args.no_cache else args.cache or cache_folder() / "calibrate")
+    with Sweep(items, source, cache, jobs=args.jobs, timeout_s=args.timeout, report=_say_failed) as sweep:
+        try:
+            with _Bar() as bar:
+                found = calibrate(sweep, fronts, args.strengths, counting, bar)
+        except KeyboardInterrupt:
+            kept = "nothing was kept" if args.no_cache else "the same command goes on from here"
+            print(f"interrupted after {sweep.recognised} results: {kept}", file=sys.stderr)
+            raise
+        setup = report.Setup(source.name, str(args.manifest), args.noise and str(args.noise), manifest, counting)
+        took_s = time.monotonic() - began
+        _print_outcome(found, sweep, counting, took_s)
+        if args.write:
+            _write_setting(args.write, found, source.name, args.unit)
+            print(f"setting written to {args.write}", file=sys.stderr)
+        if args.report:
+            report.write_report(args.report, found, sweep, setup, took_s)
+            print(f"report written to {args.report}", file=sys.stderr)
+    return 0
+
+
+def _material(args: argparse.Namespace) -> tuple[Manifest, list[Item]]:
+    """What is recognised; says on stderr what cannot be."""
+    import dataclasses
+
+    from gtcrn_frontend.evaluation.conditions import find_noise, parse_snrs, plan_items
+    from gtcrn_frontend.evaluation.manifest import load_manifest
+
+    if args.snr and not args.noise:
+        raise ConfigError("--snr: expected --noise DIR with it: there is nothing to mix in")
+    manifest = load_manifest(args.manifest)
+    for problem in manifest.problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    if args.limit:
+        manifest = dataclasses.replace(manifest, utterances=manifest.utterances[: args.limit])
+    empty = sum(not utterance.text for utterance in manifest.utterances)
+    if empty:
+        print(
+            f"{empty} recordings with an empty transcript: all that is heard in them counts as insertions",
+            file=sys.stderr,
+        )
+    snrs_db = parse_snrs(args.snr or DEFAULT_SNRS) if args.noise else ()
+    noise = find_noise(args.noise) if args.noise else ()
+    return manifest, plan_items(manifest.utterances, noise, snrs_db, args.seed)
+
+
+def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting, took_s: float) -> None:
+    from gtcrn_frontend.evaluation.tables import markdown_table
+    from gtcrn_frontend.evaluation.words import headline, sentences, summary_rows
+
+    print(markdown_table(summary_rows(found.scores, counting.unit), {}))
+    print("Percent, ± half of the 95 % interval; - significantly fewer errors than without front-end, ! more.")
+    print()
+    print(f"{headline(found.decision)}.")
+    for sentence in sentences(found.decision, counting.unit):
+        print(f"  {sentence}")
+    left_out = len(sweep.items) - len(found.scores.items)
+    if left_out:
+        print(f"  Left out, as the recogniser failed behind some setting: {left_out} of {len(sweep.items)} items.")
+    print(
+        f"{sweep.recognised} recognised, {sweep.from_cache} from the cache, {len(sweep.left)} failed; {took_s:.0f} s",
+        file=sys.stderr,
+    )
+
+
+def _write_setting(path: Path, found: Calibration, recognizer: str, unit: str) -> None:
+    from gtcrn_frontend.atomic import replaced_at_end
+    from gtcrn_frontend.evaluation.words import headline, sentences, setting_yaml
+
+    reasons = [f"gtcrn-frontend calibrate --recognizer {recognizer}", f"{headline(found.decision)}."]
+    lines = [" ".join(line.split()) for line in (*reasons, *sentences(found.decision, unit))]
+    try:
+        with replaced_at_end(path) as part:
+            comment = "".join(f"# {line}\n" for line in lines)
+            part.write_text(comment + setting_yaml(found.decision.setting), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _model(model: str) -> str:
+    """A model's name, or its path from the root: the setting that is written may be used elsewhere."""
+    from gtcrn_frontend.weights.model import installed_registry, model_path
+
+    return model if model in installed_registry().models else str(model_path(model))
+
+
+class _Bar:
+    """A bar over all rounds, if stderr is a terminal; later rounds count as far as they may become."""
+
+    def __enter__(self) -> _Bar:
+        layout = "{desc}{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}, {elapsed} so far, {remaining} to go at most"
+        self._bar: tqdm[Any] = tqdm(bar_format=layout, disable=None, leave=False)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def begin(self, name: str, count: int, later: int) -> None:
+        """See `Progress`."""
+        self._bar.total = self._bar.n + count + later
+        self._bar.set_description(name)
+
+    def update(self, count: int) -> None:
+        """See `Progress`."""
+        self._bar.update(count)
+
+
+def _say_failed(left: Left) -> None:
+    tqdm.write(f"failed: {left}", file=sys.stderr)
+
+
+def _check_output(path: Path) -> None:
+    """Finds out before the work whether its outcome can be written."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ConfigError(f"{path}: expected a file in a folder that exists")
+
+
+def _strengths(text: str) -> tuple[float, ...]:
+    strengths = tuple(float(entry) for entry in text.split(",") if entry.strip())
+    if not strengths or not all(0 < strength <= 1 for strength in strengths):
+        raise argparse.ArgumentTypeError(f"expected strengths above 0, at most 1, got {text}")
+    return tuple(dict.fromkeys(strengths))
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return count
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text}")
+    return seconds

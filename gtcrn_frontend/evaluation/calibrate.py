@@ -1,0 +1,93 @@
+"""`calibrate`: sweeps front-ends and strengths over a recogniser, and decides."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.evaluation.decision import Decision, decide
+from gtcrn_frontend.evaluation.normalise import Normalisation
+from gtcrn_frontend.evaluation.outputs import RAW
+from gtcrn_frontend.evaluation.scores import MOST_FAILURES, Scores, score
+from gtcrn_frontend.evaluation.search import FINER_STEPS, first_round, next_round, settings_at_most
+from gtcrn_frontend.evaluation.sweep import Sweep
+
+
+class Progress(Protocol):
+    """Where progress is shown."""
+
+    def begin(self, name: str, count: int, later: int) -> None:
+        """Takes notice of a round: results to come in it, and after it, at most."""
+        ...
+
+    def update(self, count: int) -> None:
+        """Takes notice of so many results more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The outcome: errors by setting, and what to do."""
+
+    scores: Scores
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How errors are counted: what is made equal before, and in which unit, `word` or `character`."""
+
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    unit: str = "word"
+
+
+def calibrate(
+    sweep: Sweep,
+    fronts: Sequence[EnhancerConfig],
+    strengths: Sequence[float],
+    counting: Counting,
+    progress: Progress,
+) -> Calibration:
+    """Returns how the recogniser does behind each setting tried, and the decision.
+
+    Args:
+        sweep: what to recognise, and by whom.
+        fronts: front-ends to try, at full strength.
+        strengths: to try with each of them; none searches from coarse to fine.
+        counting: how errors are counted.
+        progress: where it is shown.
+
+    Raises:
+        ImportError: the package jiwer is not installed.
+        ModelError: a model or the recogniser cannot be loaded, or the recogniser fails too often without front-end.
+        ConfigError: the cache cannot be written to.
+    """
+    tried: list[EnhancerConfig] = []
+    at_most = 1 + (len(strengths) * len(fronts) if strengths else settings_at_most(fronts))
+
+    def go(name: str, settings: Sequence[EnhancerConfig]) -> Scores:
+        tried.extend(settings)
+        progress.begin(name, sweep.missing(settings), len(sweep.items) * (at_most - len(tried)))
+        sweep.hear(settings, progress.update)
+        scores = score(sweep.items, {s: sweep.heard[s] for s in tried}, counting.normalisation, counting.unit)
+        if RAW not in scores.counts or not scores.items:
+            reason = sweep.left[0] if sweep.left else "no item has a result behind every setting"
+            raise ModelError(
+                f"the recogniser failed on more than {MOST_FAILURES:.0%} of the items without front-end: {reason}"
+            )
+        return scores
+
+    scores = go("no front-end", [RAW])
+    if strengths:
+        listed = [dataclasses.replace(front, strength=strength) for strength in strengths for front in fronts]
+        scores = go("strengths", listed)
+    else:
+        scores = go("coarse", first_round(fronts))
+        for step in FINER_STEPS:
+            if settings := next_round(fronts, step, scores):
+                scores = go(f"steps of {step:g}", settings)
+    return Calibration(scores, decide(scores))

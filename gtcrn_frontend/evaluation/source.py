@@ -1,0 +1,23 @@
+"""Where a recogniser comes from: how other processes make one, and what names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gtcrn_frontend.evaluation.recognizer import Recognizer
+
+
+@dataclass(frozen=True)
+class RecognizerSource:
+    """A recogniser to be made where it is needed.
+
+    Attributes:
+        name: what reports call it.
+        identity: equal identities recognise the same; part of what names a result in the cache.
+        make: loads and returns it; is pickled for other processes.
+    """
+
+    name: str
+    identity: str
+    make: Callable[[], Recognizer]

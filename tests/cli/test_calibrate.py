@@ -1,0 +1,209 @@
+"""`calibrate` from end to end, with recognisers made for it: what they hear depends on the noise in the pauses."""
+
+import argparse
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from gtcrn_frontend import EnhancerConfig
+from gtcrn_frontend.cli import calibrate
+from gtcrn_frontend.errors import ConfigError, ModelError
+
+RATE = 16000
+UTTERANCES = 12
+
+# Hears the words, but for one that is lost for every so many dB of noise floor; tells what it was asked in a file.
+RECOGNISER = """
+import os, time
+import numpy as np
+
+def hear(samples, rate):
+    with open("calls", "a") as file:
+        file.write("x")
+    frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
+    floor_db = 10 * np.log10(np.percentile(np.square(frames).mean(axis=1), 20) + 1e-9)
+    lost = int(np.clip((floor_db + 50) / 5 + np.abs(samples).sum() % 1, 0, 4))
+    return " ".join("One two, THREE four".split()[lost:])
+
+def numb(samples, rate):
+    return "one two three four"
+
+def breaks(samples, rate):
+    raise RuntimeError("no licence")
+
+def sometimes(samples, rate):
+    if len(samples) % 2:
+        os._exit(5)
+    return hear(samples, rate)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, audio_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Twelve recordings with pauses and their manifest, noise, and the recognisers, in the working directory."""
+    (tmp_path / "wav").mkdir()
+    (tmp_path / "noise").mkdir()
+    entries = []
+    speech = [soundfile.read(audio_folder / f"speech_{name}.flac", dtype="float32")[0] for name in "ab"]
+    for i in range(UTTERANCES):
+        start = 1500 * i
+        samples = np.concatenate([np.zeros(6000, np.float32), speech[i % 2][start : start + 12000]])
+        soundfile.write(tmp_path / "wav" / f"{i}.wav", samples, RATE)
+        entries.append({"audio": f"wav/{i}.wav", "text": "one two three four"})
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    noise = np.random.default_rng(0).normal(0, 0.05, RATE * 4)
+    soundfile.write(tmp_path / "noise" / "white.wav", noise, RATE)
+    (tmp_path / "asr_of_test.py").write_text(RECOGNISER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    sys.modules.pop("asr_of_test", None)
+
+
+def run(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    calibrate.add_parser(parser.add_subparsers())
+    defaults = ["--manifest", "m.jsonl", "--cache", "cache", "--jobs", "1"]
+    args = parser.parse_args(["calibrate", *defaults, *map(str, arguments)])
+    code: int = args.run(args)
+    return code
+
+
+class Page(HTMLParser):
+    """What the tests ask of the report: its tags, and where it refers to."""
+
+    VOID = ("meta", "br", "img", "link", "input")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attributes if name in ("src", "href", "srcset", "data")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_what_helps_is_found_written_reported_and_free_the_second_time(folder: Path, capsys) -> None:
+    arguments = ("--recognizer", "asr_of_test:hear", "--noise", "noise", "--snr", "clean,5", "--strengths", "1,0.5")
+    assert run(*arguments, "--write", "out.yaml", "--report", "report.html") == 0
+    captured = capsys.readouterr()
+    rows = [line for line in captured.out.splitlines() if line.startswith("| ")]
+    assert [row.split("|")[1].strip() for row in rows] == ["front-end", "no front-end", "gtcrn-asr 0.5", "gtcrn-asr 1"]
+    assert "Use gtcrn-asr at strength 1." in captured.out
+    assert "not worse beyond the noise" in captured.out
+
+    config = EnhancerConfig.from_yaml("out.yaml")
+    assert (config.model, config.strength, config.bypass) == ("gtcrn-asr", 1.0, False)
+    assert "# Use gtcrn-asr at strength 1." in Path("out.yaml").read_text()
+
+    text = Path("report.html").read_text()
+    page = Page(text)
+    assert not page.open
+    assert page.links
+    assert all(link.startswith("data:audio/flac;base64,") for link in page.links)
+    assert not re.search(r"@import|url\(|https?://(?!www\.w3\.org)", text)
+    assert "Use gtcrn-asr at strength 1" in text
+    assert "<del" in text
+
+    calls = (folder / "calls").read_text()
+    assert len(calls) == 2 * UTTERANCES * 3
+    assert run(*arguments) == 0
+    assert (folder / "calls").read_text() == calls
+    assert capsys.readouterr().out == captured.out
+
+
+def test_an_interrupted_run_goes_on_where_it_was(folder: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+
+    def interrupt(bar: object, count: int) -> None:
+        done.append(count)
+        if len(done) == 7:
+            raise KeyboardInterrupt
+
+    arguments = ("--recognizer", "asr_of_test:hear", "--strengths", "1")
+    with monkeypatch.context() as patched:
+        patched.setattr(calibrate._Bar, "update", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(*arguments)
+    assert "interrupted after 7 results: the same command goes on from here" in capsys.readouterr().err
+    run(*arguments)
+    assert f"{2 * UTTERANCES - 7} recognised, 7 from the cache" in capsys.readouterr().err
+
+
+def test_what_does_not_help_is_bypassed(folder: Path, capsys) -> None:
+    assert run("--recognizer", "asr_of_test:numb", "--strengths", "1", "--write", "out.yaml") == 0
+    assert "Use no front-end: nothing helps." in capsys.readouterr().out
+    values = yaml.safe_load(Path("out.yaml").read_text())
+    assert values == {"bypass": True}
+    assert EnhancerConfig.from_yaml("out.yaml").bypass
+
+
+def test_too_little_data_is_said(folder: Path, capsys) -> None:
+    run("--recognizer", "asr_of_test:hear", "--noise", "noise", "--snr", "5", "--strengths", "1", "--limit", "3")
+    said = capsys.readouterr().out
+    assert "Too little data to decide" in said
+    assert "3 utterances are too few to tell: about 10 would probably do." in said
+    assert "Clean speech was not among the conditions" in said
+
+
+def test_files_that_end_the_recogniser_are_left_out(folder: Path, capsys) -> None:
+    soundfile.write(folder / "wav" / "0.wav", np.zeros(9001), RATE)
+    (folder / "wav" / "1.wav").write_bytes(b"nothing")
+    assert run("--recognizer", "asr_of_test:sometimes", "--strengths", "1") == 0
+    captured = capsys.readouterr()
+    assert "left out: m.jsonl, line 2:" in captured.err
+    assert captured.err.count("failed: wav/0.wav") == 2
+    assert "ended its process (exit code 5)" in captured.err
+    assert "Left out, as the recogniser failed behind some setting: 1 of 11 items." in captured.out
+
+
+def test_a_recogniser_that_never_works_is_named(folder: Path) -> None:
+    with pytest.raises(ModelError, match="never succeeded: RuntimeError: no licence"):
+        run("--recognizer", "asr_of_test:breaks")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--snr", "5"], "expected --noise DIR"),
+        (["--noise", "wav", "--snr", "loud"], "expected SNRs"),
+        (["--noise", "nowhere"], "expected a folder of noise"),
+        (["--report", "no/such/folder.html"], "in a folder that exists"),
+        (["--write", "wav"], "expected a file"),
+        (["--normalise", "upper"], "got 'upper'"),
+        (["--manifest", "nothing.csv"], "found nothing there"),
+    ],
+)
+def test_wrong_arguments_are_said_before_anything_runs(folder: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run("--recognizer", "asr_of_test:hear", *arguments)
+    assert not (folder / "calls").exists()
+
+
+def test_an_unknown_model_is_said(folder: Path) -> None:
+    with pytest.raises(ModelError, match="gtcrn-nothing"):
+        run("--recognizer", "asr_of_test:hear", "--model", "gtcrn-nothing")
+
+
+def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jiwer", None)
+    with pytest.raises(ModelError, match=r"pip install 'gtcrn-frontend\[calibrate\]'"):
+        run("--recognizer", "asr_of_test:hear")

@@ -1,0 +1,112 @@
+"""`calibrate` with real recognisers of spoken digits: sherpa-onnx, and pocketsphinx, which nothing here knows of."""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from gtcrn_frontend import EnhancerConfig
+from gtcrn_frontend.cli import calibrate
+
+RATE = 16000
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+RECOGNIZER = Path(__file__).resolve().parents[1] / "assets" / "recognizers" / "digits-clean"
+
+PIPELINE = """
+recognizer:
+  factory: OfflineRecognizer.from_zipformer_ctc
+  tokens: {0}/tokens.txt
+  model: {0}/offline.onnx
+  feature_dim: 40
+frontend:
+  model: not looked at
+"""
+
+# A grammar of digits for pocketsphinx's own English model, as a function and as a program.
+SPHINX = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from pocketsphinx import Decoder
+
+grammar = Path(__file__).with_name("digits.jsgf")
+grammar.write_text("#JSGF V1.0; grammar digits; public <digits> = ({" | ".join(DIGITS)})+;")
+decoder = Decoder(jsgf=str(grammar), samprate=16000, loglevel="FATAL")
+
+def hear(samples, rate):
+    decoder.start_utt()
+    decoder.process_raw((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
+    decoder.end_utt()
+    return decoder.hyp().hypstr if decoder.hyp() else ""
+
+if __name__ == "__main__":
+    import soundfile
+    print(hear(*soundfile.read(sys.argv[1], dtype="float32")))
+"""
+
+
+@pytest.fixture
+def folder(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Strings of three digits of a speaker whom the recogniser has not heard, in the working directory."""
+    entries = json.loads((shared / "audio" / "manifest.json").read_text())
+    clips = [entry for entry in entries if entry["set"] == "digits" and entry["speaker"] == "theo"]
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(10):
+        chosen = [clips[int(rng.integers(len(clips)))] for _ in range(3)]
+        pieces = [np.zeros(4000, np.float32)]
+        for clip in chosen:
+            samples = soundfile.read(shared / "audio" / clip["path"], dtype="float32")[0]
+            pieces += [np.repeat(samples, 2) * 0.5 / np.abs(samples).max(), np.zeros(3000, np.float32)]  # 8 to 16 kHz
+        soundfile.write(tmp_path / f"{i}.wav", np.concatenate(pieces), RATE)
+        lines.append(json.dumps({"audio": f"{i}.wav", "text": " ".join(clip["text"] for clip in chosen)}))
+    (tmp_path / "m.jsonl").write_text("\n".join(lines))
+    (tmp_path / "noise").mkdir()
+    soundfile.write(tmp_path / "noise" / "white.wav", rng.normal(0, 0.1, 5 * RATE), RATE)
+    (tmp_path / "sphinx_of_test.py").write_text(SPHINX)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    sys.modules.pop("sphinx_of_test", None)
+
+
+def rates(text: str) -> list[float]:
+    """The overall rates in the table, no front-end first."""
+    table = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
+    column = next(i for i, name in enumerate(table[0]) if name.strip().endswith("WER"))
+    return [float(row[column].split()[0]) for row in table[1:]]
+
+
+def run(*arguments: str) -> None:
+    parser = argparse.ArgumentParser()
+    calibrate.add_parser(parser.add_subparsers())
+    defaults = ["calibrate", "--manifest", "m.jsonl", "--no-cache", "--jobs", "1", "--strengths", "1"]
+    args = parser.parse_args([*defaults, *arguments])
+    assert args.run(args) == 0
+
+
+def test_a_pipeline_of_sherpa_onnx(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if not RECOGNIZER.is_dir():
+        pytest.skip(f"no recogniser in {RECOGNIZER}")
+    (folder / "pipeline.yaml").write_text(PIPELINE.format(RECOGNIZER))
+    run("--recognizer", "pipeline.yaml", "--noise", "noise", "--snr", "0", "--write", "frontend.yaml")
+    without, full = rates(capsys.readouterr().out)
+    assert full < without
+    EnhancerConfig.from_yaml("frontend.yaml")
+
+
+@pytest.mark.parametrize("kind", ["function", "command"])
+def test_pocketsphinx_as_a_function_and_as_a_command(
+    folder: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pocketsphinx", reason="pocketsphinx is not installed")
+    command = f"{shlex.quote(sys.executable)} sphinx_of_test.py {{}}"
+    run("--recognizer", "sphinx_of_test:hear" if kind == "function" else command, "--limit", "2")
+    captured = capsys.readouterr()
+    assert "4 recognised, 0 from the cache, 0 failed" in captured.err
+    assert rates(captured.out)[0] < 100  # it understands some of it

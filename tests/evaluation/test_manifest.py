@@ -1,0 +1,124 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.evaluation.manifest import AS_RECORDED, load_manifest
+
+RATE = 8000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "wav").mkdir()
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / "wav" / f"{name}.wav", np.zeros(RATE // 2, np.float32), RATE)
+    return tmp_path
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def texts(path: Path) -> list[tuple[str, str]]:
+    return [(utterance.path.name, utterance.text) for utterance in load_manifest(path).utterances]
+
+
+def test_every_form_says_the_same(folder: Path) -> None:
+    forms = [
+        write(
+            folder / "m.jsonl",
+            '{"audio": "wav/a.wav", "text": "one two"}\n\n{"audio": "wav/b.wav", "text": "drei, né"}\n',
+        ),
+        write(
+            folder / "nemo.json",
+            '{"audio_filepath": "wav/a.wav", "text": "one two"}\n{"audio_filepath": "wav/b.wav", "text": "drei, né"}',
+        ),
+        write(folder / "m.csv", '\ufeffaudio,text\nwav/a.wav,one  two\nwav/b.wav,"drei, né"\n'),
+        write(folder / "m.tsv", "path\tsentence\nwav/a.wav\tone two\nwav/b.wav\tdrei, né\n"),
+        write(folder / "sb.csv", 'ID,duration,wav,wrd\n0,0.5,wav/a.wav,one two\n1,0.5,wav/b.wav,"drei, né"\n'),
+    ]
+    kaldi = folder / "kaldi"
+    kaldi.mkdir()
+    write(kaldi / "wav.scp", f"u1 {folder}/wav/a.wav\nu2 ../wav/b.wav\n")
+    write(kaldi / "text", "u2 drei, né\nu1 one two\n")
+    write(folder / "wav" / "a.txt", "one two\n")
+    write(folder / "wav" / "b.txt", "drei, né\n")
+    expected = [("a.wav", "one two"), ("b.wav", "drei, né")]
+    for form in (*forms, kaldi, folder / "wav", folder):
+        assert texts(form) == expected, form
+
+
+def test_an_utterance_knows_its_length_and_condition(folder: Path) -> None:
+    path = write(
+        folder / "m.jsonl",
+        '{"audio": "wav/a.wav", "text": "x", "condition": "cafe"}\n{"audio": "wav/b.wav", "text": "y"}',
+    )
+    first, second = load_manifest(path).utterances
+    assert (first.condition, second.condition) == ("cafe", AS_RECORDED)
+    assert first.duration_s == 0.5
+
+
+def test_what_cannot_be_used_is_named_and_the_rest_is_kept(folder: Path) -> None:
+    (folder / "wav" / "broken.wav").write_bytes(b"RIFF not really")
+    soundfile.write(folder / "wav" / "empty.wav", np.zeros(0, np.float32), RATE)
+    entries = [
+        {"audio": "wav/a.wav", "text": "one"},
+        {"audio": "wav/b.wav"},
+        {"text": "no audio"},
+        {"audio": "wav/missing.wav", "text": "two"},
+        {"audio": "wav/broken.wav", "text": "three"},
+        {"audio": "wav/empty.wav", "text": "four"},
+        {"audio": "wav/b.wav", "text": ""},
+    ]
+    found = load_manifest(write(folder / "m.jsonl", "\n".join(map(json.dumps, entries))))
+    assert [utterance.text for utterance in found.utterances] == ["one", ""]
+    assert len(found.problems) == 5
+    for problem, part in zip(
+        found.problems,
+        [
+            "line 2: wav/b.wav: expected a transcript",
+            "line 3: expected the path",
+            "missing.wav",
+            "broken.wav",
+            "without samples",
+        ],
+        strict=True,
+    ):
+        assert part in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("m.jsonl", "", "no entries"),
+        ("m.jsonl", "{oops}", "line 1: expected one JSON object"),
+        ("m.jsonl", "[1]", "expected a JSON object, got list"),
+        ("m.jsonl", '{"audio": "x.wav", "text": "a"}', "found none that can be used, for example"),
+        ("m.jsonl", '{"audio": "wav/a.wav", "text": ""}', "all of them are empty"),
+        ("m.csv", "a,b\n1,2\n", "heading with audio or audio_filepath"),
+        ("m.xlsx", "", "got the suffix '.xlsx'"),
+    ],
+)
+def test_a_manifest_of_no_use_is_refused(folder: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
+        load_manifest(write(folder / name, content))
+
+
+def test_what_kaldi_would_run_is_not_run(folder: Path) -> None:
+    write(folder / "wav.scp", "u1 sox a.wav -t wav - |\n")
+    write(folder / "text", "u1 one\n")
+    with pytest.raises(ConfigError, match="expected a file, got a command"):
+        load_manifest(folder)
+    write(folder / "segments", "")
+    with pytest.raises(ConfigError, match="segments"):
+        load_manifest(folder)
+
+
+def test_nothing_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="found nothing there"):
+        load_manifest(tmp_path / "m.jsonl")

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from gtcrn_frontend import Enhancer, EnhancerConfig
+from gtcrn_frontend.evaluation import outputs as module
+from gtcrn_frontend.evaluation.outputs import RAW, name_of_setting, outputs, setting_key
+
+NOISY = np.random.default_rng(0).normal(0, 0.1, 8000).astype(np.float32)
+
+
+def test_each_output_is_what_the_enhancer_gives() -> None:
+    settings = [RAW, *(EnhancerConfig(strength=s) for s in (1.0, 0.5, 0.125)), EnhancerConfig(max_attenuation_db=6)]
+    for setting, output in zip(settings, outputs(NOISY, 16000, settings), strict=True):
+        expected = NOISY if setting.bypass else Enhancer.from_config(setting).enhance(NOISY)
+        np.testing.assert_allclose(output.samples, expected, atol=1e-6)
+        assert (output.took_s == 0) == setting.bypass
+
+
+def test_the_rate_is_that_of_the_signal() -> None:
+    (output,) = outputs(NOISY, 8000, [EnhancerConfig(strength=0.5)])
+    np.testing.assert_allclose(output.samples, Enhancer(sample_rate=8000, strength=0.5).enhance(NOISY), atol=1e-6)
+
+
+def test_the_network_runs_once_for_all_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+    enhancer = module._enhancer
+
+    def counted(setting: EnhancerConfig) -> Enhancer:
+        runs.append(setting)
+        return enhancer(setting)
+
+    monkeypatch.setattr(module, "_enhancer", counted)
+    list(outputs(NOISY, 16000, [EnhancerConfig(strength=s) for s in (0.2, 1.0, 0.7)]))
+    assert len(runs) == 1
+
+
+def test_keys_name_weights_and_strength(random_checkpoint, tmp_path) -> None:
+    copy = tmp_path / "other_name.safetensors"
+    copy.write_bytes(random_checkpoint.read_bytes())
+    half, full = EnhancerConfig(random_checkpoint, strength=0.5), EnhancerConfig(random_checkpoint)
+    keys = {setting_key(setting) for setting in (RAW, half, full, EnhancerConfig())}
+    assert len(keys) == 4
+    assert setting_key(EnhancerConfig(copy, strength=0.5)) == setting_key(half)
+
+
+def test_settings_have_short_names() -> None:
+    assert name_of_setting(RAW) == "no front-end"
+    assert name_of_setting(EnhancerConfig("x/y.tar", strength=0.25)) == "y 0.25"
