@@ -1,0 +1,131 @@
+"""`FrontendMixin`: enhances the batches of a SpeechBrain `Brain`, in its stages, and trains the front-end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from speechbrain.dataio.batch import PaddedData
+from torch import Tensor
+
+from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend
+from gtcrn_frontend.errors import ConfigError
+
+STAGES = ("train", "valid", "test")
+
+
+class FrontendMixin:
+    """Put before `sb.Brain`, enhances `batch.sig` before `compute_forward` sees it.
+
+        class ASR(FrontendMixin, sb.Brain):
+            ...  # as it was
+
+    It may also stand before a whole Brain, `class EnhancedASR(FrontendMixin, ASR)`. Exactly one `EnhanceFrontend` has
+    to be among `modules`. All else is in the YAML, and may be left out:
+
+        frontend_stages: [train, valid, test]      # where to enhance
+        frontend_input: sig                        # which item of the batch
+        frontend_train_epochs: [3, null]           # first and last epoch in which the front-end is trained
+        frontend_opt_class: !name:torch.optim.Adam # its own optimizer, with its own learning rate
+            lr: 0.0001
+
+    For a strength that differs from item to item in training, see `EnhanceFrontend`. A recipe that adds noise in
+    `compute_forward` (`wav_augment`) would add it after the enhancement: put the front-end in front of
+    `compute_features` there, instead of using this class.
+
+    Attributes:
+        frontend: the front-end.
+        enhanced: the enhanced waveforms and their lengths of the last batch, with their gradient; None before. For
+            losses on the waveform in `compute_objectives`; `batch.sig` is there what it was.
+
+    Raises:
+        ConfigError: there is no front-end among the modules, or more than one, or a setting is wrong.
+    """
+
+    hparams: Any
+    modules: Any
+    optimizers_dict: Any
+    checkpointer: Any
+    device: Any
+    compute_forward: Callable[..., Any]
+    on_stage_start: Callable[..., Any]
+    init_optimizers: Callable[[], Any]
+    freeze_optimizers: Callable[..., Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        found = {name: module for name, module in self.modules.items() if isinstance(module, EnhanceFrontend)}
+        if len(found) != 1:
+            raise ConfigError(f"expected one EnhanceFrontend among the modules of the Brain, got {sorted(found)}")
+        ((self._frontend_name, self.frontend),) = found.items()
+        self.enhanced: PaddedData | None = None
+        self._stages = _stages(self._setting("frontend_stages", STAGES))
+        self._input: str = self._setting("frontend_input", "sig")
+        self._train_epochs = _epochs(self._setting("frontend_train_epochs", None))
+        self._opt_class = self._setting("frontend_opt_class", None)
+        # On the object, because a recipe defines these methods itself, in a class before or behind this one.
+        self.compute_forward = partial(self._compute_forward, self.compute_forward)
+        self.on_stage_start = partial(self._on_stage_start, self.on_stage_start)
+        self.init_optimizers = partial(self._init_optimizers, self.init_optimizers)
+        self.freeze_optimizers = partial(self._freeze_optimizers, self.freeze_optimizers)
+
+    def _setting(self, name: str, default: Any) -> Any:
+        return getattr(getattr(self, "hparams", None), name, default)
+
+    def _compute_forward(self, compute_forward: Callable[..., Any], batch: Any, stage: Any) -> Any:
+        if stage.name.lower() not in self._stages:
+            return compute_forward(batch, stage)
+        if hasattr(batch, "to"):
+            batch = batch.to(self.device)
+        given = getattr(batch, self._input)
+        wavs, lengths = given
+        enhanced: Tensor = self.modules[self._frontend_name](wavs, lengths)
+        self.enhanced = PaddedData(enhanced, lengths)
+        setattr(batch, self._input, self.enhanced)
+        try:
+            return compute_forward(batch, stage)
+        finally:
+            setattr(batch, self._input, given)  # a batch that is used again must not be enhanced twice
+
+    def _on_stage_start(self, on_stage_start: Callable[..., Any], stage: Any, epoch: int | None = None) -> Any:
+        if stage.name == "TRAIN" and self._train_epochs is not None and epoch is not None:
+            first, last = self._train_epochs
+            self.frontend.trainable = first <= epoch and (last is None or epoch <= last)
+        return on_stage_start(stage, epoch)
+
+    def _init_optimizers(self, init_optimizers: Callable[[], Any]) -> None:
+        init_optimizers()
+        if self._opt_class is None:
+            return
+        own = {id(parameter) for parameter in self.frontend.parameters()}
+        self.optimizers_dict = self.optimizers_dict or {}  # None where the recogniser is not trained
+        for optimizer in self.optimizers_dict.values():
+            for group in optimizer.param_groups:
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in own]
+        optimizer = self._opt_class(list(self.frontend.parameters()))
+        self.optimizers_dict["frontend"] = optimizer
+        if self.checkpointer is not None:
+            self.checkpointer.add_recoverable("frontend_optimizer", optimizer)
+
+    def _freeze_optimizers(self, freeze_optimizers: Callable[..., Any], optimizers: Any) -> Any:
+        active = freeze_optimizers(optimizers)
+        if self.frontend.trainable:
+            return active
+        # A gradient scaler refuses to step an optimizer whose parameters have no gradients.
+        return {name: optimizer for name, optimizer in active.items() if name != "frontend"}
+
+
+def _stages(stages: Any) -> frozenset[str]:
+    unknown = [stage for stage in stages if stage not in STAGES]
+    if isinstance(stages, str) or unknown:
+        raise ConfigError(f"frontend_stages: expected a list out of {list(STAGES)}, got {stages!r}")
+    return frozenset(stages)
+
+
+def _epochs(epochs: Any) -> tuple[int, int | None] | None:
+    if epochs is None:
+        return None
+    if len(epochs) != 2 or not isinstance(epochs[0], int) or not isinstance(epochs[1], int | None):
+        raise ConfigError(f"frontend_train_epochs: expected [first, last], last may be null, got {epochs!r}")
+    return epochs[0], epochs[1]

@@ -1,0 +1,274 @@
+"""`EnhanceFrontend`: the front-end as a torch module, for `modules:` of a SpeechBrain recipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from speechbrain.utils.checkpoints import mark_as_transfer, register_checkpoint_hooks
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gtcrn_frontend.adapters.speechbrain.frozen import FrozenEngine
+from gtcrn_frontend.atomic import replaced_at_end
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.errors import AudioFormatError, ConfigError, ModelError
+from gtcrn_frontend.nets.gtcrn import GTCRN
+from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.training.losses import Transform
+from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
+from gtcrn_frontend.weights.model import installed_registry, model_path
+from gtcrn_frontend.weights.parameters import F32, check_parameters
+
+_ROUNDING = 1e-4  # lengths that were computed in float32 may come out just above 1
+
+
+@register_checkpoint_hooks
+class EnhanceFrontend(nn.Module):
+    """Enhances a batch of waveforms: same shape, sample-aligned, padding zero.
+
+    >>> frontend = EnhanceFrontend()
+    >>> frontend(torch.randn(2, 16000) / 10, lengths=torch.tensor([1.0, 0.5])).shape
+    torch.Size([2, 16000])
+
+    The weights are in the state dict in both modes, under the same names: a checkpoint of a trained front-end also
+    loads into a frozen one, and resuming brings back what was saved whatever `model` says by then.
+
+    Args:
+        model: name of a registered model, or path of a checkpoint: safetensors, a released `.tar`, or what
+            SpeechBrain's `Checkpointer` has saved of a front-end.
+        trainable: False runs the fastest engine on the CPU, outside of autograd; True runs the torch network where the
+            samples are, differentiable. May be set at any time.
+        strength: 0 (input unchanged) to 1 (full enhancement). May be set at any time.
+        train_strength: the strength in training mode; a pair (low, high) is drawn from anew for each item of a batch;
+            None is `strength`.
+        freeze_batch_norm: keep the statistics of batch normalisation as they are while training. Scales and biases are
+            trained in any case.
+        sample_rate: of the waveforms in Hz; a frozen front-end resamples, a trainable one takes the model's only.
+        engine: of a frozen front-end: `auto` (the fastest present), `native`, `onnx` or `torch`.
+        num_threads: how many items of a batch a frozen front-end runs at once.
+
+    Raises:
+        ConfigError: a setting is out of range.
+        ModelError: the model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = EnhancerConfig.model,
+        *,
+        trainable: bool = False,
+        strength: float = 1.0,
+        train_strength: float | Sequence[float] | None = None,
+        freeze_batch_norm: bool = True,
+        sample_rate: int = GTCRN_SPEC.sample_rate,
+        engine: str = EnhancerConfig.engine,
+        num_threads: int = 1,
+    ) -> None:
+        super().__init__()
+        if EnhancerConfig(sample_rate=sample_rate).sample_rate is None:
+            raise ConfigError("sample_rate: expected the rate of the waveforms in Hz, got None")
+        self.sample_rate = sample_rate
+        self.freeze_batch_norm = freeze_batch_norm
+        self.strength = strength
+        self.train_strength = train_strength
+        self.net = GTCRN()
+        self.engine = FrozenEngine(self.net, engine, num_threads)
+        self.load_weights(model_path(model))
+        self.trainable = trainable
+        self.train()
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the torch network runs, and its parameters have gradients."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        if not isinstance(trainable, bool):
+            raise ConfigError(f"trainable: expected true or false, got {trainable!r}")
+        if trainable and self.sample_rate != GTCRN_SPEC.sample_rate:
+            raise ConfigError(
+                f"expected waveforms of {GTCRN_SPEC.sample_rate} Hz for a trainable front-end, got {self.sample_rate}: "
+                "resample them before, or freeze the front-end, which then resamples by itself"
+            )
+        self._trainable = trainable
+        for name, parameter in self.net.named_parameters():
+            parameter.requires_grad_(trainable and not name.startswith("erb."))  # the filters are fixed
+            if not trainable:
+                parameter.grad = None
+        self.train(self.training)
+
+    @property
+    def strength(self) -> float:
+        """0 (input unchanged) to 1 (full enhancement)."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, strength: float) -> None:
+        self._strength = EnhancerConfig(strength=strength).effective_strength
+
+    @property
+    def train_strength(self) -> tuple[float, float] | None:
+        """Lowest and highest strength in training mode; None is `strength`."""
+        return self._train_strength
+
+    @train_strength.setter
+    def train_strength(self, train_strength: float | Sequence[float] | None) -> None:
+        if train_strength is None:
+            self._train_strength = None
+            return
+        ends = list(train_strength) if isinstance(train_strength, Sequence) else [train_strength] * 2
+        if len(ends) != 2 or ends[0] > ends[1]:
+            raise ConfigError(f"train_strength: expected a number or a pair (low, high), got {train_strength!r}")
+        low, high = (EnhancerConfig(strength=end).effective_strength for end in ends)
+        self._train_strength = (low, high)
+
+    def forward(self, wavs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Returns the waveforms enhanced, in the shape and type they came in.
+
+        A trainable front-end computes in float32 also under autocast, and leaves NaN and infinity to the loss.
+
+        Args:
+            wavs: `(batch, time)` or `(batch, time, channels)` floats in [-1, 1]; channels are enhanced one by one.
+            lengths: `(batch,)`, fractions of `time` in (0, 1]; what lies beyond is not looked at, and comes back as
+                zeros. Without it all samples count.
+
+        Raises:
+            AudioFormatError: wrong shape or type, a length outside of (0, 1], and from a frozen front-end NaN, infinity
+                or floats beyond +-8.
+        """
+        enhanced: Tensor = self._enhance(wavs, lengths)
+        return enhanced
+
+    def enhance_batch(self, noisy: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Returns what `forward` does; as in SpeechBrain's `WaveformEnhancement`, samples are moved to the network."""
+        device = next(self.net.parameters()).device if self.trainable else noisy.device
+        enhanced: Tensor = self(noisy.to(device), lengths)
+        return enhanced
+
+    def train(self, mode: bool = True) -> EnhanceFrontend:
+        """Sets the mode of training; frozen statistics of batch normalisation stay frozen."""
+        super().train(mode)
+        if self.freeze_batch_norm:
+            for module in self.net.modules():
+                if isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)):
+                    module.eval()
+        return self
+
+    def save_safetensors(self, path: str | Path) -> None:
+        """Writes the weights to a file that `Enhancer(model=path)` streams; it appears when it is complete."""
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self.net.state_dict().items()}
+        with replaced_at_end(Path(path)) as temporary:
+            write_safetensors(temporary, arrays, {})
+
+    @mark_as_transfer  # type: ignore[untyped-decorator]
+    def load_weights(self, path: str | Path) -> None:
+        """Loads the weights of a checkpoint; SpeechBrain's `Pretrainer` calls it.
+
+        Args:
+            path: see `model`. A `Pretrainer` makes a path of everything that it is given; where no file is there, the
+                last part of the path may be the name of a registered model.
+
+        Raises:
+            ModelError: the file cannot be read, is damaged, or is not a GTCRN.
+        """
+        parameters = _read_weights(Path(path))
+        missing, _ = self.net.load_state_dict(
+            {name: torch.from_numpy(array) for name, array in parameters.items()}, strict=False
+        )
+        # Batch counters are not among checked parameters: they begin anew.
+        for name in missing:
+            self.net.get_buffer(name).zero_()
+
+    def extra_repr(self) -> str:
+        """The settings, for people."""
+        return f"trainable={self.trainable}, strength={self.strength:g}, train_strength={self.train_strength}"
+
+    def _strengths(self, count: int) -> Tensor:
+        if not self.training or self.train_strength is None:
+            return torch.full((count,), self.strength)
+        low, high = self.train_strength
+        return low + (high - low) * torch.rand(count)
+
+    # torch.compile cannot trace a GRU, and compiles for minutes what lies between them. Not on forward itself:
+    # SpeechBrain looks at its arguments, and would not find them behind a decorator.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _enhance(self, wavs: Tensor, lengths: Tensor | None) -> Tensor:
+        _check(wavs, lengths)
+        strengths = self._strengths(wavs.shape[0])
+        counts = torch.full((wavs.shape[0],), wavs.shape[1], device=wavs.device)
+        if lengths is not None:
+            counts = (lengths.to(wavs.device) * wavs.shape[1]).round().long()
+        rows = wavs
+        if wavs.dim() == 3:
+            rows = wavs.transpose(1, 2).flatten(0, 1)
+            strengths, counts = (each.repeat_interleave(wavs.shape[2]) for each in (strengths, counts))
+        if wavs.numel():
+            enhance = self._enhance_trainable if self.trainable else self._enhance_frozen
+            rows = enhance(rows, counts, strengths)
+        return rows if wavs.dim() == 2 else rows.view(wavs.transpose(1, 2).shape).transpose(1, 2)
+
+    def _enhance_trainable(self, rows: Tensor, counts: Tensor, strengths: Tensor) -> Tensor:
+        """Rows `(N, time)` through the torch network."""
+        samples = rows.shape[1]
+        with torch.autocast(rows.device.type, enabled=False):
+            mask = torch.arange(samples, device=rows.device) < counts[:, None]
+            dry = torch.where(mask, rows.float(), 0.0)
+            # Whole hops: each sample then lies in two frames, as it does in a stream that is flushed.
+            padded = functional.pad(dry, (0, -samples % GTCRN_SPEC.hop_length))
+            transform = Transform(GTCRN_SPEC, rows.device)
+            enhanced = transform.inverse(self.net(transform.forward(padded)), padded.shape[1])[:, :samples]
+            strength = strengths.to(rows.device)[:, None]
+            mixed = strength * enhanced + (1 - strength) * dry
+            return torch.where(mask, mixed, 0.0).to(rows.dtype)
+
+    def _enhance_frozen(self, rows: Tensor, counts: Tensor, strengths: Tensor) -> Tensor:
+        """Rows `(N, time)` through the engine."""
+        samples: F32 = rows.detach().to("cpu", torch.float32).numpy()
+        signals = [row[:count] for row, count in zip(samples, counts.tolist(), strict=True)]
+        enhanced = np.zeros_like(samples)
+        for row, signal in zip(
+            enhanced, self.engine.enhance(signals, self.sample_rate, strengths.tolist()), strict=True
+        ):
+            row[: len(signal)] = signal
+        return torch.from_numpy(enhanced).to(rows.device, rows.dtype)
+
+
+def _check(wavs: Any, lengths: Any) -> None:
+    if not isinstance(wavs, Tensor) or not wavs.is_floating_point():
+        got = f"a tensor of {wavs.dtype}" if isinstance(wavs, Tensor) else type(wavs).__name__
+        raise AudioFormatError(f"expected waveforms as a tensor of floats, got {got}")
+    if wavs.dim() not in (2, 3):
+        hint = ": pass wavs[None] for a single signal" if wavs.dim() == 1 else ""
+        raise AudioFormatError(
+            f"expected waveforms (batch, time) or (batch, time, channels), got shape {tuple(wavs.shape)}{hint}"
+        )
+    if lengths is None:
+        return
+    if not isinstance(lengths, Tensor) or lengths.shape != wavs.shape[:1]:
+        got = str(tuple(lengths.shape)) if isinstance(lengths, Tensor) else type(lengths).__name__
+        raise AudioFormatError(f"expected lengths as a tensor of shape ({wavs.shape[0]},), got {got}")
+    valid = (lengths > 0) & (lengths <= 1 + _ROUNDING)
+    if not valid.all():
+        raise AudioFormatError(
+            f"expected lengths as fractions of the padded length in (0, 1], got {lengths[~valid][0].item():g}"
+        )
+
+
+def _read_weights(path: Path) -> dict[str, F32]:
+    if not path.is_file():
+        # Of a name, a Pretrainer makes a path in the working directory, or a link to it that leads nowhere.
+        name = Path(os.path.realpath(path)).name
+        path = model_path(name) if name in installed_registry().models else path
+    if path.suffix == ".onnx":
+        raise ModelError(f"{path}: expected a checkpoint with weights (.safetensors, .tar), got an ONNX graph")
+    arrays = {name.removeprefix("net."): array for name, array in read_checkpoint(path).items()}
+    try:
+        return check_parameters(arrays)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error

@@ -1,0 +1,116 @@
+"""`FrozenEngine`: the weights of a torch module, run by the fastest streaming engine, outside of autograd."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.engines.loading import ENGINES, LoadedModel, load
+from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.stream import Job, Stream, run
+from gtcrn_frontend.weights.checkpoint import write_safetensors
+from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.workers import Workers
+
+
+class FrozenEngine:
+    """Runs the weights that a network has now; after they have changed, an engine is made anew.
+
+    An engine is made when it is first needed, in each process its own: the object can be copied, pickled, and used
+    after a fork.
+
+    Args:
+        net: a `GTCRN`.
+        engine: name of the engine, see `Enhancer`.
+        num_threads: how many streams of a call run at once.
+
+    Raises:
+        ConfigError: there is no such engine, or the number of threads is out of range.
+    """
+
+    def __init__(self, net: nn.Module, engine: str, num_threads: int) -> None:
+        if engine not in ("auto", *ENGINES):
+            raise ConfigError(f"expected an engine out of {('auto', *ENGINES)}, got {engine!r}")
+        self._net = net
+        self._config = EnhancerConfig(engine=engine, num_threads=num_threads)
+        self._loaded: LoadedModel | None = None
+        self._workers: Workers | None = None
+        self._weights: object = None  # which weights are loaded
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model in an engine of this process."""
+        weights = [
+            (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)
+            for tensor in self._net.state_dict(keep_vars=True).values()
+        ]
+        if self._loaded is None or self._loaded.process_id != os.getpid() or self._weights != weights:
+            self._loaded = self._load()
+            self._workers = Workers(self._config.num_threads)
+            self._weights = weights
+        return self._loaded
+
+    def new_stream(self, sample_rate: int, strength: float) -> Stream:
+        """Returns a mono stream that begins."""
+        return Stream(self.loaded, EnhancerConfig(sample_rate=sample_rate, strength=strength))
+
+    def push(self, streams: Sequence[Stream], chunks: Sequence[F32]) -> list[F32]:
+        """Returns the samples `(n,)` that are complete, for each stream; the streams go through the engine together.
+
+        Raises:
+            AudioFormatError: a chunk is bad; the message counts its stream from 0. No stream has changed.
+        """
+        self._move_here(streams)
+        checked = []
+        for index, (stream, chunk) in enumerate(zip(streams, chunks, strict=True)):
+            try:
+                checked.append(stream.check(chunk))
+            except AudioFormatError as error:
+                raise AudioFormatError(f"signal {index} of the batch: {error}") from error
+        jobs = [stream.push(*samples) for stream, samples in zip(streams, checked, strict=True)]
+        return self._run(streams, jobs)
+
+    def finish(self, streams: Sequence[Stream]) -> list[F32]:
+        """Returns the rest `(n,)` of each stream; the streams are then as new."""
+        self._move_here(streams)
+        return self._run(streams, [stream.finish() for stream in streams], last=True)
+
+    def enhance(self, signals: Sequence[F32], sample_rate: int, strengths: Sequence[float]) -> list[F32]:
+        """Returns whole signals `(n,)` enhanced, each with its strength."""
+        streams = [self.new_stream(sample_rate, strength) for strength in strengths]
+        heads, tails = self.push(streams, signals), self.finish(streams)
+        return [np.concatenate(parts) for parts in zip(heads, tails, strict=True)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_loaded": None, "_workers": None, "_weights": None}
+
+    def _load(self) -> LoadedModel:
+        """An engine with the weights of now; engines are loaded from files."""
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._net.state_dict().items()}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "weights.safetensors"
+            write_safetensors(path, arrays, {})
+            return load(path, self._config.engine)
+
+    def _move_here(self, streams: Sequence[Stream]) -> None:
+        """Lets streams go on in a forked child; what they began with stays: new weights are for new streams."""
+        for stream in streams:
+            if stream.loaded.process_id != os.getpid():
+                stream.move_to(self.loaded)
+
+    def _run(self, streams: Sequence[Stream], jobs: Sequence[list[Job]], *, last: bool = False) -> list[F32]:
+        def process_many(batch: list[Job]) -> list[F32]:
+            engine = streams[0].loaded.engine
+            return self._workers.process_many(engine, batch) if self._workers else engine.process_many(batch)
+
+        if not streams:
+            return []
+        aligned = run(streams, jobs, process_many, last=last)
+        return [stream.mixed(of_stream) for stream, of_stream in zip(streams, aligned, strict=True)]

@@ -1,0 +1,92 @@
+"""`SpeechBrainRecognizer`: a trained model of SpeechBrain as the project's own `Recognizer`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+from speechbrain.inference.ASR import EncoderASR, EncoderDecoderASR, WhisperASR
+from speechbrain.utils.fetching import LocalStrategy
+
+from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.evaluation.recognizer import Transcript
+
+HPARAMS_FILE = "hyperparams.yaml"
+
+
+class SpeechBrainRecognizer:
+    """Transcribes whole utterances with an inference class of SpeechBrain.
+
+    Args:
+        recognizer: `EncoderASR`, `EncoderDecoderASR`, `WhisperASR`, or what `with_frontend` made of one: anything with
+            `transcribe_batch(wavs, wav_lens)` and an `audio_normalizer`.
+    """
+
+    def __init__(self, recognizer: Any) -> None:
+        self._recognizer = recognizer
+
+    def __call__(self, samples: npt.NDArray[np.float32], sample_rate: int) -> Transcript:
+        """Returns the transcript of samples `(n,) float32` in [-1, 1] at `sample_rate` Hz."""
+        signal = self._recognizer.audio_normalizer(torch.from_numpy(samples), sample_rate)
+        with torch.no_grad():
+            found, *_ = self._recognizer.transcribe_batch(signal[None], torch.ones(1))
+        text = found[0] if isinstance(found[0], str) else " ".join(found[0])  # whisper's are lists of words
+        return Transcript(" ".join(text.split()))
+
+
+def load_recognizer(path: str | Path) -> SpeechBrainRecognizer:
+    """Returns the recogniser of a model's folder, or of its hyperparameter file. That file can run any code: trust it.
+
+    Args:
+        path: a folder with `hyperparams.yaml`, or the file itself, by whatever name.
+
+    Raises:
+        ConfigError: there is no such file, or it describes no recogniser of whole utterances.
+        ModelError: the model cannot be loaded.
+    """
+    path = Path(path)
+    file = path / HPARAMS_FILE if path.is_dir() else path
+    kind = _class_for(file)
+    try:
+        recognizer = kind.from_hparams(
+            source=str(file.parent),
+            hparams_file=file.name,
+            savedir=str(file.parent),
+            local_strategy=LocalStrategy.NO_LINK,
+        )
+    except Exception as error:  # whatever the classes that the file names raise
+        raise ModelError(f"{file}: the model cannot be loaded: {type(error).__name__}: {error}") from error
+    return SpeechBrainRecognizer(recognizer)
+
+
+def _class_for(file: Path) -> Any:
+    """The inference class that asks for the names that the file has."""
+    names = _names(file)
+    modules = names.get("modules", set())
+    if {"whisper", "decoder"} <= modules:
+        return WhisperASR
+    if {"encoder", "decoder"} <= modules:
+        return EncoderDecoderASR
+    if "encoder" in modules and "decoding_function" in names:
+        return EncoderASR
+    raise ConfigError(
+        f"{file}: expected modules encoder and decoder, whisper and decoder, or encoder with a decoding_function, "
+        f"got modules {', '.join(sorted(modules)) or 'none'}: write a module:function around this model"
+    )
+
+
+def _names(file: Path) -> dict[str, set[str]]:
+    """Names at the top of a hyperparameter file, and the names below each; nothing in it is made."""
+    try:
+        root = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: expected a hyperparameter file of SpeechBrain: {error}") from error
+    return {key.value: _keys(value) for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
+
+
+def _keys(node: yaml.Node) -> set[str]:
+    return {key.value for key, _ in node.value} if isinstance(node, yaml.MappingNode) else set()
