@@ -13,6 +13,7 @@ from gtcrn_frontend.errors import AudioFormatError, ConfigError, GtcrnFrontendEr
 from gtcrn_frontend.files import enhance_file
 from gtcrn_frontend.pool import StreamInfo, StreamPool
 from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.stages.guard import GuardConfig, GuardReport
 from gtcrn_frontend.stages.mixer import AlignedChunk
 from gtcrn_frontend.state import StreamState
 
@@ -23,6 +24,8 @@ __all__ = [
     "Enhancer",
     "EnhancerConfig",
     "GtcrnFrontendError",
+    "GuardConfig",
+    "GuardReport",
     "ModelError",
     "ModelSpec",
     "StateError",

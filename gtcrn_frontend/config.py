@@ -7,13 +7,14 @@ import difflib
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.stages.guard import GuardConfig, Strength
 from gtcrn_frontend.stages.resampler import MAX_RATE_HZ, MIN_RATE_HZ
 
 MAX_CHANNELS = 16
@@ -31,9 +32,11 @@ class EnhancerConfig:
         output_sample_rate: rate of the output in Hz, 8,000 to 192,000; None is that of the input.
         channels: 1 for samples of shape `(n,)`; 2 to 16 for `(n, channels)`, each enhanced on its own.
         downmix: average the channels first; the output is mono, `(n,)`.
-        strength: 0 (input unchanged) to 1 (full enhancement): strength * enhanced + (1 - strength) * input.
+        strength: 0 (input unchanged) to 1 (full enhancement): strength * enhanced + (1 - strength) * input; or `auto`:
+            the guard chooses it, hop by hop.
         max_attenuation_db: the same knob as the most that noise is lowered, > 0 dB; instead of `strength`.
         bypass: deliver the aligned input; the network keeps running.
+        guard: parameters of the guard, also by name; None are those fitted. Of no effect but with `strength="auto"`.
         num_threads: of ONNX Runtime within one operator, of `native` over channels; torch keeps those of the process.
         providers: ONNX Runtime execution providers in order of preference, for example `CUDAExecutionProvider`.
 
@@ -51,11 +54,16 @@ class EnhancerConfig:
     )
     channels: int = field(default=1, metadata={"help": "channels of the input, each enhanced on its own"})
     downmix: bool = field(default=False, metadata={"help": "average the channels first"})
-    strength: float = field(default=1.0, metadata={"help": "0 (input unchanged) to 1 (full enhancement)"})
+    strength: Strength = field(
+        default=1.0, metadata={"help": "0 (input unchanged) to 1 (full enhancement), or auto: as the sound needs it"}
+    )
     max_attenuation_db: float | None = field(
         default=None, metadata={"help": "lower noise by at most this many dB; instead of the strength"}
     )
     bypass: bool = field(default=False, metadata={"help": "deliver the input unchanged, aligned as if enhanced"})
+    guard: GuardConfig | Mapping[str, float] | None = field(
+        default=None, metadata={"help": "parameters of the guard as name=value, comma-separated"}
+    )
     num_threads: int = field(default=1, metadata={"help": "threads of the engine; torch keeps those of the process"})
     providers: Sequence[str] = field(
         default=(), metadata={"help": "ONNX Runtime execution providers, comma-separated, the preferred first"}
@@ -71,18 +79,33 @@ class EnhancerConfig:
                 f"expected strength or max_attenuation_db, got both ({self.strength}, {self.max_attenuation_db}): "
                 "they are one knob in two units"
             )
+        if isinstance(self.guard, Mapping):
+            check_names(self.guard, [f.name for f in fields(GuardConfig)], "parameters of the guard")
+            object.__setattr__(self, "guard", GuardConfig(**self.guard))
         object.__setattr__(self, "model", str(given["model"]))
         object.__setattr__(self, "providers", tuple(given["providers"]))
         for name, kind in _NUMBERS.items():
-            if given[name] is not None:
+            if given[name] not in (None, "auto"):
                 object.__setattr__(self, name, kind(given[name]))  # numpy's numbers are welcome, but YAML has none
 
     @property
     def effective_strength(self) -> float:
-        """The strength, computed from `max_attenuation_db` where that is set."""
+        """The strength, computed from `max_attenuation_db` where that is set; `ConfigError` if the guard chooses it."""
+        if self.strength_or_auto == "auto":
+            raise ConfigError("expected a strength from 0 to 1 here, got 'auto', which changes from hop to hop")
+        return self.strength_or_auto
+
+    @property
+    def strength_or_auto(self) -> Strength:
+        """The strength, computed from `max_attenuation_db` where that is set, or `auto`."""
         if self.max_attenuation_db is None:
-            return float(self.strength)
+            return self.strength
         return strength_of_attenuation(self.max_attenuation_db)
+
+    @property
+    def guard_config(self) -> GuardConfig:
+        """The parameters of the guard."""
+        return self.guard if isinstance(self.guard, GuardConfig) else GuardConfig()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EnhancerConfig:
@@ -135,7 +158,8 @@ def add_enhancer_args(parser: argparse.ArgumentParser, prefix: str = "", without
         "sample_rate": int,
         "output_sample_rate": int,
         "channels": int,
-        "strength": float,
+        "strength": _number_or_auto,
+        "guard": _numbers_by_name,
         "max_attenuation_db": float,
         "num_threads": int,
         "providers": _names,
@@ -207,7 +231,8 @@ _VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
     "output_sample_rate": (_is_rate, f"a whole number from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, or none"),
     "channels": (lambda v: is_count(v) and v <= MAX_CHANNELS, f"a whole number from 1 to {MAX_CHANNELS}"),
     "downmix": (_is_flag, "true or false"),
-    "strength": (lambda v: is_number(v) and 0 <= v <= 1, "a number from 0 to 1"),
+    "strength": (lambda v: v == "auto" or (is_number(v) and 0 <= v <= 1), "auto, or a number from 0 to 1"),
+    "guard": (lambda v: v is None or isinstance(v, (GuardConfig, Mapping)), "parameters by name, or none"),
     "max_attenuation_db": (lambda v: v is None or (is_number(v) and v > 0), "a number of dB above 0, or none"),
     "bypass": (_is_flag, "true or false"),
     "num_threads": (lambda v: is_count(v) and v <= MAX_THREADS, f"a whole number from 1 to {MAX_THREADS}"),
@@ -219,5 +244,22 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _number_or_auto(text: str) -> Strength:
+    try:
+        return "auto" if text == "auto" else float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected auto, or a number from 0 to 1, got {text!r}") from error
+
+
+def _numbers_by_name(text: str) -> dict[str, float]:
+    pairs = [pair.partition("=") for pair in _names(text)]
+    try:
+        return {name.strip(): float(value) for name, _, value in pairs}
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected name=value, comma-separated, got {text!r}") from error
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, GuardConfig):
+        return asdict(value)
     return list(value) if isinstance(value, tuple) else value

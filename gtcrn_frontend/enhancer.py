@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from gtcrn_frontend.config import EnhancerConfig, attenuation_of_strength
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError
 from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.stages.guard import GuardConfig, GuardReport, Strength
 from gtcrn_frontend.stages.mixer import AlignedChunk
 from gtcrn_frontend.stages.pcm import pcm_bytes, whole_frames
 from gtcrn_frontend.state import StreamState
@@ -40,9 +41,10 @@ class Enhancer:
         output_sample_rate: rate of the output in Hz; None is that of the input.
         channels: 1 for chunks of shape `(n,)`; 2 to 16 for `(n, channels)`, each enhanced on its own.
         downmix: average the channels first; the output is mono, `(n,)`.
-        strength: 0 (input unchanged) to 1 (full enhancement).
+        strength: 0 (input unchanged) to 1 (full enhancement); or `auto`: the guard chooses it, hop by hop.
         max_attenuation_db: the same knob as the most that noise is lowered, > 0 dB.
         bypass: deliver the aligned input while the network keeps running.
+        guard: parameters of the guard, also by name; None are those fitted.
         num_threads: of ONNX Runtime within one operator, of `native` over channels; torch keeps those of the process.
         providers: ONNX Runtime execution providers in order of preference.
 
@@ -62,9 +64,10 @@ class Enhancer:
         output_sample_rate: int | None = None,
         channels: int = 1,
         downmix: bool = False,
-        strength: float = 1.0,
+        strength: Strength = 1.0,
         max_attenuation_db: float | None = None,
         bypass: bool = False,
+        guard: GuardConfig | Mapping[str, float] | None = None,
         num_threads: int = 1,
         providers: Sequence[str] = (),
     ) -> None:
@@ -78,6 +81,7 @@ class Enhancer:
             strength=strength,
             max_attenuation_db=max_attenuation_db,
             bypass=bypass,
+            guard=guard,
             num_threads=num_threads,
             providers=providers,
         )
@@ -144,18 +148,32 @@ class Enhancer:
         return self._stream.samples_out
 
     @property
-    def strength(self) -> float:
-        """0 (input unchanged) to 1 (full enhancement). May be set at any time; takes effect over one hop."""
+    def strength(self) -> Strength:
+        """0 (input unchanged) to 1 (full enhancement), or `auto`. May be set at any time; takes effect over one hop."""
         return self._stream.strength
 
     @strength.setter
-    def strength(self, strength: float) -> None:
-        self._stream.strength = EnhancerConfig(strength=strength).effective_strength
+    def strength(self, strength: Strength) -> None:
+        self._stream.strength = EnhancerConfig(strength=strength).strength_or_auto
+
+    @property
+    def guard(self) -> GuardReport | None:
+        """What the guard knows of the stream and has decided, of its first channel; None while it is off."""
+        return next(iter(self._stream.guards), None)
+
+    @property
+    def guards(self) -> tuple[GuardReport, ...]:
+        """What the guard of each channel knows; empty while it is off."""
+        return self._stream.guards
 
     @property
     def max_attenuation_db(self) -> float:
-        """The strength as the most that noise is lowered, in dB; infinite at strength 1. May be set at any time."""
-        return attenuation_of_strength(self.strength)
+        """The strength as the most that noise is lowered, in dB; infinite at strength 1. May be set at any time.
+
+        With `auto` it is the guard's bound.
+        """
+        strength = self.strength
+        return attenuation_of_strength(self._config.guard_config.max_strength if strength == "auto" else strength)
 
     @max_attenuation_db.setter
     def max_attenuation_db(self, max_attenuation_db: float) -> None:
@@ -252,7 +270,7 @@ class Enhancer:
     def __repr__(self) -> str:
         return (
             f"<Enhancer {self._config.model}, {self.engine}, {self.sample_rate} Hz to {self.output_sample_rate} Hz, "
-            f"strength {self.strength:g}{', bypassed' if self.bypass else ''}>"
+            f"strength {self.strength}{', bypassed' if self.bypass else ''}>"
         )
 
     def __copy__(self) -> Enhancer:

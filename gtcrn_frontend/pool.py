@@ -18,6 +18,7 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError, StateError
 from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.stages.guard import GuardConfig, GuardReport, Strength
 from gtcrn_frontend.state import StreamState
 from gtcrn_frontend.stream import Job, Samples, Stream, run
 from gtcrn_frontend.workers import Workers
@@ -31,23 +32,25 @@ class StreamInfo:
         sample_rate: rate of the input in Hz.
         output_sample_rate: rate of the output in Hz.
         channels: channels of the input.
-        strength: 0 (input unchanged) to 1 (full enhancement).
+        strength: 0 (input unchanged) to 1 (full enhancement), or `auto`.
         bypass: whether the aligned input is delivered.
         latency_samples: the longest time that a sample waits until it comes out, in samples of the input.
         lag_samples: the most samples of the output that are missing behind the input.
         samples_in: samples per channel taken since the stream began.
         samples_out: samples per channel delivered since the stream began.
+        guards: what the guard of each channel knows; empty while it is off.
     """
 
     sample_rate: int
     output_sample_rate: int
     channels: int
-    strength: float
+    strength: Strength
     bypass: bool
     latency_samples: int
     lag_samples: int
     samples_in: int
     samples_out: int
+    guards: tuple[GuardReport, ...]
 
     @property
     def latency_ms(self) -> float:
@@ -122,9 +125,10 @@ class StreamPool:
         output_sample_rate: int | None = None,
         channels: int = 1,
         downmix: bool = False,
-        strength: float = 1.0,
+        strength: Strength = 1.0,
         max_attenuation_db: float | None = None,
         bypass: bool = False,
+        guard: GuardConfig | Mapping[str, float] | None = None,
     ) -> int:
         """Returns the id of a new stream; an id is never given twice.
 
@@ -133,9 +137,10 @@ class StreamPool:
             output_sample_rate: None is that of the input.
             channels: 1 for chunks of shape `(n,)`, 2 to 16 for `(n, channels)`.
             downmix: average the channels first.
-            strength: 0 (input unchanged) to 1 (full enhancement).
+            strength: 0 (input unchanged) to 1 (full enhancement), or `auto`.
             max_attenuation_db: the same knob in other units.
             bypass: deliver the aligned input while the network keeps running.
+            guard: parameters of the guard.
 
         Raises:
             ConfigError: a setting is out of range.
@@ -149,6 +154,7 @@ class StreamPool:
             strength=strength,
             max_attenuation_db=max_attenuation_db,
             bypass=bypass,
+            guard=guard,
         )
         stream = Stream(self._loaded_here(), config)
         stream_id = next(self._ids)
@@ -205,9 +211,9 @@ class StreamPool:
             self._move_here([stream])
             stream.reset()
 
-    def set_strength(self, stream_id: int, strength: float) -> None:
-        """Sets the strength of a stream; takes effect over one hop."""
-        self._stream(stream_id).strength = EnhancerConfig(strength=strength).effective_strength
+    def set_strength(self, stream_id: int, strength: Strength) -> None:
+        """Sets the strength of a stream, a number or `auto`; takes effect over one hop."""
+        self._stream(stream_id).strength = EnhancerConfig(strength=strength).strength_or_auto
 
     def set_bypass(self, stream_id: int, bypass: bool) -> None:
         """Delivers a stream's aligned input, or the enhanced signal again: the network keeps running."""
@@ -244,6 +250,7 @@ class StreamPool:
             lag_samples=stream.lag_samples,
             samples_in=stream.samples_in,
             samples_out=stream.samples_out,
+            guards=stream.guards,
         )
 
     def __len__(self) -> int:

@@ -15,6 +15,7 @@ from gtcrn_frontend.engines.loading import LoadedModel
 from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.stages.channels import join_channels, split_channels
 from gtcrn_frontend.stages.check import DTYPES, check_chunk, restore_type
+from gtcrn_frontend.stages.guard import GuardReport
 from gtcrn_frontend.stages.mixer import AlignedChunk
 from gtcrn_frontend.stages.path import SignalPath
 from gtcrn_frontend.stages.pcm import frame_bytes
@@ -51,7 +52,7 @@ class Stream:
         self.config = config
         self.sample_rate = config.sample_rate or loaded.model.spec.sample_rate
         self.output_sample_rate = config.output_sample_rate or self.sample_rate
-        self.strength = config.effective_strength
+        self.strength = config.strength_or_auto
         self.bypass = config.bypass
         self.dtype: np.dtype[Any] = np.dtype(np.float32)  # of the last chunk: the tail comes in it
         self.pending_bytes = b""  # of 16-bit PCM: the beginning of a frame
@@ -77,6 +78,13 @@ class Stream:
     def samples_out(self) -> int:
         """Samples per channel that the stream has delivered."""
         return self._paths[0].samples_out
+
+    @property
+    def guards(self) -> tuple[GuardReport, ...]:
+        """What the guard of each channel knows; empty while it is off, and until the next chunk once it is on."""
+        if self.strength != "auto":  # also before the next chunk switches it off
+            return ()
+        return tuple(report for path in self._paths if (report := path.guard_report))
 
     def check(self, chunk: npt.ArrayLike) -> tuple[F32, np.dtype[Any]]:
         """Returns the arguments for `push`; raises `AudioFormatError` for a bad chunk. Nothing is consumed."""
@@ -185,18 +193,16 @@ class Stream:
             raise StateError(f"expected fewer than {limit} pending bytes, got {pending!r}")
         return pending.tobytes()
 
-    def _effective_strength(self) -> float:
-        return 0.0 if self.bypass else self.strength
-
     def _update_strength(self) -> None:
-        strength = self._effective_strength()  # read once: all channels get the same
+        strength, bypass = self.strength, self.bypass  # read once: all channels get the same
         for path in self._paths:
-            path.set_strength(strength)
+            path.set_strength(strength, bypass=bypass)
 
     def _new_paths(self) -> list[SignalPath]:
         count = 1 if self.config.downmix else self.config.channels
-        spec, strength = self.loaded.model.spec, self._effective_strength()
-        return [SignalPath(spec, self.sample_rate, self.output_sample_rate, strength) for _ in range(count)]
+        spec, guard = self.loaded.model.spec, self.config.guard_config
+        rates = self.sample_rate, self.output_sample_rate
+        return [SignalPath(spec, *rates, self.strength, guard, bypass=self.bypass) for _ in range(count)]
 
     def _new_states(self) -> list[Any]:
         return [self.loaded.engine.new_state() for _ in self._paths]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 from gtcrn_frontend.stages.check import check_chunk
+from gtcrn_frontend.stages.guard import Strength
 from gtcrn_frontend.weights.parameters import F32
 
 
@@ -38,12 +39,12 @@ class FrontendStream:
         self._closed = ""  # what ended the stream
 
     @property
-    def strength(self) -> float:
-        """0 (input unchanged) to 1 (full enhancement). May be set at any time; takes effect over one hop."""
+    def strength(self) -> Strength:
+        """0 (input unchanged) to 1 (full enhancement), or `auto`. May be set at any time; takes effect over one hop."""
         return self._enhancer.strength
 
     @strength.setter
-    def strength(self, strength: float) -> None:
+    def strength(self, strength: Strength) -> None:
         self._enhancer.strength = strength
 
     @property

@@ -67,6 +67,6 @@ def _is_beaten(scores: Scores, setting: EnhancerConfig, leader: EnhancerConfig) 
 
 
 def _neighbours(setting: EnhancerConfig, step: float) -> Iterator[EnhancerConfig]:
-    for strength in (setting.strength - step, setting.strength + step):
+    for strength in (setting.effective_strength - step, setting.effective_strength + step):
         if 0 < strength <= 1:
             yield dataclasses.replace(setting, strength=strength)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.errors import StateError
+from gtcrn_frontend.stages.track import StrengthTrack
 from gtcrn_frontend.weights.parameters import F32
 
 _EMPTY = np.empty(0, np.float32)
@@ -33,7 +34,10 @@ class AlignedChunk:
 
 
 class Mixer:
-    """Holds the dry signal until its enhanced counterpart arrives; ramps the strength when it changes."""
+    """Holds the dry signal until its enhanced counterpart arrives; ramps the strength when it changes.
+
+    The strength is set, or follows a track.
+    """
 
     def __init__(self, strength: float, ramp_length: int) -> None:
         """A mixer at `strength` in [0, 1], which takes `ramp_length` samples to reach another."""
@@ -43,19 +47,38 @@ class Mixer:
         self._samples_out = 0
         self._start = self._target = strength
         self._position = ramp_length  # samples of the ramp from start to target that are done
+        self._track: StrengthTrack | None = None  # in place of the ramp
 
     @property
     def samples_out(self) -> int:
         """Samples mixed since the stream began."""
         return self._samples_out
 
+    @property
+    def strength(self) -> float:
+        """The strength of the last sample, or that of the first before there is one."""
+        if self._track is not None:
+            return self._track.at(self._samples_out)
+        done = min(self._position / self._ramp_length, 1.0)
+        return self._start + (self._target - self._start) * done
+
+    @property
+    def track(self) -> StrengthTrack | None:
+        """What the strength follows, if it was not set."""
+        return self._track
+
     def set_strength(self, strength: float) -> None:
         """Moves to another strength within the ramp, from the next sample on; at once if the stream has not begun."""
-        if strength == self._target:
+        if strength == self._target and self._track is None:
             return
-        self._start = strength if self._samples_out == 0 else self._strength_now()
+        self._start = strength if self._samples_out == 0 else self.strength
         self._target = strength
         self._position = 0
+        self._track = None
+
+    def follow(self, track: StrengthTrack) -> None:
+        """Takes the strength of each sample from a track, until `set_strength`."""
+        self._track = track
 
     def push(self, dry: F32, enhanced: F32) -> AlignedChunk:
         """Returns what is known of both signals; either may run ahead of the other."""
@@ -70,21 +93,28 @@ class Mixer:
         return chunk
 
     def reset(self) -> None:
-        """Begins a new stream at the strength set last."""
+        """Begins a new stream at the strength set last, on no track."""
         self.__init__(self._target, self._ramp_length)  # type: ignore[misc]
 
     @property
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Waiting samples and the place in the ramp."""
+        """Waiting samples and the place in the ramp, which is over for one that follows a track."""
+        ramp = (self._start, self._target, self._position)
+        if self._track is not None:
+            ramp = (self.strength, self.strength, self._ramp_length)
         return {
             "dry": self._dry.copy(),
             "enhanced": self._enhanced.copy(),
-            "ramp": np.array([self._start, self._target, self._position], np.float64),
+            "ramp": np.array(ramp, np.float64),
             "samples_out": np.array([self._samples_out], np.int64),
         }
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Goes on from a state, towards the strength set here; raises `StateError` if it is none of this stage."""
+        """Goes on from a state, towards the strength set last, on no track.
+
+        Raises:
+            StateError: it is none of this stage.
+        """
         expected = {"dry": np.float32, "enhanced": np.float32, "ramp": np.float64, "samples_out": np.int64}
         for name, dtype in expected.items():
             array = state.get(name)
@@ -103,14 +133,12 @@ class Mixer:
         wanted = self._target
         self._dry, self._enhanced = (state[name].astype(np.float32) for name in ("dry", "enhanced"))
         self._start, self._target, self._position = start, target, int(position)
-        self._samples_out = samples_out
+        self._samples_out, self._track = samples_out, None
         self.set_strength(wanted)
 
-    def _strength_now(self) -> float:
-        done = min(self._position / self._ramp_length, 1.0)
-        return self._start + (self._target - self._start) * done
-
     def _mix(self, dry: F32, enhanced: F32) -> F32:
+        if self._track is not None:
+            return self._track.mix(dry, enhanced, self._samples_out)
         if self._position < self._ramp_length and self._start != self._target:
             return self._mix_ramp(dry, enhanced)
         if self._target == 1.0:

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.stages.framer import Framer
+from gtcrn_frontend.stages.guard import Guard, GuardConfig, GuardReport, Strength
 from gtcrn_frontend.stages.mixer import AlignedChunk, Mixer
 from gtcrn_frontend.stages.resampler import Resampler
+from gtcrn_frontend.stages.track import HopGrid, StrengthTrack
 from gtcrn_frontend.weights.parameters import F32
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -39,18 +41,32 @@ class SignalPath:
         aligned = path.pull(engine.process(path.push(samples), engine_state))
     """
 
-    def __init__(self, spec: ModelSpec, sample_rate: int, output_sample_rate: int, strength: float) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        sample_rate: int,
+        output_sample_rate: int,
+        strength: Strength,
+        guard: GuardConfig | None = None,
+        *,
+        bypass: bool = False,
+    ) -> None:
         self._spec = spec
+        self._grid = HopGrid(spec.hop_length, spec.overlap, spec.sample_rate, output_sample_rate)
         self._to_model = _resampler(sample_rate, spec.sample_rate)
         self._to_output = _resampler(spec.sample_rate, output_sample_rate)
         self._dry_to_output = _resampler(sample_rate, output_sample_rate)
         self._framer = Framer(spec.hop_length)
-        self._mixer = Mixer(strength, ramp_length=spec.hop_length * output_sample_rate // spec.sample_rate)
+        ramp_length = spec.hop_length * output_sample_rate // spec.sample_rate
+        self._mixer = Mixer(0.0 if bypass or strength == "auto" else strength, ramp_length)
+        self._guard_config = guard or GuardConfig()
+        self._guard: Guard | None = None
         self._waiting_dry = _EMPTY  # what `pull` will pass to the mixer
         self._samples_in = 0
         self._to_drop = spec.overlap  # the engine's first samples lie before the stream's first
         self.latency_samples = self._latency_samples(sample_rate)
         self.lag_samples = self._lag_samples(sample_rate, output_sample_rate)
+        self.set_strength(strength, bypass=bypass)
 
     @property
     def samples_in(self) -> int:
@@ -62,15 +78,32 @@ class SignalPath:
         """Samples pulled since the stream began, at the output's rate."""
         return self._mixer.samples_out
 
-    def set_strength(self, strength: float) -> None:
-        """Moves to another strength in [0, 1] within one hop."""
-        self._mixer.set_strength(strength)
+    @property
+    def guard_report(self) -> GuardReport | None:
+        """What the guard knows, if it is on."""
+        return self._guard.report if self._guard else None
+
+    def set_strength(self, strength: Strength, *, bypass: bool = False) -> None:
+        """Moves to another strength in [0, 1] within one hop, or hands it to the guard from the next hop on.
+
+        While it is bypassed, the guard goes on to listen.
+        """
+        if strength != "auto":
+            self._guard = None
+            self._mixer.set_strength(0.0 if bypass else strength)
+            return
+        if self._guard is None:
+            self._guard = Guard(self._spec, self._guard_config, begun=self._samples_in > 0)
+        if bypass:
+            self._mixer.set_strength(0.0)
+        elif self._mixer.track is None:
+            self._mixer.follow(self._new_track(self._guard))
 
     def push(self, samples: F32) -> F32:
         """Returns the hops that are complete, `(n_hops, hop_length)`, for the engine; samples are `(n,)`."""
         self._samples_in += len(samples)
         self._queue_dry(self._dry_to_output.push(samples) if self._dry_to_output else samples)
-        return self._framer.push(self._to_model.push(samples) if self._to_model else samples)
+        return self._guarded(self._framer.push(self._to_model.push(samples) if self._to_model else samples))
 
     def finish(self) -> F32:
         """Returns the last hops: the rest of the samples, and zeros until the engine has delivered all of them."""
@@ -81,7 +114,7 @@ class SignalPath:
         tail = self._framer.push(self._to_model.flush()) if self._to_model else self._framer.push(_EMPTY)
         silent_hops = -(-self._spec.overlap // self._spec.hop_length)
         silence = np.zeros((silent_hops, self._spec.hop_length), np.float32)
-        return np.concatenate([tail, self._framer.flush(), silence])
+        return self._guarded(np.concatenate([tail, self._framer.flush(), silence]))
 
     def pull(self, enhanced: F32, *, last: bool = False) -> AlignedChunk:
         """Returns the samples that are complete, at the output's rate.
@@ -90,6 +123,10 @@ class SignalPath:
             enhanced: what the engine made of the hops, in the same shape.
             last: these are the hops of `finish`; the path is then as new.
         """
+        if self._guard:
+            strengths = self._guard.pull(enhanced)
+            if self._mixer.track is not None:
+                self._mixer.track.extend(strengths)
         samples = enhanced.reshape(-1)
         if self._to_drop:
             dropped = min(self._to_drop, len(samples))
@@ -106,7 +143,9 @@ class SignalPath:
         return aligned
 
     def reset(self) -> None:
-        """Begins a new stream."""
+        """Begins a new stream; a guard begins with it."""
+        if self._guard:
+            self._guard = Guard(self._spec, self._guard_config)
         for stage in self._stages().values():
             stage.reset()
         self._waiting_dry = _EMPTY
@@ -117,17 +156,24 @@ class SignalPath:
     def state(self) -> Arrays:
         """Copies of the arrays of all stages, named `stage.array`, and of the counters."""
         arrays: Arrays = {"counters": np.array([self._samples_in, self._to_drop], np.int64)}
-        for name, stage in self._stages().items():
-            arrays |= {f"{name}.{key}": array for key, array in stage.state.items()}
+        parts = {name: stage.state for name, stage in self._stages().items()}
+        if self._guard:
+            parts["guard"] = self._guard.state
+        if self._mixer.track is not None:
+            parts["track"] = self._mixer.track.state
+        for name, part in parts.items():
+            arrays |= {f"{name}.{key}": array for key, array in part.items()}
         return arrays
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Goes on from a state, on a path that is not in use yet.
+        """Goes on from a state, on a path that is not in use yet, towards the strength set here.
+
+        A guard goes on if one was on when the state was taken, else it begins.
 
         Raises:
             StateError: it is none of this path: of other rates, say. The path is then unusable.
         """
-        by_stage: dict[str, Arrays] = {name: {} for name in self._stages()}
+        by_stage: dict[str, Arrays] = {name: {} for name in (*self._stages(), "guard", "track")}
         for key, array in state.items():
             stage, _, name = key.rpartition(".")
             if key == "counters":
@@ -143,6 +189,7 @@ class SignalPath:
         samples_in, to_drop = (int(value) for value in counters)
         if to_drop > self._spec.overlap:
             raise StateError(f"expected at most {self._spec.overlap} samples to drop, got {to_drop}")
+        follows = self._mixer.track is not None
         for name, stage_object in self._stages().items():
             stage_object.load_state(by_stage[name])
         waiting = len(by_stage["mixer"]["dry"])
@@ -151,6 +198,30 @@ class SignalPath:
                 f"expected {samples_in} samples to be delivered or waiting, got {self.samples_out} and {waiting}"
             )
         self._samples_in, self._to_drop = samples_in, to_drop
+        if self._guard:
+            self._load_guard(by_stage["guard"], by_stage["track"], follows=follows)
+
+    def _load_guard(self, guard: Arrays, track: Arrays, *, follows: bool) -> None:
+        self._guard = Guard(self._spec, self._guard_config, begun=self._samples_in > 0)
+        if guard:
+            self._guard.load_state(guard)
+        if follows:
+            new = self._new_track(self._guard)
+            if track:
+                new.load_state(track)
+            self._mixer.follow(new)
+
+    def _new_track(self, guard: Guard) -> StrengthTrack:
+        """A track from the next hop on."""
+        framed = self._to_model.samples_out if self._to_model else self._samples_in
+        hop = (framed - self._framer.held) // self._spec.hop_length
+        strength = self._mixer.strength if self._mixer.samples_out else guard.strength
+        return StrengthTrack(self._grid, strength, hop)
+
+    def _guarded(self, hops: F32) -> F32:
+        if self._guard:
+            self._guard.push(hops)
+        return hops
 
     def _queue_dry(self, dry: F32) -> None:
         # More than one `push` before a `pull` happens only at the end of a stream.

@@ -89,6 +89,11 @@ class Resampler:
         """Input samples held back: how much of the future one output sample needs."""
         return self._bank.half_taps
 
+    @property
+    def samples_out(self) -> int:
+        """Output samples delivered since the stream began."""
+        return self._bank.ready(self._samples_in)
+
     def push(self, samples: Samples) -> Samples:
         """Returns the output samples that have become ready, shape (m,), float32; m may be 0.
 
