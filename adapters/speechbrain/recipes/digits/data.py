@@ -1,0 +1,109 @@
+"""From manifests to batches: strings of digits are put together, and mixed with noise, where the data is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.signal
+import speechbrain as sb
+import torch
+from torch import Tensor
+
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import PARTS, WORDS
+from gtcrn_frontend.evaluation.levels import noise_gain
+from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.training.store import AudioStore, open_store
+from gtcrn_frontend.weights.parameters import F32
+
+SAMPLE_RATE = GTCRN_SPEC.sample_rate
+PEAK = 0.99
+SILENT_POWER = 1e-8  # a piece of noise below -80 dB full scale is drawn anew
+NOISE_DRAWS = 10
+OUTPUT_KEYS = ["id", "sig", "clean", "words", "tokens", "condition"]
+
+
+def dataio_prepare(manifests: str | Path, data_folder: str | Path, cache_folder: str | Path) -> dict[str, Any]:
+    """Returns the datasets train, valid and test, of items with `OUTPUT_KEYS`.
+
+    `sig` is the noisy signal, `clean` the same without noise, both `(n,) float32` at 16 kHz; `tokens` `(digits,) int64`
+    are as in `WORDS` from 1 on, because 0 is the blank of CTC; `condition` is the SNR, or clean.
+
+    Args:
+        manifests: folder with train.json, valid.json and test.json.
+        data_folder: what `{data_root}` stands for in them.
+        cache_folder: for the decoded audio.
+
+    Raises:
+        ConfigError: a recording cannot be decoded.
+    """
+    replacements = {"data_root": str(data_folder)}
+    entries = {part: sb.dataio.dataio.load_data_json(Path(manifests) / f"{part}.json", replacements) for part in PARTS}
+    everything = [entry for part in PARTS for entry in entries[part].values()]
+    paths = {path for entry in everything for path in (*entry["takes"], entry["noise"]) if path is not None}
+    mixture = Mixture(open_store([Path(path) for path in sorted(paths)], Path(cache_folder), SAMPLE_RATE))
+
+    @sb.utils.data_pipeline.takes("takes", "peaks", "gaps_s", "speed_percent", "room_db", "noise", "snr_db", "seed")  # type: ignore[untyped-decorator]
+    @sb.utils.data_pipeline.provides("sig", "clean")  # type: ignore[untyped-decorator]
+    def audio_pipeline(*entry: Any) -> Iterator[Tensor]:
+        for samples in mixture(*entry):
+            yield torch.from_numpy(samples)
+
+    @sb.utils.data_pipeline.takes("words")  # type: ignore[untyped-decorator]
+    @sb.utils.data_pipeline.provides("tokens")  # type: ignore[untyped-decorator]
+    def text_pipeline(words: str) -> Tensor:
+        return torch.tensor([1 + WORDS.index(word) for word in words.split()])
+
+    items = [audio_pipeline, text_pipeline]
+    return {part: sb.dataio.dataset.DynamicItemDataset(entries[part], items, OUTPUT_KEYS) for part in PARTS}
+
+
+class Mixture:
+    """Makes what an entry of a manifest says; the same each time."""
+
+    def __init__(self, store: AudioStore) -> None:
+        self.store = store
+
+    def __call__(
+        self,
+        takes: Sequence[str],
+        peaks: Sequence[float],
+        gaps_s: Sequence[float],
+        speed_percent: int,
+        room_db: float | None,
+        noise: str | None,
+        snr_db: float | None,
+        seed: int,
+    ) -> tuple[F32, F32]:
+        """Returns the noisy and the clean signal, `(n,) float32`; both are lowered where the noisy one would clip."""
+        rng = np.random.default_rng(seed)
+        pieces = [_silence(gaps_s[0])]
+        for take, peak, gap_s in zip(takes, peaks, gaps_s[1:], strict=True):
+            samples = self.store.read(self.store.numbers[take])
+            pieces += [samples * np.float32(peak / (np.abs(samples).max() + 1e-6)), _silence(gap_s)]
+        clean: F32 = np.concatenate(pieces)
+        if speed_percent != 100:
+            clean = scipy.signal.resample_poly(clean, 100, speed_percent).astype(np.float32)
+        if room_db is not None:
+            clean = clean + rng.normal(0, 10 ** (room_db / 20), len(clean)).astype(np.float32)
+        if noise is None or snr_db is None:
+            return clean, clean
+        added = self._excerpt(self.store.numbers[noise], rng, len(clean))
+        noisy = clean + np.float32(noise_gain(clean, added, snr_db)) * added
+        scale = np.float32(1 / max(1.0, float(np.abs(noisy).max()) / PEAK))
+        return noisy * scale, clean * scale
+
+    def _excerpt(self, number: int, rng: np.random.Generator, length: int) -> F32:
+        """Returns a piece of a recording that is not silent, if there is one; a short recording is repeated."""
+        for _ in range(NOISE_DRAWS):
+            start = int(rng.integers(0, max(self.store.length(number) - length, 0) + 1))
+            samples = self.store.read(number, start, length)
+            if float(np.square(samples).mean()) > SILENT_POWER:
+                break
+        return np.resize(samples, length)
+
+
+def _silence(seconds: float) -> F32:
+    return np.zeros(round(seconds * SAMPLE_RATE), np.float32)

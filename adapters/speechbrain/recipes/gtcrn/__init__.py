@@ -1,0 +1,1 @@
+"""GTCRN, trained from random weights on mixtures made on the fly."""

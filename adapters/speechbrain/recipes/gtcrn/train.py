@@ -1,0 +1,190 @@
+"""Trains GTCRN from random weights, as `gtcrn-frontend train` does, as a recipe of SpeechBrain.
+
+    python -m gtcrn_frontend.adapters.speechbrain.recipes.gtcrn.train gtcrn.yaml --data_folder DATA
+
+DATA holds a `manifest.json` of speech, noise and rooms; more corpora can be listed in the YAML. Ends with scores on
+speakers, noises and rooms that were held out, and writes a file that `Enhancer(model=path)` streams. The same command
+again goes on where a run ended, also in the middle of an epoch, and comes to the same weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gtcrn_frontend.adapters.speechbrain  # noqa: F401  # before SpeechBrain, see `torchaudio_fallback`
+
+# isort: split
+
+import numpy as np
+import speechbrain as sb
+import torch
+from hyperpyyaml import load_hyperpyyaml  # type: ignore[import-untyped]
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
+
+from gtcrn_frontend.adapters.speechbrain.recipes.common import fuse, hparams_path
+from gtcrn_frontend.evaluation.tables import markdown_table
+from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.training.averaging import copy_norms, freeze_norms, recompute_norms, update_average
+from gtcrn_frontend.training.checkpoint import save_weights
+from gtcrn_frontend.training.config import TrainConfig
+from gtcrn_frontend.training.data import load_data
+from gtcrn_frontend.training.judge import Judge
+from gtcrn_frontend.training.losses import Transform
+from gtcrn_frontend.training.mixing import Mixer
+from gtcrn_frontend.training.objective import Objective
+from gtcrn_frontend.training.schedule import learning_rate
+from gtcrn_frontend.training.teacher import Teacher
+from gtcrn_frontend.training.validation import Scores, make_validation_set
+from gtcrn_frontend.weights.parameters import F32
+
+logger = logging.getLogger(__name__)
+
+
+class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
+    """Trains `modules.network`; `modules.average`, the moving average of its weights, is what is judged and kept.
+
+    Attributes:
+        judge: makes the batches for statistics of batch normalisation, and the scores; set before `fit`.
+        scores: of the last validation.
+    """
+
+    judge: Judge
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.config: TrainConfig = self.hparams.config
+        self.objective = Objective(self.config.loss, Transform(GTCRN_SPEC, self.device))
+        optim = self.config.optim
+        self.first_frozen_step = math.ceil(optim.steps * (1 - optim.freeze_norm_share))
+        self.train_loss = float("nan")
+        self.scores: Scores = {}
+        self._estimates: list[F32] = []
+
+    def compute_forward(self, batch: Sequence[Tensor], stage: Any) -> Tensor:
+        """Returns the enhanced spectra `(B, bins, T, 2)`."""
+        network = self.modules.network if stage == sb.Stage.TRAIN else self.modules.average
+        enhanced: Tensor = network(self.objective.transform.forward(batch[0].to(self.device)))
+        return enhanced
+
+    def compute_objectives(self, predictions: Tensor, batch: Sequence[Tensor], stage: Any) -> Tensor:
+        """Returns the loss of the spectra; in validation, keeps the signals."""
+        transform = self.objective.transform
+        if stage != sb.Stage.TRAIN:
+            self._estimates.append(transform.inverse(predictions, batch[0].shape[1]).cpu().numpy())
+        return self.objective(predictions, *(transform.forward(signal.to(self.device)) for signal in batch))
+
+    def on_fit_batch_start(self, batch: Any, should_step: bool) -> None:
+        """Sets the learning rate; in the last share of the steps, batch normalisation uses fixed statistics."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.optimizer_step, self.config.optim)
+        network = self.modules.network
+        if self.optimizer_step == self.first_frozen_step:
+            recompute_norms(network, self.judge.norm_spectra())
+        if self.optimizer_step >= self.first_frozen_step:
+            freeze_norms(network)
+
+    def on_fit_batch_end(self, batch: Any, outputs: Any, loss: Tensor, should_step: bool) -> None:
+        """Moves the average."""
+        if should_step:
+            decay = self.config.optim.average_decay
+            update_average(self.modules.average, self.modules.network, decay, self.optimizer_step - 1)
+
+    def on_stage_start(self, stage: Any, epoch: int | None = None) -> None:
+        """Gives the average the statistics that belong to it."""
+        if stage == sb.Stage.TRAIN:
+            return
+        self._estimates = []
+        if self.optimizer_step > self.first_frozen_step:
+            copy_norms(self.modules.network, self.modules.average)
+        else:
+            recompute_norms(self.modules.average, self.judge.norm_spectra())
+
+    def on_stage_end(self, stage: Any, stage_loss: float, epoch: int | None = None) -> None:
+        """Writes to the log and saves a checkpoint."""
+        if stage == sb.Stage.TRAIN:
+            self.train_loss = stage_loss
+            return
+        self.scores = self.judge.validation_set.scores(np.concatenate(self._estimates))
+        self.hparams.train_logger.log_stats(
+            {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
+            train_stats={"loss": self.train_loss},
+            valid_stats={"loss": stage_loss, **self.scores},
+        )
+        self.checkpointer.save_and_keep_only(meta=self.scores, max_keys=["pesq"])
+
+
+class Mixtures(Dataset[tuple[F32, ...]]):
+    """Whole batches by the number of their step: noisy and target `(B, n)`, and if there are teachers, their output."""
+
+    def __init__(self, mixer: Mixer, config: TrainConfig) -> None:
+        self.mixer, self.optim = mixer, config.optim
+        self.teacher = Teacher(config.loss.teachers, mixer.sample_rate) if config.loss.distillation else None
+
+    def __getitem__(self, step: int) -> tuple[F32, ...]:
+        noisy, target = self.mixer.batch((self.optim.seed, step), self.optim.batch_size)
+        return (noisy, target) if self.teacher is None else (noisy, target, self.teacher(noisy))
+
+
+class Steps(Sampler[int]):
+    """The numbers of the steps in the epoch of now, from the one on that a checkpoint has brought back."""
+
+    def __init__(self, brain: GtcrnBrain, steps_per_epoch: int) -> None:
+        self.brain, self.steps_per_epoch = brain, steps_per_epoch
+
+    def __iter__(self) -> Iterator[int]:
+        end = self.brain.hparams.epoch_counter.current * self.steps_per_epoch
+        return iter(range(end - self.steps_per_epoch + self.brain.step, end))
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+
+def main(arguments: Sequence[str]) -> Scores:
+    """Runs the recipe; returns the scores of the best epoch.
+
+    Args:
+        arguments: of the command line, as in every recipe of SpeechBrain.
+    """
+    hparams_file, run_opts, overrides = sb.parse_arguments(list(arguments))
+    path = hparams_path(hparams_file, __file__)
+    with path.open(encoding="utf-8") as file:
+        hparams = load_hyperpyyaml(file, overrides)
+    sb.create_experiment_directory(hparams["output_folder"], path, overrides)
+    modules = hparams["modules"]
+    modules["average"].load_state_dict(modules["network"].state_dict())
+    modules["average"].requires_grad_(False)
+    brain = GtcrnBrain(modules, hparams["opt_class"], hparams, run_opts, hparams["checkpointer"])
+    if hparams["fused"] and brain.device == "cpu":
+        fuse(brain.modules.network)
+
+    optim = dataclasses.replace(brain.config.optim, device=brain.device)
+    config = dataclasses.replace(brain.config, optim=optim)
+    data = load_data(config, GTCRN_SPEC.sample_rate)
+    mixer = Mixer(data.store, data.train, config.mixing, GTCRN_SPEC.sample_rate)
+    validation_set = make_validation_set(
+        data.store, data.held_out, config.mixing, config.validation, GTCRN_SPEC.sample_rate, optim.seed
+    )
+    brain.judge = Judge(config, mixer, brain.objective.transform, validation_set)
+    # Not a loader of SpeechBrain's: with workers, that one repeats what they had begun when a checkpoint was saved.
+    steps = Steps(brain, hparams["steps_per_epoch"])
+    train_loader = DataLoader(Mixtures(mixer, config), None, sampler=steps, num_workers=hparams["num_workers"])
+    signals = TensorDataset(*(torch.from_numpy(part) for part in (validation_set.noisy, validation_set.target)))
+    brain.fit(hparams["epoch_counter"], train_loader, DataLoader(signals))
+
+    best = hparams["checkpointer"].recover_if_possible(max_key="pesq")
+    save_weights(Path(hparams["trained_model"]), brain.modules.average, {})
+    scores = {name: best.meta[name] for name in brain.judge.noisy_scores()}
+    rows = [{"held out": "noisy", **brain.judge.noisy_scores()}, {"held out": "enhanced", **scores}]
+    logger.info("Scores on held-out mixtures\n%s", markdown_table(rows, {}))
+    return scores
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
