@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ runpy.run_path(str(TORCHAUDIO_FALLBACK / "sitecustomize.py"))
 # Processes that tests start see the installed package as well, not the source tree that they are started in.
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TORCHAUDIO_FALLBACK), os.environ.get("PYTHONPATH")]))
+# Shells start background jobs with Ctrl-C ignored, and processes that tests start and interrupt would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

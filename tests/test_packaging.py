@@ -21,6 +21,7 @@ INSTALLED_AS = {
     "models": "gtcrn_frontend/models",
 }
 MODEL_FILES = {".onnx", ".safetensors", ".md", ".json", ".toml"}
+DATA_FOLDERS = {"templates", "hparams"}  # of code that reads them when it runs
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -69,7 +70,8 @@ def test_every_module_and_model_file_of_the_tree_is_installed(source: Path, whee
     expected = {"gtcrn_frontend/py.typed"}
     for folder, installed_as in INSTALLED_AS.items():
         for path in (source / folder).rglob("*"):
-            if path.suffix == ".py" or (folder == "models" and path.suffix in MODEL_FILES):
+            of_models = folder == "models" and path.suffix in MODEL_FILES
+            if path.suffix == ".py" or of_models or (path.parent.name in DATA_FOLDERS and path.is_file()):
                 expected.add(f"{installed_as}/{path.relative_to(source / folder).as_posix()}")
     found = {name for name in wheel.namelist() if name.startswith("gtcrn_frontend/")} - extensions(wheel)
     assert not expected - found, "add the missing package to [tool.setuptools] packages in pyproject.toml"

@@ -22,7 +22,7 @@ Samples = npt.NDArray[np.float32]
 
 PEAK = 0.99
 """Mixtures louder than this are turned down as a whole, so that no file format clips them."""
-MIXING_VERSION = 1
+MIXING_VERSION = 2
 """Part of what names a mixture in the cache: raise it when mixtures become other ones."""
 
 _MIN_NOISE_POWER = 1e-8  # an excerpt below -80 dB full scale is a pause in the recording
@@ -190,8 +190,8 @@ def _excerpt(samples: Samples, n: int, rng: np.random.Generator) -> Samples:
     """`n` samples from a random place, repeated where there are fewer; not a pause, if there is anything else."""
     loudest, highest_power = np.zeros(n, np.float32), -1.0
     for _ in range(_DRAWS):
-        start = int(rng.integers(0, max(len(samples) - n, 0) + 1))
-        excerpt = np.resize(samples[start : start + n], n)
+        start = int(rng.integers(0, len(samples) - n + 1 if len(samples) > n else len(samples)))
+        excerpt = np.take(samples, np.arange(start, start + n), mode="wrap")
         power = float(np.square(excerpt).mean())
         if power > highest_power:
             loudest, highest_power = excerpt, power

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sherpa_onnx
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
+from gtcrn_frontend.evaluation.wer import count_errors
 
 RATE = 16000
 NAMES = ("digits-clean", "digits-robust", "commands-clean", "commands-robust", "characters-clean")
@@ -51,8 +52,6 @@ def decoded(recognizer: sherpa_onnx.OnlineRecognizer, stream: object) -> str:
 def test_held_out_speech_is_recognised_by_the_offline_file(assets: Path, shared: Path, name: str) -> None:
     from conditions import clean, task
 
-    from gtcrn_frontend.evaluation.wer import count_errors
-
     of = task(name.split("-")[0], shared / "audio")
     spoken = clean(of.name, shared / "audio")[:20] + clean(of.name, shared / "audio")[-10:]
     recognizer = SherpaRecognizer(offline(assets / name, of.network.n_mels))
@@ -65,12 +64,16 @@ def test_held_out_speech_is_recognised_by_the_offline_file(assets: Path, shared:
     assert rate < {"word": 0.08, "phrase": 0.15, "character": 0.6}[of.unit]
 
 
-@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
+@settings(deadline=None, max_examples=8)
+@given(number=st.integers(0, 23), largest=st.sampled_from([160, 1024, 4000, 16000]), seed=st.integers(0, 2**32 - 1))
 def test_a_string_in_chunks_of_any_size_is_heard_as_in_one_piece(
-    digits: sherpa_onnx.OnlineRecognizer, strings: list[tuple[np.ndarray, str]], data: st.DataObject
+    digits: sherpa_onnx.OnlineRecognizer,
+    strings: list[tuple[np.ndarray, str]],
+    number: int,
+    largest: int,
+    seed: int,
 ) -> None:
-    samples, _ = strings[data.draw(st.integers(0, len(strings) - 1))]
+    samples, rng = strings[number][0], np.random.default_rng(seed)
     tail = np.zeros(RATE // 2, np.float32)
     whole = digits.create_stream()
     whole.accept_waveform(RATE, np.concatenate([samples, tail]))
@@ -78,7 +81,7 @@ def test_a_string_in_chunks_of_any_size_is_heard_as_in_one_piece(
 
     stream, start, partial = digits.create_stream(), 0, []
     while start < len(samples):
-        size = data.draw(st.integers(1, 8000))
+        size = int(rng.integers(1, largest + 1))
         stream.accept_waveform(RATE, samples[start : start + size])
         start += size
         partial.append(decoded(digits, stream))
@@ -91,8 +94,8 @@ def test_streaming_hears_held_out_strings_as_they_are_said(
     digits: sherpa_onnx.OnlineRecognizer, strings: list[tuple[np.ndarray, str]]
 ) -> None:
     heard = SherpaRecognizer(digits).transcribe_many([samples for samples, _ in strings], RATE)
-    right = sum(transcript.text == said for transcript, (_, said) in zip(heard, strings, strict=True))
-    assert right >= 0.7 * len(strings)
+    counts = [count_errors(said, t.text, "word") for t, (_, said) in zip(heard, strings, strict=True)]
+    assert sum(c.errors for c in counts) < 0.1 * sum(c.reference for c in counts)
 
 
 def test_partial_results_come_before_the_end(
@@ -106,7 +109,8 @@ def test_partial_results_come_before_the_end(
 
 
 def test_endpoints_part_utterances(assets: Path, strings: list[tuple[np.ndarray, str]]) -> None:
-    recognizer = online(assets / "digits-clean", enable_endpoint_detection=True, rule2_min_trailing_silence=0.8)
+    # A digit is written when it begins: pauses inside a string are up to 0.5 s, and the digit before lasts as long.
+    recognizer = online(assets / "digits-clean", enable_endpoint_detection=True, rule2_min_trailing_silence=1.4)
     stream, heard = recognizer.create_stream(), []
     audio = np.concatenate([part for samples, _ in strings[:4] for part in (samples, GAP)])
     for chunk in np.array_split(audio, 150):
@@ -117,8 +121,8 @@ def test_endpoints_part_utterances(assets: Path, strings: list[tuple[np.ndarray,
                 heard.append(text)
             recognizer.reset(stream)
     assert len(heard) == 4
-    said = " ".join(text for _, text in strings[:4]).split()
-    assert sum(a == b for a, b in zip(said, " ".join(heard).split(), strict=False)) >= 0.8 * len(said)
+    counts = [count_errors(said, text, "word") for text, (_, said) in zip(heard, strings, strict=False)]
+    assert sum(c.errors for c in counts) < 0.15 * sum(c.reference for c in counts)
 
 
 def test_recognisers_are_small(assets: Path) -> None:
