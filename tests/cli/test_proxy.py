@@ -144,7 +144,7 @@ WRONG = {
     "idle": (["--idle-seconds", 0], "idle_seconds: expected a number of seconds above 0"),
     "drain": (["--drain-seconds", -1], "drain_seconds: expected a number of seconds from 0"),
     "connect": (["--connect-seconds", "nan"], "connect_seconds: expected"),
-    "strength": (["--strength", 2], "strength: expected a number from 0 to 1"),
+    "strength": (["--strength", 2], "strength: expected auto, or a number from 0 to 1"),
     "offline rate": (["--protocol", "offline", "--sample-rate", 48_000], "each utterance names its own"),
     "key alone": (["--tls-key", "key.pem"], "tls_key: expected tls_cert"),
     "no certificate": (["--tls-cert", "absent.pem"], "expected a certificate and its key as PEM in absent.pem"),

@@ -94,15 +94,15 @@ class ProxySettings:
         """Returns the settings for a client by the path that it connects to: `/?strength=0.7` sets its own strength.
 
         Raises:
-            ConfigError: the strength is no number from 0 to 1.
+            ConfigError: the strength is neither `auto` nor a number from 0 to 1.
         """
         asked = parse_qs(urlsplit(path).query).get("strength")
         if not asked:
             return self.enhancer
         try:
-            strength = float(asked[-1])
+            strength = "auto" if asked[-1] == "auto" else float(asked[-1])
         except ValueError as error:
-            raise ConfigError(f"strength: expected a number from 0 to 1, got {asked[-1]!r}") from error
+            raise ConfigError(f"strength: expected auto, or a number from 0 to 1, got {asked[-1]!r}") from error
         return dataclasses.replace(self.enhancer, strength=strength, max_attenuation_db=None)
 
     def new_framing(self) -> Framing:

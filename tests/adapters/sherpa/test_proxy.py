@@ -286,7 +286,7 @@ def test_a_client_may_ask_for_its_own_strength():
     async def test():
         samples = noise(5000)
         async with Upstream() as upstream, behind(upstream, enhancer=EnhancerConfig(max_attenuation_db=20)) as proxy:
-            for path in ("", "/?strength=0", "/any?token=x&strength=0.5"):
+            for path in ("", "/?strength=0", "/any?token=x&strength=0.5", "/?strength=auto"):
                 async with connected(proxy, path) as client:
                     await say(client, samples, [1000])
             for path in ("/?strength=2", "/?strength=much"):
@@ -294,7 +294,7 @@ def test_a_client_may_ask_for_its_own_strength():
                     await connected(proxy, path)
                 assert refused.value.response.status_code == 400
                 assert b"from 0 to 1" in refused.value.response.body
-        asked = [Enhancer(max_attenuation_db=20), Enhancer(strength=0), Enhancer(strength=0.5)]
+        asked = [Enhancer(max_attenuation_db=20), Enhancer(strength=0), Enhancer(strength=0.5), Enhancer(strength="auto")]
         for received, enhancer in zip(upstream.received, asked, strict=True):
             assert np.abs(received.audio - enhancer.enhance(samples)).max() < 1e-6
 

@@ -244,10 +244,10 @@ def test_empty_batches_stay_empty(either: EnhanceFrontend) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"strength": 1.1}, "strength: expected a number from 0 to 1, got 1.1"),
+        ({"strength": 1.1}, "strength: expected auto, or a number from 0 to 1, got 1.1"),
         ({"train_strength": [0.5, 0.2]}, "expected a number or a pair (low, high)"),
         ({"train_strength": [0.1, 0.2, 0.3]}, "expected a number or a pair (low, high)"),
-        ({"train_strength": [0.5, 2]}, "strength: expected a number from 0 to 1, got 2"),
+        ({"train_strength": [0.5, 2]}, "strength: expected auto, or a number from 0 to 1, got 2"),
         ({"trainable": "yes"}, "trainable: expected true or false, got 'yes'"),
         ({"sample_rate": 10}, "sample_rate: expected a whole number"),
         ({"sample_rate": None}, "sample_rate: expected the rate"),
