@@ -16,6 +16,7 @@ from websockets.uri import parse_uri
 from gtcrn_frontend.adapters.sherpa.proxy.framing import Framing, OfflineFraming, OnlineFraming
 from gtcrn_frontend.config import EnhancerConfig, is_count, is_number
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.stages.guard import Strength
 
 PROTOCOLS: dict[str, Callable[[], Framing]] = {"online": OnlineFraming, "offline": OfflineFraming}
 MAX_PORT = 65_535
@@ -100,7 +101,7 @@ class ProxySettings:
         if not asked:
             return self.enhancer
         try:
-            strength = "auto" if asked[-1] == "auto" else float(asked[-1])
+            strength: Strength = "auto" if asked[-1] == "auto" else float(asked[-1])
         except ValueError as error:
             raise ConfigError(f"strength: expected auto, or a number from 0 to 1, got {asked[-1]!r}") from error
         return dataclasses.replace(self.enhancer, strength=strength, max_attenuation_db=None)

@@ -294,7 +294,12 @@ def test_a_client_may_ask_for_its_own_strength():
                     await connected(proxy, path)
                 assert refused.value.response.status_code == 400
                 assert b"from 0 to 1" in refused.value.response.body
-        asked = [Enhancer(max_attenuation_db=20), Enhancer(strength=0), Enhancer(strength=0.5), Enhancer(strength="auto")]
+        asked = [
+            Enhancer(max_attenuation_db=20),
+            Enhancer(strength=0),
+            Enhancer(strength=0.5),
+            Enhancer(strength="auto"),
+        ]
         for received, enhancer in zip(upstream.received, asked, strict=True):
             assert np.abs(received.audio - enhancer.enhance(samples)).max() < 1e-6
 
