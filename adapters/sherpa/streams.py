@@ -15,7 +15,33 @@ from gtcrn_frontend.stages.guard import Strength
 from gtcrn_frontend.weights.parameters import F32
 
 
-class FrontendStream:
+class EnhancerControls:
+    """Strength and bypass of the enhancer of one stream. They may be set at any time, also from another thread."""
+
+    __slots__ = ("_enhancer",)
+
+    _enhancer: Enhancer
+
+    @property
+    def strength(self) -> Strength:
+        """0 (input unchanged) to 1 (full enhancement), or `auto`. May be set at any time; takes effect over one hop."""
+        return self._enhancer.strength
+
+    @strength.setter
+    def strength(self, strength: Strength) -> None:
+        self._enhancer.strength = strength
+
+    @property
+    def bypass(self) -> bool:
+        """Whether the host hears the input. May be set at any time, also back: the network keeps running."""
+        return self._enhancer.bypass
+
+    @bypass.setter
+    def bypass(self, bypass: bool) -> None:
+        self._enhancer.bypass = bypass
+
+
+class FrontendStream(EnhancerControls):
     """A stream of sherpa-onnx that enhances what it accepts; all else is the host's stream, unchanged.
 
     Samples are enhanced at the rate they come in, and handed over at that rate: at strength 0 the host gets them bit by
@@ -30,31 +56,13 @@ class FrontendStream:
             stream has that of its first samples.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_enhancer", "_sample_rate", "_stream")
+    __slots__ = ("__weakref__", "_closed", "_sample_rate", "_stream")
 
     def __init__(self, stream: Any, template: Enhancer) -> None:
         self._stream = stream
         self._enhancer = new_enhancer(template, template.sample_rate)
         self._sample_rate: int | None = None
         self._closed = ""  # what ended the stream
-
-    @property
-    def strength(self) -> Strength:
-        """0 (input unchanged) to 1 (full enhancement), or `auto`. May be set at any time; takes effect over one hop."""
-        return self._enhancer.strength
-
-    @strength.setter
-    def strength(self, strength: Strength) -> None:
-        self._enhancer.strength = strength
-
-    @property
-    def bypass(self) -> bool:
-        """Whether the host gets the input. May be set at any time, also back: the network keeps running."""
-        return self._enhancer.bypass
-
-    @bypass.setter
-    def bypass(self, bypass: bool) -> None:
-        self._enhancer.bypass = bypass
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else the host's stream has."""

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.adapters.sherpa.streams import as_float32, new_enhancer
+from gtcrn_frontend.adapters.sherpa.streams import EnhancerControls, as_float32, new_enhancer
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.stages.guard import Strength
 from gtcrn_frontend.stages.mixer import AlignedChunk
 from gtcrn_frontend.weights.parameters import F32
 
@@ -57,7 +56,7 @@ class Segment:
         return samples
 
 
-class FrontendVad:
+class FrontendVad(EnhancerControls):
     """A `VoiceActivityDetector` that enhances what it accepts; all else is the host's, unchanged.
 
     Segments begin and end where the detector says; their samples come from the signal that the route names, from the
@@ -100,24 +99,6 @@ class FrontendVad:
         self._window_size = model.window_size
         self._look_back_samples = int((model.min_speech_duration + _LOOK_BACK_S) * rate)
         self._begin()
-
-    @property
-    def strength(self) -> Strength:
-        """0 (input unchanged) to 1 (full enhancement), or `auto`. May be set at any time; takes effect over one hop."""
-        return self._enhancer.strength
-
-    @strength.setter
-    def strength(self, strength: Strength) -> None:
-        self._enhancer.strength = strength
-
-    @property
-    def bypass(self) -> bool:
-        """Whether all routes are as `raw_to_both`. May be set at any time, also back: the network keeps running."""
-        return self._enhancer.bypass
-
-    @bypass.setter
-    def bypass(self, bypass: bool) -> None:
-        self._enhancer.bypass = bypass
 
     @property
     def front(self) -> Segment:

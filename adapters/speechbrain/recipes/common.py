@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import gtcrn_frontend.adapters.speechbrain  # noqa: F401  # before SpeechBrain, see `torchaudio_fallback`
+
+# isort: split
+import speechbrain as sb
+from hyperpyyaml import load_hyperpyyaml  # type: ignore[import-untyped]
 from torch import nn
 
 HPARAMS = "hparams"
@@ -18,6 +25,21 @@ def hparams_path(name: str, recipe: str) -> Path:
     """
     own = Path(recipe).parent / HPARAMS / name
     return own if own.is_file() and not Path(name).is_file() else Path(name)
+
+
+def begin_experiment(arguments: Sequence[str], recipe: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the hyperparameters and the run options of a command line, and makes the folder of the experiment.
+
+    Args:
+        arguments: as in every recipe of SpeechBrain: the file of hyperparameters, options, overrides.
+        recipe: `__file__` of the recipe.
+    """
+    hparams_file, run_opts, overrides = sb.parse_arguments(list(arguments))
+    path = hparams_path(hparams_file, recipe)
+    with path.open(encoding="utf-8") as file:
+        hparams: dict[str, Any] = load_hyperpyyaml(file, overrides)
+    sb.create_experiment_directory(hparams["output_folder"], path, overrides)
+    return hparams, run_opts
 
 
 def fuse(network: nn.Module) -> None:

@@ -24,10 +24,9 @@ from gtcrn_frontend.adapters.speechbrain import FrontendMixin  # before SpeechBr
 
 import speechbrain as sb
 import torch
-from hyperpyyaml import load_hyperpyyaml  # type: ignore[import-untyped]
 from torch import Tensor
 
-from gtcrn_frontend.adapters.speechbrain.recipes.common import fuse, hparams_path
+from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.data import dataio_prepare
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import WORDS, prepare_digits
 from gtcrn_frontend.atomic import replaced_at_end
@@ -159,11 +158,7 @@ def main(arguments: Sequence[str]) -> dict[str, Counts]:
     Args:
         arguments: of the command line, as in every recipe of SpeechBrain.
     """
-    hparams_file, run_opts, overrides = sb.parse_arguments(list(arguments))
-    path = hparams_path(hparams_file, __file__)
-    with path.open(encoding="utf-8") as file:
-        hparams = load_hyperpyyaml(file, overrides)
-    sb.create_experiment_directory(hparams["output_folder"], path, overrides)
+    hparams, run_opts = begin_experiment(arguments, __file__)
     sb.utils.distributed.run_on_main(prepare_digits, kwargs=hparams["prepare"])
     datasets = dataio_prepare(hparams["manifest_folder"], hparams["data_folder"], hparams["cache_folder"])
 

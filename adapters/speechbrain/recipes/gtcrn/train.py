@@ -24,11 +24,10 @@ import gtcrn_frontend.adapters.speechbrain  # noqa: F401  # before SpeechBrain, 
 import numpy as np
 import speechbrain as sb
 import torch
-from hyperpyyaml import load_hyperpyyaml  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
-from gtcrn_frontend.adapters.speechbrain.recipes.common import fuse, hparams_path
+from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse
 from gtcrn_frontend.evaluation.tables import markdown_table
 from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.training.averaging import copy_norms, freeze_norms, recompute_norms, update_average
@@ -152,11 +151,7 @@ def main(arguments: Sequence[str]) -> Scores:
     Args:
         arguments: of the command line, as in every recipe of SpeechBrain.
     """
-    hparams_file, run_opts, overrides = sb.parse_arguments(list(arguments))
-    path = hparams_path(hparams_file, __file__)
-    with path.open(encoding="utf-8") as file:
-        hparams = load_hyperpyyaml(file, overrides)
-    sb.create_experiment_directory(hparams["output_folder"], path, overrides)
+    hparams, run_opts = begin_experiment(arguments, __file__)
     modules = hparams["modules"]
     modules["average"].load_state_dict(modules["network"].state_dict())
     modules["average"].requires_grad_(False)
