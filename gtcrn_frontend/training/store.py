@@ -16,6 +16,7 @@ import scipy.signal
 import soundfile
 from tqdm import tqdm
 
+from gtcrn_frontend.atomic import replaced_at_end
 from gtcrn_frontend.errors import ConfigError
 
 Samples = npt.NDArray[np.float32]
@@ -75,16 +76,15 @@ def open_store(paths: Sequence[Path], folder: Path, sample_rate: int) -> AudioSt
     data, index = folder / f"{key}.int16", folder / f"{key}.json"
     if not index.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        part = data.with_suffix(".part")
         offsets, snr_db = [0], []
-        with part.open("wb") as file:
+        with replaced_at_end(data) as part, part.open("wb") as file:  # other runs may be at the same
             for path in tqdm(paths, desc="decoding", unit="file"):
                 samples = _decode(path, sample_rate)
                 np.clip(np.round(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16).tofile(file)
                 offsets.append(offsets[-1] + len(samples))
                 snr_db.append(frame_snr_db(samples, sample_rate))
-        part.replace(data)
-        index.write_text(json.dumps({"offsets": offsets, "snr_db": snr_db}), encoding="utf-8")
+        with replaced_at_end(index) as part:
+            part.write_text(json.dumps({"offsets": offsets, "snr_db": snr_db}), encoding="utf-8")
     stored = json.loads(index.read_text(encoding="utf-8"))
     offsets_array = np.array(stored["offsets"], np.int64)
     logger.info("%d recordings, %.1f h, in %s", len(paths), offsets_array[-1] / sample_rate / 3600, data)
