@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise ModelError(f"calibrate needs {error.name}: pip install 'gtcrn-frontend[calibrate]'") from error
     from gtcrn_frontend.cli._recognizers import recognizer_source
-    from gtcrn_frontend.evaluation.cache import Cache
+    from gtcrn_frontend.evaluation.cache import Cache, Heard
     from gtcrn_frontend.evaluation.calibrate import Counting, calibrate
     from gtcrn_frontend.evaluation.normalise import Normalisation
     from gtcrn_frontend.evaluation.sweep import Sweep
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     counting = Counting(Normalisation.from_text(args.normalise), args.unit)
     fronts = [EnhancerConfig(model=_model(model), engine=args.engine) for model in dict.fromkeys(args.model)]
     manifest, items = _material(args)
-    cache = Cache(None if args.no_cache else args.cache or cache_folder() / "calibrate")
+    cache = Cache(None if args.no_cache else args.cache or cache_folder() / "calibrate", Heard)
     with Sweep(items, source, cache, jobs=args.jobs, timeout_s=args.timeout, report=_say_failed) as sweep:
         try:
             with _Bar() as bar:

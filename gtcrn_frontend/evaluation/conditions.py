@@ -125,12 +125,22 @@ def read_item(item: Item) -> tuple[Samples, int]:
     Raises:
         AudioFormatError: the utterance or the noise cannot be read.
     """
+    _, mixture, rate = read_mixture(item)
+    return mixture, rate
+
+
+def read_mixture(item: Item) -> tuple[Samples, Samples, int]:
+    """Returns the speech in an item and the item itself, `(n,) float32` each, and their rate in Hz; see `read_item`.
+
+    Where the mixture is turned down, so is the speech; without noise they are the same.
+    """
     speech, rate = read_mono(item.utterance.path)
     if item.noise is None or item.snr_db is None:
-        return speech, rate
-    noise = _excerpt(_noise_at(item.noise.path, rate), len(speech), np.random.default_rng(item.seed))
+        return speech, speech, rate
+    noise = _excerpt(read_mono_at(item.noise.path, rate), len(speech), np.random.default_rng(item.seed))
     mixture = speech + np.float32(noise_gain(speech, noise, item.snr_db, rate)) * noise
-    return np.asarray(mixture / max(1.0, float(np.abs(mixture).max(initial=0)) / PEAK), np.float32), rate
+    divisor = max(1.0, float(np.abs(mixture).max(initial=0)) / PEAK)
+    return np.asarray(speech / divisor, np.float32), np.asarray(mixture / divisor, np.float32), rate
 
 
 def read_mono(path: Path) -> tuple[Samples, int]:
@@ -150,6 +160,27 @@ def read_mono(path: Path) -> tuple[Samples, int]:
     if not np.isfinite(mono).all():
         raise AudioFormatError(f"{path}: expected finite samples, found NaN or infinity")
     return mono, rate
+
+
+@lru_cache(maxsize=32)
+def read_mono_at(path: Path, rate: int) -> Samples:
+    """Returns the samples `(n,) float32` of a file as `read_mono` does, at another rate in Hz; not to be changed.
+
+    Raises:
+        AudioFormatError: it cannot be read, holds values that are not finite, or no samples.
+    """
+    samples, own_rate = read_mono(path)
+    if not len(samples):
+        raise AudioFormatError(f"{path}: expected audio, got a file without samples")
+    if own_rate == rate:
+        return samples
+    return resampled(samples, own_rate, rate)
+
+
+def resampled(samples: Samples, own_rate: int, rate: int) -> Samples:
+    """Returns a whole signal `(n,) float32` at another rate in Hz."""
+    resampler = Resampler(own_rate, rate)
+    return np.concatenate([resampler.push(samples), resampler.flush()])
 
 
 @lru_cache(maxsize=65536)
@@ -173,17 +204,6 @@ def _item(utterance: Utterance, digest: str, snr_db: float | None, noise: Sequen
     recording = noise[int(np.random.default_rng(own_seed).integers(len(noise)))]
     key = "-".join((digest, recording.digest, f"{own_seed:x}", f"{snr_db:g}", str(MIXING_VERSION)))
     return Item(utterance, condition_name(snr_db), key, snr_db, recording, own_seed)
-
-
-@lru_cache(maxsize=32)
-def _noise_at(path: Path, rate: int) -> Samples:
-    samples, own_rate = read_mono(path)
-    if not len(samples):
-        raise AudioFormatError(f"{path}: expected noise, got a file without samples")
-    if own_rate == rate:
-        return samples
-    resampler = Resampler(own_rate, rate)
-    return np.concatenate([resampler.push(samples), resampler.flush()])
 
 
 def _excerpt(samples: Samples, n: int, rng: np.random.Generator) -> Samples:

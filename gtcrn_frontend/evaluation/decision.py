@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.evaluation.bootstrap import CONFIDENCE, LEAST_UNITS, RESAMPLES
 from gtcrn_frontend.evaluation.manifest import CLEAN
 from gtcrn_frontend.evaluation.outputs import RAW
 from gtcrn_frontend.evaluation.scores import Scores
-from gtcrn_frontend.evaluation.wer import CONFIDENCE, RESAMPLES, Rate, error_rate, rate_difference
+from gtcrn_frontend.evaluation.wer import Rate, error_rate, rate_difference
 
-LEAST_UTTERANCES = 10
-"""With fewer, the bootstrap's intervals are too narrow to be believed."""
+LEAST_UTTERANCES = LEAST_UNITS
 RELEVANT = 0.10
 """The smallest relative change of the error rate that a user would care about."""
 POWER_Z = 0.84

@@ -30,3 +30,18 @@ def noise_gain(speech: Samples, noise: Samples, snr_db: float, sample_rate: int 
     """Returns the factor for `noise` at which active speech power / mean noise power is `snr_db`."""
     noise_power = float(np.square(noise).mean())
     return float(np.sqrt(active_power(speech, sample_rate) / max(noise_power, FLOOR) * 10 ** (-snr_db / 10)))
+
+
+def snr_db(speech: Samples, mixture: Samples, sample_rate: int = 16_000) -> float:
+    """Returns active speech power / mean power of what the mixture has besides the speech, in dB.
+
+    Args:
+        speech, mixture: `(n,)`, aligned, full scale 1.
+        sample_rate: in Hz.
+
+    Returns:
+        -inf without speech, +inf where nothing is added, nan where both.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        power = np.float64(active_power(speech, sample_rate)), np.float64(np.square(mixture - speech).mean())
+        return float(10 * (np.log10(power[0]) - np.log10(power[1])))

@@ -1,12 +1,14 @@
 """What is to be recognised: recordings with their transcripts, read from the forms that people keep them in.
 
     JSON lines     {"audio": "a.wav", "text": "one two"}; also `audio_filepath`, `wav`, `path`; `transcript`, `sentence`
+    JSON           a list of such objects
     CSV, TSV       a heading with the same names, or SpeechBrain's `wav` and `wrd`
     Kaldi folder   wav.scp and text
     folder         a.wav beside a.txt, in folders of folders too
 
 Relative paths begin at the manifest's folder, or else at the working directory. An entry may name its `condition`, for
-recordings that are noisy already.
+recordings that are noisy already, and the `set` that it belongs to: entries of other sets than speech, as manifests for
+training have them, are not utterances.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from gtcrn_frontend.errors import AudioFormatError, ConfigError
 AUDIO_KEYS = ("audio", "audio_filepath", "wav", "path")
 TEXT_KEYS = ("text", "transcript", "sentence", "wrd")
 CONDITION_KEY = "condition"
+SET_KEY = "set"
+SPEECH = "speech"
 CLEAN = "clean"
 """The name of the condition without noise: a front-end must not make that worse."""
 AS_RECORDED = "as recorded"
@@ -56,13 +60,14 @@ class Manifest:
     problems: tuple[str, ...]
 
 
-def load_manifest(path: str | Path) -> Manifest:
+def load_manifest(path: str | Path, *, transcripts: bool = True) -> Manifest:
     """Returns the utterances of a manifest.
 
     Entries without transcript and audio that cannot be opened are left out, and named in `problems`.
 
     Args:
         path: a `.jsonl` (`.json`), `.csv` or `.tsv` file, a Kaldi folder, or a folder of recordings with `.txt` files.
+        transcripts: whether they are needed; if not, an utterance without has an empty one.
 
     Raises:
         ConfigError: it is none of these, or nothing in it can be used.
@@ -71,23 +76,31 @@ def load_manifest(path: str | Path) -> Manifest:
     problems: list[str] = []
     utterances: list[Utterance] = []
     try:
-        for where, entry in _entries(path):
+        for where, entry in entries(path):
+            if entry.get(SET_KEY, SPEECH) != SPEECH:
+                continue
             try:
-                utterances.append(_utterance(entry, path if path.is_dir() else path.parent))
+                utterances.append(_utterance(entry, path if path.is_dir() else path.parent, transcripts))
             except (ConfigError, AudioFormatError) as error:
                 problems.append(f"{where}: {error}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     if not utterances:
         reasons = f", for example {problems[0]}" if problems else ": it has no entries"
-        raise ConfigError(f"{path}: expected recordings with transcripts, found none that can be used{reasons}")
-    if not any(utterance.text for utterance in utterances):
+        what = "recordings with transcripts" if transcripts else "recordings"
+        raise ConfigError(f"{path}: expected {what}, found none that can be used{reasons}")
+    if transcripts and not any(utterance.text for utterance in utterances):
         raise ConfigError(f"{path}: expected transcripts, all of them are empty: there is no error rate to lower")
     return Manifest(tuple(utterances), tuple(problems))
 
 
-def _entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Where each entry stands, and what it says by the names above."""
+def entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yields where each entry of a manifest stands, and what it says by the names above.
+
+    Raises:
+        ConfigError: it is no manifest, or an entry is malformed.
+        OSError, UnicodeDecodeError, csv.Error: it cannot be read.
+    """
     if path.is_dir():
         return _kaldi(path) if (path / "wav.scp").is_file() else _pairs(path)
     if not path.is_file():
@@ -100,7 +113,11 @@ def _entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix == ".json" and text.lstrip().startswith("["):
+        yield from _json_list(path, text)
+        return
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         where = f"{path.name}, line {number}"
@@ -111,6 +128,17 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if not isinstance(entry, dict):
             raise ConfigError(f"{path}, line {number}: expected a JSON object, got {type(entry).__name__}")
         yield where, entry
+
+
+def _json_list(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        listed = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}: expected a list of JSON objects: {error}") from error
+    for number, entry in enumerate(listed, 1):
+        if not isinstance(entry, dict):
+            raise ConfigError(f"{path}, entry {number}: expected a JSON object, got {type(entry).__name__}")
+        yield f"{path.name}, entry {number}", entry
 
 
 def _table(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -161,14 +189,30 @@ def _pairs(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         )
 
 
-def _utterance(entry: Mapping[str, Any], folder: Path) -> Utterance:
+def audio_path(entry: Mapping[str, Any], folder: Path) -> Path:
+    """Returns where the audio of an entry is.
+
+    Args:
+        entry: see `entries`.
+        folder: of the manifest.
+
+    Raises:
+        ConfigError: the entry names none.
+    """
     audio = _first(entry, AUDIO_KEYS)
     if not isinstance(audio, str) or not audio.strip():
         raise ConfigError(f"expected the path of the audio under {_any_of(AUDIO_KEYS)}, found none")
+    return folder / audio if (folder / audio).exists() else Path(audio)
+
+
+def _utterance(entry: Mapping[str, Any], folder: Path, needs_text: bool) -> Utterance:
+    path = audio_path(entry, folder)
+    audio = str(_first(entry, AUDIO_KEYS))
     text = _first(entry, TEXT_KEYS)
     if not isinstance(text, str):
-        raise ConfigError(f"{audio}: expected a transcript, found none")
-    path = folder / audio if (folder / audio).exists() else Path(audio)
+        if needs_text:
+            raise ConfigError(f"{audio}: expected a transcript, found none")
+        text = ""
     with open_audio(path) as file:
         duration_s = file.frames / file.samplerate
     if not duration_s:

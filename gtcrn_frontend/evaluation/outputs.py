@@ -32,7 +32,8 @@ class Output:
 def outputs(samples: Samples, sample_rate: int, settings: Sequence[EnhancerConfig]) -> Iterator[Output]:
     """Yields what each setting makes of a signal, as `Enhancer.enhance` would.
 
-    Settings that differ in their strength alone share one run: mixing is linear, s * enhanced + (1 - s) * input.
+    Settings that differ in their strength alone share one run: mixing is linear, s * enhanced + (1 - s) * input. With
+    the strength `auto` there is a run of its own.
 
     Args:
         samples: `(n,)` in [-1, 1].
@@ -48,12 +49,12 @@ def outputs(samples: Samples, sample_rate: int, settings: Sequence[EnhancerConfi
         if setting.bypass:
             yield Output(samples, 0.0)
             continue
+        if setting.strength_or_auto == "auto":
+            yield _run(setting, samples, sample_rate)
+            continue
         full = at_full_strength(setting)
         if full not in enhanced:
-            enhancer = _enhancer(dataclasses.replace(full, sample_rate=sample_rate))
-            began = time.perf_counter()
-            wet = enhancer.enhance(samples)
-            enhanced[full] = Output(np.asarray(wet, np.float32), time.perf_counter() - began)
+            enhanced[full] = _run(full, samples, sample_rate)
         wet, s = enhanced[full].samples, np.float32(setting.effective_strength)
         yield Output(wet if s == 1 else s * wet + (1 - s) * samples, enhanced[full].took_s)
 
@@ -67,7 +68,8 @@ def name_of_setting(setting: EnhancerConfig) -> str:
     """Returns what reports call a setting."""
     if setting.bypass:
         return "no front-end"
-    return f"{name_of_model(setting)} {setting.effective_strength:g}"
+    strength = setting.strength_or_auto
+    return f"{name_of_model(setting)} {strength if strength == 'auto' else format(strength, 'g')}"
 
 
 def name_of_model(setting: EnhancerConfig) -> str:
@@ -85,6 +87,13 @@ def setting_key(setting: EnhancerConfig) -> str:
         return "raw"
     loaded = load(setting.model, setting.engine, setting.num_threads, setting.providers)
     return f"{loaded.model.digest[:32]} {loaded.engine.name} {setting.effective_strength:.6f}"
+
+
+def _run(setting: EnhancerConfig, samples: Samples, sample_rate: int) -> Output:
+    enhancer = _enhancer(dataclasses.replace(setting, sample_rate=sample_rate))
+    began = time.perf_counter()
+    enhanced = enhancer.enhance(samples)
+    return Output(np.asarray(enhanced, np.float32), time.perf_counter() - began)
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,7 @@
-"""Recognisers in processes of their own: several at a time, killed when they hang, started again when they die.
+"""Work in processes of its own: several at a time, killed when they hang, started again when they die.
 
-A recogniser is somebody else's code. It may take for ever, or end its process; here that costs one result, with a
-reason, and the others go on.
+A recogniser, or a measure, is somebody else's code. It may take for ever, or end its process; here that costs one
+result, with a reason, and the others go on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from gtcrn_frontend.errors import ModelError
 
 START_S = 600.0
-"""The longest time to load a recogniser: a large model from a slow disk."""
+"""The longest time to load what works: a large model from a slow disk."""
 FAILURES_IN_A_ROW = 8
 """If as many results are failures before the first success, the recogniser does not work at all."""
 
@@ -60,9 +60,11 @@ class Processes:
         make: returns the handler, in each process anew: called with a payload and steps, it yields a result for each
             step. Is pickled. What it raises ends all work with a `ModelError`.
         count: processes, >= 1.
+        who: does the work, as messages call it.
     """
 
-    def __init__(self, make: Callable[[], Handler], count: int) -> None:
+    def __init__(self, make: Callable[[], Handler], count: int, who: str = "the recogniser") -> None:
+        self._who = who
         self._make = make
         self._count = count
         self._running: list[_Process] = []
@@ -112,7 +114,7 @@ class Processes:
             exit_code = process.end(_END_S if not is_late else 0.0)
             what = "took too long" if is_late else f"ended its process ({_describe_exit(exit_code)})"
             if not was_ready:
-                raise ModelError(f"the recogniser {what} while it was loaded") from error
+                raise ModelError(f"{self._who} {what} while it was loaded") from error
             if process.work:
                 work, done = process.work, process.done
                 if work.steps[done + 1 :]:
@@ -121,7 +123,7 @@ class Processes:
                 yield work, work.steps[done], self._counted(Failure(late if is_late else what))
             return
         if kind == "broken":
-            raise ModelError(f"the recogniser cannot be loaded: {content}")
+            raise ModelError(f"{self._who} cannot be loaded: {content}")
         if kind == "ready":
             process.is_ready, process.deadline = True, math.inf
             return
@@ -137,7 +139,7 @@ class Processes:
             return result
         self._failures += 1
         if not self._successes and self._failures >= FAILURES_IN_A_ROW:
-            raise ModelError(f"the recogniser failed {self._failures} times and never succeeded: {result.reason}")
+            raise ModelError(f"{self._who} failed {self._failures} times and never succeeded: {result.reason}")
         return result
 
 

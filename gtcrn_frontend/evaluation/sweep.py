@@ -51,7 +51,7 @@ class Sweep:
         self,
         items: Sequence[Item],
         source: RecognizerSource,
-        cache: Cache,
+        cache: Cache[Heard],
         *,
         jobs: int = 1,
         timeout_s: float | None = None,

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-RESAMPLES = 2000
-CONFIDENCE = 0.95
+from gtcrn_frontend.evaluation.bootstrap import ratio_interval
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,7 @@ def error_rate(counts: Sequence[ErrorCounts], seed: int = 0) -> Rate:
     errors, reference = _arrays(counts)
     if reference.sum() == 0:
         return Rate(float("nan"), float("nan"), float("nan"))
-    picks = _picks(len(errors), seed)
-    rates = errors[picks].sum(axis=1) / np.maximum(reference[picks].sum(axis=1), 1)
-    return Rate(float(errors.sum() / reference.sum()), *_interval(rates))
+    return Rate(float(errors.sum() / reference.sum()), *ratio_interval(errors, reference, seed))
 
 
 def rate_difference(before: Sequence[ErrorCounts], after: Sequence[ErrorCounts], seed: int = 0) -> Rate:
@@ -97,9 +94,7 @@ def rate_difference(before: Sequence[ErrorCounts], after: Sequence[ErrorCounts],
     if reference.sum() == 0:
         return Rate(float("nan"), float("nan"), float("nan"))
     change = after_errors - before_errors
-    picks = _picks(len(change), seed)
-    rates = change[picks].sum(axis=1) / np.maximum(reference[picks].sum(axis=1), 1)
-    return Rate(float(change.sum() / reference.sum()), *_interval(rates))
+    return Rate(float(change.sum() / reference.sum()), *ratio_interval(change, reference, seed))
 
 
 def _arrays(counts: Sequence[ErrorCounts]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -107,12 +102,3 @@ def _arrays(counts: Sequence[ErrorCounts]) -> tuple[npt.NDArray[np.int64], npt.N
         np.array([count.errors for count in counts], np.int64),
         np.array([count.reference for count in counts], np.int64),
     )
-
-
-def _picks(n: int, seed: int) -> npt.NDArray[np.int64]:
-    return np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
-
-
-def _interval(rates: npt.NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.quantile(rates, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +11,13 @@ from torch import nn
 
 from gtcrn_frontend.evaluation.metrics import log_mel_distance, pesq_wb, si_snr, stoi
 from gtcrn_frontend.training.config import MixingConfig, ValidationConfig
+from gtcrn_frontend.training.held_out import held_out_mixture
 from gtcrn_frontend.training.losses import Transform
-from gtcrn_frontend.training.mixing import Mixer, Pools
+from gtcrn_frontend.training.mixing import Pools
 from gtcrn_frontend.training.store import AudioStore
 
 Samples = npt.NDArray[np.float32]
 Scores = dict[str, float]
-
-SEED = 7_000_000  # apart from all training steps' seeds
-REVERB_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -49,23 +46,9 @@ class ValidationSet:
 def make_validation_set(
     store: AudioStore, pools: Pools, mixing: MixingConfig, config: ValidationConfig, sample_rate: int, seed: int
 ) -> ValidationSet:
-    """Returns the mixtures: always with speech and noise, at full bandwidth, natural speed and colour."""
-    plain = dataclasses.replace(
-        mixing,
-        piece_s=config.seconds,
-        clean_share=0.0,
-        noise_only_share=0.0,
-        synthetic_share=0.1,
-        reverb_share=min(mixing.reverb_share, REVERB_SHARE),
-        equalise_share=0.0,
-        speed_share=0.0,
-        band_limit_share=0.0,
-    )
-    batches = []
-    for number, snr_db in enumerate(np.linspace(*config.snr_db, config.mixtures).tolist()):
-        mixer = Mixer(store, pools, dataclasses.replace(plain, snr_db=(snr_db, snr_db)), sample_rate)
-        batches.append(mixer.batch((seed, SEED, number), 1))
-    noisy, target = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    """Returns the mixtures, see `held_out.held_out_mixture`."""
+    made = [held_out_mixture(store, pools, mixing, config, sample_rate, seed, i) for i in range(config.mixtures)]
+    noisy, target = (np.stack(parts) for parts in zip(*made, strict=True))
     return ValidationSet(noisy, target, sample_rate)
 
 

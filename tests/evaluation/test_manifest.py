@@ -122,3 +122,32 @@ def test_what_kaldi_would_run_is_not_run(folder: Path) -> None:
 def test_nothing_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="found nothing there"):
         load_manifest(tmp_path / "m.jsonl")
+
+
+def test_a_list_with_other_sets_gives_its_speech(folder: Path) -> None:
+    entries = [
+        {"path": "wav/a.wav", "set": "speech", "text": "one"},
+        {"path": "wav/b.wav", "set": "noise"},
+        {"path": "wav/b.wav"},
+    ]
+    path = write(folder / "m.json", json.dumps(entries, indent=1))
+    assert texts(path) == [("a.wav", "one")]
+    without = load_manifest(path, transcripts=False)
+    assert [(utterance.path.name, utterance.text) for utterance in without.utterances] == [
+        ("a.wav", "one"),
+        ("b.wav", ""),
+    ]
+    assert not without.problems
+    with pytest.raises(ConfigError, match="entry 2: expected a JSON object"):
+        load_manifest(write(folder / "m.json", '[{"path": "wav/a.wav"}, 3]'), transcripts=False)
+    with pytest.raises(ConfigError, match="expected a list of JSON objects"):
+        load_manifest(write(folder / "m.json", '[{"path": '), transcripts=False)
+
+
+def test_recordings_alone_are_enough_without_transcripts(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="expected recordings with transcripts"):
+        load_manifest(folder / "wav")
+    assert len(load_manifest(folder / "wav", transcripts=False).utterances) == 2
+    (folder / "none").mkdir()
+    with pytest.raises(ConfigError, match="expected recordings, found none"):
+        load_manifest(folder / "none", transcripts=False)

@@ -46,3 +46,11 @@ def test_keys_name_weights_and_strength(random_checkpoint, tmp_path) -> None:
 def test_settings_have_short_names() -> None:
     assert name_of_setting(RAW) == "no front-end"
     assert name_of_setting(EnhancerConfig("x/y.tar", strength=0.25)) == "y 0.25"
+
+
+def test_the_guard_has_a_run_and_a_name_of_its_own() -> None:
+    settings = [EnhancerConfig(), EnhancerConfig(strength="auto")]
+    full, guarded = (output.samples for output in outputs(NOISY, 16000, settings))
+    np.testing.assert_array_equal(guarded, Enhancer(strength="auto").enhance(NOISY))
+    assert not np.array_equal(full, guarded)
+    assert name_of_setting(settings[1]) == "gtcrn-asr auto"

@@ -89,5 +89,6 @@ def test_what_misbehaves_costs_one_result_and_all_else_is_done(make, tmp_path: P
     ],
 )
 def test_what_cannot_work_at_all_is_said(make, mood: str, steps: tuple[str, ...], message: str) -> None:
-    with Processes(make(mood), 1) as processes, pytest.raises(ModelError, match=message):
+    with Processes(make(mood), 1, "the one at work") as processes, pytest.raises(ModelError, match=message) as raised:
         list(processes.run([Work("a", steps, 60)]))
+    assert str(raised.value).startswith("the one at work")

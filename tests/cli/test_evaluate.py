@@ -1,0 +1,214 @@
+"""`evaluate` from end to end, with real PESQ and STOI on a few seconds of speech."""
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from gtcrn_frontend.cli import evaluate
+from gtcrn_frontend.cli._systems import systems_of
+from gtcrn_frontend.cli.main import main
+from gtcrn_frontend.errors import AudioFormatError, ConfigError, ModelError
+from gtcrn_frontend.evaluation.metrics import si_snr
+
+RATE = 16000
+
+
+@pytest.fixture
+def folder(tmp_path: Path, audio_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: two pairs, the same as two folders, noise, a manifest of speech, and the user's cache."""
+    rng = np.random.default_rng(0)
+    for name, level in (("a", 0.1), ("b", 0.003)):
+        clean = soundfile.read(audio_folder / f"speech_{name}.flac", dtype="float32")[0][: 2 * RATE]
+        noisy = clean + rng.normal(0, level, len(clean)).astype(np.float32)
+        for kind, samples in (("clean", clean), ("noisy", noisy)):
+            for path in (tmp_path / "pairs" / f"{name}_{kind}.wav", tmp_path / kind / f"{name}.wav"):
+                path.parent.mkdir(exist_ok=True)
+                soundfile.write(path, samples, RATE, subtype="FLOAT")
+    (tmp_path / "noise").mkdir()
+    soundfile.write(tmp_path / "noise" / "white.wav", rng.normal(0, 0.05, 3 * RATE), RATE)
+    (tmp_path / "speech.jsonl").write_text('{"audio": "clean/a.wav"}\n{"audio": "clean/b.wav"}\n')
+    monkeypatch.setenv("GTCRN_FRONTEND_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    evaluate.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["evaluate", "--jobs", "1", *map(str, arguments)])
+    code: int = args.run(args)
+    return code
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """Cells of each table by row, the rule below the heading left out."""
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    return [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in block if line[:2] == "| "]
+        for block in blocks
+    ]
+
+
+def test_models_side_by_side_as_table_csv_and_json(folder: Path, random_checkpoint: Path, capsys) -> None:
+    code = run("--pairs", "pairs", "--model", "gtcrn-asr", random_checkpoint, "--csv", "s.csv", "--json", "s.json")
+    assert code == 0
+    text = capsys.readouterr().out
+    assert "pairs in pairs: 2 signals, 0.1 minutes" in text
+    means, differences, by_snr = tables(text)
+    assert means[0][:4] == ["mean ±95 %", "noisy", "gtcrn-asr", "random"]
+    rows = {row[0]: row[1:] for row in means[1:]}
+    assert list(rows) == [
+        "SI-SNR dB",
+        "PESQ-WB",
+        "STOI",
+        "log-mel distance",
+        "clean input: PESQ-WB",
+        "clean input: level change dB",
+    ]
+    assert rows["PESQ-WB"][3:] == ["1.97", "2.87", "VoiceBank-DEMAND"]
+    assert rows["clean input: PESQ-WB"][0] == "4.64 ±0.00"
+    assert differences[0] == ["minus gtcrn-asr", "noisy", "random"]
+    assert [row[:3] for row in by_snr[1:]] == [
+        [band, name, "1"] for band in ("below 0", "15 and more") for name in ("noisy", "gtcrn-asr", "random")
+    ]
+
+    content = json.loads(Path("s.json").read_text())
+    (result,) = content["results"].values()
+    signals = {one["name"]: one for one in result["signals"]}
+    clean, noisy = (soundfile.read(f"pairs/a_{kind}.wav", dtype="float32")[0] for kind in ("clean", "noisy"))
+    assert signals["a"]["values"]["noisy"]["SI-SNR dB"] == pytest.approx(si_snr(clean, noisy))
+    assert content["settings"]["first"] == "gtcrn-asr"
+    mean_si_snr = np.mean([one["values"]["gtcrn-asr"]["SI-SNR dB"] for one in signals.values()])
+    assert float(rows["SI-SNR dB"][1].partition(" ")[0]) == pytest.approx(mean_si_snr, abs=0.01)
+    with Path("s.csv").open(newline="", encoding="utf-8") as file:
+        written = list(csv.DictReader(file))
+    of_all = [row for row in written if row["snr_db"] == "all" and not row["published"]]
+    assert len(of_all) == 6 * (3 + 2)
+    assert [row for row in written if row["published"]]
+
+
+def test_two_folders_and_one_give_the_same_and_the_second_time_is_free(folder: Path, capsys, monkeypatch) -> None:
+    run("--pairs", "pairs", "--metrics", "si-snr", "stoi", "--strength", "0.5", "1", "auto")
+    first = tables(capsys.readouterr().out)
+    assert first[0][0][1:5] == ["noisy", "gtcrn-asr 0.5", "gtcrn-asr 1", "gtcrn-asr auto"]
+    assert [row[0] for row in first[0][1:]] == ["SI-SNR dB", "STOI"]
+    kept = sorted(path for path in (folder / "cache" / "evaluate").rglob("*") if path.is_file())
+    assert kept
+    written = [path.stat().st_mtime_ns for path in kept]
+    run("--clean", "clean", "--noisy", "noisy", "--metrics", "si-snr", "stoi", "--strength", "0.5", "1", "auto")
+    assert tables(capsys.readouterr().out) == first
+    assert [path.stat().st_mtime_ns for path in kept] == written
+    assert sorted(path for path in (folder / "cache" / "evaluate").rglob("*") if path.is_file()) == kept
+
+
+def test_nothing_is_kept_where_nothing_shall_be(folder: Path) -> None:
+    assert run("--pairs", "pairs", "--metrics", "si-snr", "--no-cache") == 0
+    assert not (folder / "cache").exists()
+    assert run("--pairs", "pairs", "--metrics", "si-snr", "--cache", "mine") == 0
+    assert (folder / "mine").is_dir()
+
+
+def test_speech_of_a_manifest_is_mixed_as_asked(folder: Path, capsys) -> None:
+    arguments = ("--manifest", "speech.jsonl", "--noise", "noise", "--snr", "clean,12,3", "--metrics", "si-snr")
+    run(*arguments, "--json", "1.json")
+    assert "mixtures of speech.jsonl: 6 signals" in capsys.readouterr().out
+    run(*arguments, "--json", "2.json", "--mixtures", "3", "--seed", "7")
+    (all_of_them,), (some,) = (json.loads(Path(name).read_text())["results"].values() for name in ("1.json", "2.json"))
+    ratios = [one["snr_db"] for one in all_of_them["signals"]]
+    assert ratios[:2] == [None, None], "JSON knows no infinity"
+    assert ratios[2:] == pytest.approx([12, 12, 3, 3], abs=0.01)
+    assert [round(one["snr_db"] or 99) for one in some["signals"]] == [99, 12, 3]
+    assert {row["snr_db"] for row in all_of_them["rows"]} == {"all", "0 to 5", "10 to 15", "15 and more"}
+
+
+def test_dnsmos_is_in_the_table_with_its_models(folder: Path, shared: Path, capsys) -> None:
+    run("--pairs", "pairs", "--dnsmos", shared / "dnsmos", "--metrics", "dnsmos")
+    rows = tables(capsys.readouterr().out)[0][1:]
+    assert [row[0] for row in rows] == ["DNSMOS SIG", "DNSMOS BAK", "DNSMOS OVRL", "DNSMOS P.808"]
+    assert [row[-1] for row in rows] == ["DNS3 blind"] * 4
+    assert rows[2][-2] == "2.70"
+
+
+def test_a_signal_that_breaks_later_is_left_out_and_shows_in_the_exit_code(folder: Path, capsys) -> None:
+    samples = np.full(RATE, 0.1, np.float32)
+    samples[5] = np.nan
+    for kind in ("clean", "noisy"):
+        soundfile.write(folder / "pairs" / f"c_{kind}.wav", samples, RATE, subtype="FLOAT")
+    assert run("--pairs", "pairs", "--metrics", "si-snr") == 1
+    captured = capsys.readouterr()
+    assert "failed: c: AudioFormatError:" in captured.err
+    assert "2 signals, 0.1 minutes, 1 failed and left out" in captured.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ([], ConfigError, "nothing to measure"),
+        (["--pairs", "nowhere"], ConfigError, "expected a folder of pairs"),
+        (["--pairs", "noise"], ConfigError, "found 1 other audio files"),
+        (["--clean", "clean"], ConfigError, "expected --clean DIR and --noisy DIR"),
+        (["--clean", "clean", "--noisy", "noise"], ConfigError, "found no partner for"),
+        (["--pairs", "pairs", "--noise", "noise"], ConfigError, "--manifest PATH, which is missing"),
+        (["--manifest", "speech.jsonl"], ConfigError, "give --noise DIR"),
+        (["--manifest", "speech.jsonl", "--noise", "noise", "--snr", "loud"], ConfigError, "expected SNRs"),
+        (["--pairs", "pairs", "--metrics", "dnsmos"], ConfigError, "expected --dnsmos DIR"),
+        (["--pairs", "pairs", "--metrics", "pesq", "--dnsmos", "noise"], ConfigError, "expected dnsmos among"),
+        (["--pairs", "pairs", "--dnsmos", "noise"], ModelError, "expected the DNSMOS model"),
+        (["--pairs", "pairs", "--model", "gtcrn-nothing"], ModelError, "gtcrn-nothing"),
+        (["--pairs", "pairs", "--strength", "1.5"], ConfigError, "strength"),
+        (["--pairs", "pairs", "--engine", "steam"], ConfigError, "expected an engine"),
+        (["--pairs", "pairs", "--csv", "no/such/folder.csv"], ConfigError, "in a folder that exists"),
+        (["--held-out", "nothing.yaml"], ConfigError, "cannot read the training config"),
+    ],
+)
+def test_wrong_use_is_said_before_anything_is_measured(
+    folder: Path, arguments: list[str], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run(*arguments)
+    assert not (folder / "cache").exists()
+
+
+def test_lengths_that_differ_are_said(folder: Path) -> None:
+    soundfile.write(folder / "pairs" / "a_noisy.wav", np.zeros(9), RATE)
+    with pytest.raises(AudioFormatError, match=r"a_noisy\.wav: expected 32000 samples"):
+        run("--pairs", "pairs")
+
+
+def test_exit_codes_are_those_of_the_other_commands(folder: Path, capsys) -> None:
+    assert main(["evaluate", "--pairs", "nowhere"]) == 1
+    assert capsys.readouterr().err.startswith("gtcrn-frontend: nowhere: expected a folder of pairs")
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", "--pairs", "pairs", "--metrics", "beauty"])
+    assert "beauty" in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"needs pesq: pip install 'gtcrn-frontend\[evaluate\]'"):
+        run("--pairs", "pairs")
+
+
+def test_training_without_its_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("gtcrn_frontend.training")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ModelError, match=r"--held-out needs .*pip install 'gtcrn-frontend\[train\]'"):
+        run("--held-out", "config.yaml")
+
+
+def test_systems_have_names_that_tell_them_apart(random_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    copies = [tmp_path / "best.safetensors", tmp_path / "deep" / "best.safetensors", tmp_path / "noisy.safetensors"]
+    for copy in copies:
+        copy.write_bytes(random_checkpoint.read_bytes())
+    paths = [str(copy) for copy in copies]
+    assert list(systems_of(["gtcrn-asr", *paths, "gtcrn-asr"], [1.0], "auto")) == ["noisy", "gtcrn-asr", *paths]
+    assert list(systems_of(["gtcrn-asr"], [0.7], "auto")) == ["noisy", "gtcrn-asr 0.7"]
+    assert list(systems_of([paths[0]], [1.0, "auto"], "auto")) == ["noisy", "best 1", "best auto"]
