@@ -100,6 +100,8 @@ def run(args: argparse.Namespace) -> int:
     for path in filter(None, (args.csv, args.json)):
         if path.is_dir() or not path.absolute().parent.is_dir():
             raise ConfigError(f"{path}: expected a file in a folder that exists")
+    # Processes share the work: threads of numpy within each would only be in each other's way.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     plan = _plan(args)
     material = material_of(args)
     first = list(plan.systems)[1]

@@ -116,7 +116,8 @@ def write_csv(path: Path, rows: Iterable[Row]) -> None:
 
 def _published_cells(measure: Measure) -> Row:
     """What is published of a measure, as further columns."""
-    cells: Row = {f"{published.system} (published)": "-" for published in PUBLISHED} | {"published for": "-"}
+    cells: Row = {f"{published.system} (published)": "-" for published in PUBLISHED}
+    cells["published for"] = "-"
     for published in PUBLISHED:
         if measure.title in published.values:
             cells[f"{published.system} (published)"] = _number(published.values[measure.title], measure)
