@@ -1,4 +1,4 @@
-"""Random changes to a recording: speed, spectral colour, band limit. Pure functions of a generator."""
+"""Random changes to a recording: speed, spectral colour, band limit, clipping. Pure functions of a generator."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import scipy.signal
 Samples = npt.NDArray[np.float32]
 
 SPEEDS = ((9, 10), (19, 20), (21, 20), (11, 10))  # played faster or slower, as ratios of small numbers
+NOISE_SPEEDS = (*SPEEDS, (1, 2), (2, 3), (4, 5), (5, 4), (3, 2), (2, 1))  # a fan is one at any pitch
 EQ_POINTS_HZ = np.array([60.0, 150.0, 350.0, 800.0, 1800.0, 3500.0, 5500.0, 8000.0])
 EQ_DEVIATION_DB = 3.0
 EQ_LIMIT_DB = 12.0
@@ -16,11 +17,20 @@ TILT_DB_PER_OCTAVE = 1.5
 HIGH_PASS_HZ = (20.0, 120.0)
 LOW_PASS_HZ = (3400.0, 3800.0, 4000.0, 6000.0)
 LOW_PASS_WIDTH_HZ = 200.0
+TELEPHONE_SHARE = 0.3  # of band limits, with the telephone's high-pass on top
+TELEPHONE_HZ = 300.0
+CLIPPED = (0.001, 0.1)  # part of the samples that is clipped
+SOFT_SHARE = 0.5
 
 
 def speed_ratio(rng: np.random.Generator) -> tuple[int, int]:
     """Returns a random (up, down) by which a piece is resampled: it becomes up/down as long."""
     return SPEEDS[rng.integers(len(SPEEDS))]
+
+
+def noise_speed_ratio(rng: np.random.Generator) -> tuple[int, int]:
+    """Returns as `speed_ratio` does what noise can be changed by: up to twice as long, down to half."""
+    return NOISE_SPEEDS[rng.integers(len(NOISE_SPEEDS))]
 
 
 def change_speed(samples: Samples, ratio: tuple[int, int]) -> Samples:
@@ -40,8 +50,21 @@ def random_equaliser(rng: np.random.Generator, n_bins: int, sample_rate: int) ->
     return np.asarray(gains * hz**2 / (hz**2 + corner_hz**2), np.float32)
 
 
-def random_low_pass(rng: np.random.Generator, n_bins: int, sample_rate: int) -> Samples:
-    """Returns `(n_bins,)` gains of a low-pass at 3.4 to 6 kHz, like telephones and narrow codecs."""
+def random_band(rng: np.random.Generator, n_bins: int, sample_rate: int) -> Samples:
+    """Returns `(n_bins,)` gains of a low-pass at 3.4 to 6 kHz, like narrow codecs, telephones and 8 kHz recordings."""
     hz = np.linspace(0, sample_rate / 2, n_bins)
     corner_hz = rng.choice(LOW_PASS_HZ)
-    return np.asarray(np.clip((corner_hz + LOW_PASS_WIDTH_HZ - hz) / LOW_PASS_WIDTH_HZ, 0, 1), np.float32)
+    gains = np.clip((corner_hz + LOW_PASS_WIDTH_HZ - hz) / LOW_PASS_WIDTH_HZ, 0, 1)
+    if rng.random() < TELEPHONE_SHARE:
+        gains *= hz**4 / (hz**4 + TELEPHONE_HZ**4)
+    return np.asarray(gains, np.float32)
+
+
+def clip(rng: np.random.Generator, samples: Samples) -> Samples:
+    """Returns samples as of an overdriven microphone: a small part of them at their limit, hard or rounded off."""
+    limit = np.float32(np.quantile(np.abs(samples), 1 - np.exp(rng.uniform(*np.log(CLIPPED)))))
+    if limit == 0:
+        return samples
+    if rng.random() < SOFT_SHARE:
+        return np.asarray(limit * np.tanh(samples / limit), np.float32)
+    return np.clip(samples, -limit, limit)

@@ -15,6 +15,8 @@ Range = tuple[float, float]
 ModelSource = NewType("ModelSource", str)
 """A registered name or a path."""
 
+SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones", "wind", "music")
+
 POSITIVE = {
     "piece_s",
     "steps",
@@ -101,10 +103,13 @@ class MixingConfig:
         level_db: mean, standard deviation, lowest, highest level of the active speech, dB full scale.
         clean_share, noise_only_share: examples without noise, without speech.
         synthetic_share: noise that is generated instead of recorded (a sixth of it is babble).
+        synthetic_kinds: what is generated besides, see `synthetic.FAMILIES`; where music shall stay, leave it out.
         second_noise_share: a second recording on top of the first.
-        reverb_share: examples in a room; synthetic_room_share of the rooms are generated.
-        equalise_share, speed_share, band_limit_share: spectral colouring of speech and noise, other speeds,
-            telephone-like low-pass.
+        reverb_share: examples in a room; synthetic_room_share of the rooms are generated, shoebox_share of these by the
+            image source method, the others as decaying noise.
+        equalise_share, speed_share, band_limit_share: spectral colouring of speech and noise, other speeds (and so
+            other pitches), telephone-like band.
+        clip_share: mixtures of an overdriven microphone; the target is not clipped.
         min_speech_snr_db: speech recordings with less distance between their loud and quiet frames are left out,
             since their background would be taught as speech.
     """
@@ -115,16 +120,23 @@ class MixingConfig:
     clean_share: float = 0.03
     noise_only_share: float = 0.03
     synthetic_share: float = 0.25
+    synthetic_kinds: tuple[str, ...] = SYNTHETIC_KINDS
     second_noise_share: float = 0.25
     reverb_share: float = 0.3
     synthetic_room_share: float = 0.5
+    shoebox_share: float = 0.5
     equalise_share: float = 0.5
     speed_share: float = 0.3
     band_limit_share: float = 0.08
+    clip_share: float = 0.03
     min_speech_snr_db: float = 0.0
 
     def __post_init__(self) -> None:
         _check(self)
+        if not self.synthetic_kinds or set(self.synthetic_kinds) - set(SYNTHETIC_KINDS):
+            raise ConfigError(
+                f"synthetic_kinds: expected some of {', '.join(SYNTHETIC_KINDS)}, got {list(self.synthetic_kinds)}"
+            )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ Samples = npt.NDArray[np.float32]
 
 SEED = 7_000_000  # apart from all training steps' seeds
 SYNTHETIC_SHARE = 0.1
+SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones")  # not all: figures compare with earlier ones
 REVERB_SHARE = 0.2
 
 
@@ -56,10 +57,13 @@ def held_out_mixture(
         clean_share=0.0,
         noise_only_share=0.0,
         synthetic_share=SYNTHETIC_SHARE,
+        synthetic_kinds=SYNTHETIC_KINDS,
         reverb_share=min(mixing.reverb_share, REVERB_SHARE),
+        shoebox_share=0.0,
         equalise_share=0.0,
         speed_share=0.0,
         band_limit_share=0.0,
+        clip_share=0.0,
     )
     noisy, target = Mixer(store, pools, plain, sample_rate).batch((seed, SEED, number), 1)
     return noisy[0], target[0]

@@ -11,15 +11,24 @@ import scipy.fft
 
 from gtcrn_frontend.evaluation.levels import active_power, noise_gain
 from gtcrn_frontend.training import synthetic
-from gtcrn_frontend.training.colour import change_speed, random_equaliser, random_low_pass, speed_ratio
+from gtcrn_frontend.training.colour import (
+    change_speed,
+    clip,
+    noise_speed_ratio,
+    random_band,
+    random_equaliser,
+    speed_ratio,
+)
 from gtcrn_frontend.training.config import MixingConfig
 from gtcrn_frontend.training.rooms import MAX_S, Room, random_room, split_room
+from gtcrn_frontend.training.shoebox import shoebox_room
 from gtcrn_frontend.training.store import AudioStore
 
 Samples = npt.NDArray[np.float32]
 
 BABBLE_SHARE = 1 / 6  # of the generated noise
 BABBLE_VOICES = (3, 8)
+NARROW_TALKER_SHARE = 0.5  # of band limits: on the speech alone, as of a telephone in a room, and not on the noise
 GAP_S = (0.05, 0.5)  # between utterances that share a piece
 SILENT_POWER = 1e-8  # a piece of noise below -80 dB full scale is drawn anew
 NOISE_DRAWS = 5
@@ -81,12 +90,16 @@ class Mixer:
         kind = rng.random()
         has_noise, has_speech = kind >= config.clean_share, kind < 1 - config.noise_only_share
         # The microphone colours speech and noise alike; noise gets a colour of its own on top.
-        microphone = self._response(rng, limit_band=True)
+        microphone = talker = self._response(rng)
+        if rng.random() < config.band_limit_share:
+            band = random_band(rng, self.n_bins, self.sample_rate)
+            talker = microphone * band
+            microphone = microphone if rng.random() < NARROW_TALKER_SHARE else talker
         mixture = np.zeros(self.length, np.float32)
         target = np.zeros(self.length, np.float32)
         if has_speech:
             room = self._room(rng)
-            spectrum = self._spectrum(self._speech(rng)) * microphone
+            spectrum = self._spectrum(self._speech(rng)) * talker
             target = mixture = self._signal(spectrum)
             if room is not None:
                 target = self._signal(spectrum * self._spectrum(room.early))
@@ -97,6 +110,8 @@ class Mixer:
             samples = self._signal(noise)
             gain = noise_gain(speech, samples, rng.uniform(*config.snr_db)) if has_speech else 1.0
             mixture = speech + np.float32(gain) * samples
+        if config.clip_share and rng.random() < config.clip_share:
+            mixture = clip(rng, mixture)
         level = self._gain(rng, speech if has_speech else mixture, mixture)
         return mixture * level, target * level
 
@@ -131,8 +146,8 @@ class Mixer:
                 voices = rng.integers(BABBLE_VOICES[0], BABBLE_VOICES[1] + 1)
                 babble = [self._speech(rng) * rng.uniform(0.3, 1) for _ in range(voices)]
                 return np.asarray(np.sum(babble, axis=0), np.float32)
-            family = synthetic.FAMILIES[int(rng.integers(len(synthetic.FAMILIES)))]
-            return family(rng, self.length, self.sample_rate)
+            family = self.config.synthetic_kinds[int(rng.integers(len(self.config.synthetic_kinds)))]
+            return synthetic.FAMILIES[family](rng, self.length, self.sample_rate)
         noise = self._recorded_noise(rng)
         if rng.random() < self.config.second_noise_share:
             noise = noise + self._recorded_noise(rng) * np.float32(10 ** (rng.uniform(-15, 0) / 20))
@@ -140,7 +155,7 @@ class Mixer:
 
     def _recorded_noise(self, rng: np.random.Generator) -> Samples:
         """Returns an excerpt of a recording with mean power 1; a short recording is repeated."""
-        ratio = speed_ratio(rng) if rng.random() < self.config.speed_share else None
+        ratio = noise_speed_ratio(rng) if rng.random() < self.config.speed_share else None
         wanted = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
         for _ in range(NOISE_DRAWS):
             number = self.pools.noise.draw(rng)
@@ -168,17 +183,16 @@ class Mixer:
         if rng.random() >= self.config.reverb_share:
             return None
         if rng.random() < self.config.synthetic_room_share or not self._rooms:
+            if self.config.shoebox_share and rng.random() < self.config.shoebox_share:
+                return shoebox_room(rng, self.sample_rate)
             return random_room(rng, self.sample_rate)
         return self._rooms[int(rng.integers(len(self._rooms)))]
 
-    def _response(self, rng: np.random.Generator, *, limit_band: bool = False) -> Samples:
+    def _response(self, rng: np.random.Generator) -> Samples:
         """Returns gains `(n_bins,)`, flat or coloured."""
-        gains = np.ones(self.n_bins, np.float32)
         if rng.random() < self.config.equalise_share:
-            gains = random_equaliser(rng, self.n_bins, self.sample_rate)
-        if limit_band and rng.random() < self.config.band_limit_share:
-            gains = gains * random_low_pass(rng, self.n_bins, self.sample_rate)
-        return gains
+            return random_equaliser(rng, self.n_bins, self.sample_rate)
+        return np.ones(self.n_bins, np.float32)
 
     def _spectrum(self, samples: Samples) -> npt.NDArray[np.complex64]:
         return np.asarray(scipy.fft.rfft(samples, self.n_fft), np.complex64)

@@ -32,9 +32,16 @@ class Room:
     early: Samples
 
 
-def split_room(response: Samples, sample_rate: int) -> Room:
-    """Returns a room from an impulse response `(n,)`: delay removed, cut to length, scaled."""
-    start = int(np.argmax(np.abs(response)))
+def split_room(response: Samples, sample_rate: int, start: int | None = None) -> Room:
+    """Returns a room from an impulse response `(n,)`: delay removed, cut to length, scaled.
+
+    Args:
+        response: `(n,)`.
+        sample_rate: in Hz.
+        start: where the direct sound is; None takes the largest sample for it.
+    """
+    if start is None:
+        start = int(np.argmax(np.abs(response)))
     full = response[start : start + int(MAX_S * sample_rate)].astype(np.float32)
     keep, fade = int(EARLY_S * sample_rate), int(FADE_S * sample_rate)
     window = np.zeros(max(len(full), keep + fade), np.float32)

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.levels import active_power, noise_gain
 from gtcrn_frontend.training import synthetic
-from gtcrn_frontend.training.config import MixingConfig
+from gtcrn_frontend.training.config import SYNTHETIC_KINDS, MixingConfig
 from gtcrn_frontend.training.config_file import load_config
 from gtcrn_frontend.training.data import load_data
 from gtcrn_frontend.training.mixing import Mixer, Pools
@@ -23,6 +24,7 @@ PLAIN = MixingConfig(
     equalise_share=0,
     speed_share=0,
     band_limit_share=0,
+    clip_share=0,
 )
 
 
@@ -79,6 +81,48 @@ def test_pieces_without_noise_and_without_speech(data):
     assert not target.any() and noisy.any()
 
 
+@pytest.mark.parametrize("kinds", [(), ("wind", "brass")])
+def test_kinds_that_there_are_not_are_refused(kinds):
+    with pytest.raises(ConfigError, match="synthetic_kinds: expected some of coloured, modulated"):
+        MixingConfig(synthetic_kinds=kinds)
+
+
+def test_clipping_is_in_the_mixture_and_not_in_the_target(data):
+    clipped = mixer(data, clip_share=1.0, clean_share=1.0)
+    plain = mixer(data, clean_share=1.0)
+    for seed in range(4):
+        noisy, target = clipped.example(np.random.default_rng(seed))
+        _, unclipped = plain.example(np.random.default_rng(seed))
+        assert np.corrcoef(target, unclipped)[0, 1] == pytest.approx(1, abs=1e-5)
+        assert np.abs(noisy).max() < 0.99 * np.abs(target).max()
+        assert np.all(np.abs(noisy) <= np.abs(target) + 1e-6)
+
+
+def high_share(samples):
+    """Part of the energy above 6.5 kHz."""
+    power = np.square(np.abs(np.fft.rfft(samples)))
+    return power[len(power) * 13 // 16 :].sum() / power.sum()
+
+
+def test_a_narrow_band_is_that_of_the_microphone_or_of_the_talker_alone(data):
+    narrow = mixer(data, band_limit_share=1.0, synthetic_share=1.0, synthetic_kinds=("coloured",), snr_db=(0, 0))
+    of_noise = []
+    for seed in range(20):
+        noisy, target = narrow.example(np.random.default_rng(seed))
+        assert high_share(target) < 1e-4
+        of_noise.append(high_share(noisy - target) > 1e-3)
+    assert 0 < sum(of_noise) < 20
+
+
+def test_simulated_rooms_keep_speech_before_its_echo(data):
+    boxes = mixer(data, reverb_share=1.0, synthetic_room_share=1.0, shoebox_share=1.0, clean_share=1.0)
+    for seed in range(4):
+        noisy, target = boxes.example(np.random.default_rng(seed))
+        assert np.isfinite(noisy).all()
+        assert np.corrcoef(noisy, target)[0, 1] > 0.3
+        assert not np.array_equal(noisy, target)
+
+
 def test_levels_follow_the_config(data):
     quiet = mixer(data, level_db=(-40, 0, -45, -3), snr_db=(25, 25))
     _, target = quiet.example(np.random.default_rng(0))
@@ -109,10 +153,14 @@ def test_generated_rooms_decay():
     assert np.square(room.full[1:third]).sum() > np.square(room.full[-third:]).sum()
 
 
-@pytest.mark.parametrize("family", synthetic.FAMILIES, ids=lambda family: family.__name__)
-def test_generated_noise_has_unit_power(family):
+def test_all_generated_kinds_can_be_chosen():
+    assert tuple(synthetic.FAMILIES) == SYNTHETIC_KINDS
+
+
+@pytest.mark.parametrize("kind", synthetic.FAMILIES)
+def test_generated_noise_has_unit_power(kind):
     for seed in range(4):
-        noise = family(np.random.default_rng(seed), 12345, RATE)
+        noise = synthetic.FAMILIES[kind](np.random.default_rng(seed), 12345, RATE)
         assert noise.shape == (12345,) and noise.dtype == np.float32
         assert np.square(noise).mean() == pytest.approx(1, rel=1e-3)
 
