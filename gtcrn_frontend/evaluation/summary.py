@@ -67,7 +67,8 @@ def bands(scored: Iterable[Scored]) -> dict[str, list[Scored]]:
     found: dict[int, list[Scored]] = {}
     for one in scored:
         if not math.isnan(one.snr_db):
-            found.setdefault(int(np.searchsorted(EDGES_DB, one.snr_db, side="right")), []).append(one)
+            # Rounded: what was mixed at an edge is measured a little beside it.
+            found.setdefault(int(np.searchsorted(EDGES_DB, round(one.snr_db, 1), side="right")), []).append(one)
     return {_band_name(place): found[place] for place in sorted(found)}
 
 

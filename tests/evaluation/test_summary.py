@@ -83,12 +83,12 @@ def test_signals_of_one_group_are_not_independent() -> None:
 
 
 def test_bands_hold_their_lower_edge() -> None:
-    snrs = [-3.0, 0.0, 4.9, 5.0, 14.9, 15.0, math.inf, math.nan]
-    found = bands(scored({"x": [(1, 1)] * 8}, snrs))
+    snrs = [-3.0, -1e-4, 4.9, 4.9999, 14.9, 15.0, math.inf, -math.inf, math.nan]
+    found = bands(scored({"x": [(1, 1)] * 9}, snrs))
     assert {name: [one.snr_db for one in part] for name, part in found.items()} == {
-        "below 0": [-3.0],
-        "0 to 5": [0.0, 4.9],
-        "5 to 10": [5.0],
+        "below 0": [-3.0, -math.inf],
+        "0 to 5": [-1e-4, 4.9],
+        "5 to 10": [4.9999],
         "10 to 15": [14.9],
         "15 and more": [15.0, math.inf],
     }
