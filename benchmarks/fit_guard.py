@@ -66,7 +66,7 @@ class Guarded:
     def mixed(self, config: GuardConfig) -> Samples:
         """Returns what `Enhancer(strength="auto", guard=config).enhance` does."""
         guard, spec = Guard(self.spec, config), self.spec
-        grid = HopGrid(spec.hop_length, spec.overlap, spec.sample_rate, spec.sample_rate)
+        grid = HopGrid(spec.hop_length, spec.delay, spec.sample_rate, spec.sample_rate)
         track = StrengthTrack(grid, guard.strength, 0)
         track.extend(guard.decide(self.energies))
         return track.mix(self.dry, self.enhanced, 0)

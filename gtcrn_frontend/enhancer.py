@@ -100,7 +100,7 @@ class Enhancer:
     @property
     def spec(self) -> ModelSpec:
         """The facts of the model."""
-        return self._stream.loaded.model.spec
+        return self._stream.loaded.engine.spec
 
     @property
     def engine(self) -> str:

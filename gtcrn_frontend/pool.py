@@ -111,7 +111,7 @@ class StreamPool:
     @property
     def spec(self) -> ModelSpec:
         """The facts of the model."""
-        return self._loaded.model.spec
+        return self._loaded.engine.spec
 
     @property
     def engine(self) -> str:

@@ -1,4 +1,7 @@
-"""What an engine and a caller must know of a model. Transform sizes and rates are written down here only."""
+"""What an engine and a caller must know of a model. Transform sizes and rates are written down here only.
+
+How a network is added is told in `weights/networks.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
+
+Domain = Literal["spectrum", "waveform"]
 
 
 @dataclass(frozen=True)
@@ -16,15 +21,16 @@ class ModelSpec:
     Attributes:
         name: short name of the network.
         sample_rate: in Hz, the only rate the network works at.
-        n_fft: length of the Fourier transform in samples.
-        win_length: length of the analysis and synthesis window in samples.
+        n_fft: length of the Fourier transform in samples; 0 for a network that takes samples.
+        win_length: length of a frame in samples, which is that of the analysis and synthesis window.
         hop_length: new samples per frame.
         window: name of the window, see `engines.stft`.
         causal: whether no output depends on samples beyond `look_ahead`.
         look_ahead: samples after an output sample, beyond the frame that holds it, that the output depends on.
+        parameters: number of parameters, fixed filters included; None where a file does not tell.
+        licence: of the architecture's reference implementation (SPDX); empty where it is not known.
         cache_shapes: shape of each array of the canonical engine state of one stream, by name, all float32.
-        parameters: number of parameters, fixed filters included.
-        licence: of the architecture's reference implementation (SPDX).
+        domain: what a frame is for the network: its `spectrum`, or its samples (`waveform`).
     """
 
     name: str
@@ -35,9 +41,10 @@ class ModelSpec:
     window: str
     causal: bool
     look_ahead: int
-    parameters: int
+    parameters: int | None
     licence: str
     cache_shapes: Mapping[str, tuple[int, ...]] = field(hash=False)
+    domain: Domain = "spectrum"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cache_shapes", MappingProxyType(dict(self.cache_shapes)))
@@ -52,8 +59,13 @@ class ModelSpec:
 
     @property
     def overlap(self) -> int:
-        """Samples that one frame shares with the next; also how far an engine's output trails its input."""
+        """Samples that one frame shares with the next."""
         return self.win_length - self.hop_length
+
+    @property
+    def delay(self) -> int:
+        """How far an engine's output trails its input, in samples."""
+        return self.overlap + self.look_ahead
 
 
 GTCRN_SPEC = ModelSpec(
@@ -73,5 +85,45 @@ GTCRN_SPEC = ModelSpec(
         "conv": (2, 16, 16, 33),
         "tra": (2, 3, 16),
         "inter": (2, 33, 16),
+    },
+)
+
+ULUNAS_SPEC = ModelSpec(
+    name="ulunas",
+    sample_rate=16000,
+    n_fft=512,
+    win_length=512,
+    hop_length=256,
+    window="hann_sqrt",
+    causal=True,
+    look_ahead=0,
+    parameters=None,
+    licence="MIT",
+    cache_shapes={
+        "analysis": (256,),
+        "synthesis": (256,),
+        "conv": (5358,),
+        "tfa": (402,),
+        "inter": (1056,),
+    },
+)
+
+LITE_RTSE_SPEC = ModelSpec(
+    name="lite_rtse",
+    sample_rate=16000,
+    n_fft=512,
+    win_length=512,
+    hop_length=256,
+    window="hann_sqrt",
+    causal=True,
+    look_ahead=0,
+    parameters=1559245,
+    licence="",
+    cache_shapes={
+        "analysis": (256,),
+        "synthesis": (256,),
+        "lstm": (2, 2, 257),
+        "scale": (2, 32, 2, 257),
+        "order": (452, 6, 257),
     },
 )

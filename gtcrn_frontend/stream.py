@@ -50,7 +50,7 @@ class Stream:
     def __init__(self, loaded: LoadedModel, config: EnhancerConfig) -> None:
         self.loaded = loaded
         self.config = config
-        self.sample_rate = config.sample_rate or loaded.model.spec.sample_rate
+        self.sample_rate = config.sample_rate or loaded.engine.spec.sample_rate
         self.output_sample_rate = config.output_sample_rate or self.sample_rate
         self.strength = config.strength_or_auto
         self.bypass = config.bypass
@@ -200,7 +200,7 @@ class Stream:
 
     def _new_paths(self) -> list[SignalPath]:
         count = 1 if self.config.downmix else self.config.channels
-        spec, guard = self.loaded.model.spec, self.config.guard_config
+        spec, guard = self.loaded.engine.spec, self.config.guard_config
         rates = self.sample_rate, self.output_sample_rate
         return [SignalPath(spec, *rates, self.strength, guard, bypass=self.bypass) for _ in range(count)]
 

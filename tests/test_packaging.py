@@ -111,7 +111,7 @@ def engines_of(wheel: zipfile.ZipFile, folder: Path) -> list[list[str]]:
         from gtcrn_frontend.errors import ModelError
         from gtcrn_frontend.spec import GTCRN_SPEC
         from gtcrn_frontend.weights.model import Model
-        from gtcrn_frontend.weights.parameters import gtcrn_parameters
+        from gtcrn_frontend.weights.layouts import gtcrn_parameters
         assert loading.__file__.startswith({str(folder)!r})
         parameters = {{name: np.ones(shape, np.float32) for name, shape in gtcrn_parameters().items()}}
         model = Model(GTCRN_SPEC, Path("ones"), "", parameters)

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _facts(model_name: str) -> list[tuple[str, str]]:
     loaded = load(model_name)
-    spec = loaded.model.spec
+    spec = loaded.engine.spec
     facts = [(name, _version(name)) for name in _PACKAGES]
     facts += [("python", f"{platform.python_version()} on {platform.platform()}"), ("cpu", _cpu())]
     absent = absent_engines()

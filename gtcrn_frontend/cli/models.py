@@ -145,7 +145,8 @@ def _verified(registry: Registry, name: str) -> str:
     if where == "cached":
         return f"sha256 as registered, {path}"
     model = load_model(registry.fetch(name))  # embedded, without a registered hash: names, shapes and values instead
-    return f"all parameters of {model.spec.name}, digest {model.digest}, {path}"
+    network = "a graph" if model.spec is None else f"all parameters of {model.spec.name}"
+    return f"{network}, digest {model.digest}, {path}"
 
 
 def _convert(args: argparse.Namespace) -> int:

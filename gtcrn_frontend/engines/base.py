@@ -41,7 +41,7 @@ class Engine(ABC, Generic[State]):
                 the stream's state. No state may occur twice.
 
         Returns:
-            For each stream an array of the shape of its hops. They trail the input by `spec.overlap` samples: the
+            For each stream an array of the shape of its hops. They trail the input by `spec.delay` samples: the
             first samples that a new stream delivers lie before its first input sample.
         """
 

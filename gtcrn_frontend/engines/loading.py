@@ -16,7 +16,7 @@ from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.weights.model import Model, load_model, model_path
 
 ENGINES = ("native", "onnx", "torch")
-"""Engines in order of speed: `auto` takes the first that is present."""
+"""Engines in order of speed: `auto` takes the first that is present and can run the model."""
 
 _lock = RLock()
 _loaded: WeakValueDictionary[tuple[Any, ...], LoadedModel] = WeakValueDictionary()
@@ -79,8 +79,8 @@ def load(model: str | Path, engine: str = "auto", num_threads: int = 1, provider
 def _build(model: Model, engine: str, num_threads: int, providers: Sequence[str]) -> Engine[Any]:
     absent = absent_engines()
     if engine == "auto":
-        ready_graph_or_providers = model.graph is not None or bool(providers)
-        engine = "onnx" if ready_graph_or_providers else next(name for name in ENGINES if name not in absent)
+        able = ("onnx",) if providers else tuple(name for name in ENGINES if name in model.engines)
+        engine = next((name for name in able if name not in absent), able[0])
     if engine in absent:
         raise ModelError(f"engine {engine!r} is not present: {absent[engine]}")
     if engine == "native":

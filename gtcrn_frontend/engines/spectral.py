@@ -1,4 +1,4 @@
-"""What engines share whose network maps spectra to spectra: the transform around it, and streams side by side."""
+"""What engines share whose network maps frames to frames: the transform around it, and streams side by side."""
 
 from __future__ import annotations
 
@@ -27,7 +27,15 @@ class SpectralState:
 
 
 class SpectralEngine(Engine[SpectralState]):
-    """An engine made of the streaming STFT and a network that is run on blocks of equally many frames per stream."""
+    """An engine made of a streaming transform and a network that is run on blocks of equally many frames per stream.
+
+    The transform is the STFT. Another one takes its place in a subclass as a pair of functions with the same arguments:
+    frames `(streams, n_frames, ...)` of `win_length` samples each from hops and the past, and hops from frames and the
+    tail, both of `overlap` samples.
+    """
+
+    _analyse = staticmethod(analyse)
+    _synthesise = staticmethod(synthesise)
 
     @abstractmethod
     def _run(self, spectra: C64, caches: tuple[Any, ...]) -> tuple[C64, tuple[Any, ...]]:
@@ -91,9 +99,9 @@ class SpectralEngine(Engine[SpectralState]):
         tail = states[0].synthesis[None] if single else np.stack([state.synthesis for state in states])
         caches = states[0].caches if single else self._stack([state.caches for state in states])
 
-        spectra, past = analyse(self.spec, hops[0][None] if single else np.stack(hops), past)
+        spectra, past = self._analyse(self.spec, hops[0][None] if single else np.stack(hops), past)
         spectra, caches = self._run(spectra, caches)
-        samples, tail = synthesise(self.spec, spectra, tail)
+        samples, tail = self._synthesise(self.spec, spectra, tail)
 
         # Only now, when nothing can fail any more, do the streams move on.
         each = [caches] if single else self._unstack(caches, len(states))

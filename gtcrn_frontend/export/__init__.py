@@ -9,6 +9,7 @@ from gtcrn_frontend.atomic import replaced_at_end
 from gtcrn_frontend.config import is_number
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.export.origin import Origin
+from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model, model_path
@@ -42,7 +43,7 @@ def export_model(
     _check(output, layout, strength, force)
     source = model_path(model)
     loaded = load_model(source)
-    if loaded.parameters is None:
+    if loaded.spec is None or loaded.parameters is None:
         raise ModelError(
             f"{source}: expected a checkpoint (.safetensors, .tar), got a graph, whose parameters are folded into it: "
             "export the checkpoint that it was made from"
@@ -55,6 +56,8 @@ def export_model(
             write_safetensors(part, arrays, origin.to_metadata())
         return origin
 
+    if loaded.spec != GTCRN_SPEC:
+        raise ModelError(f"{source}: layout {layout} is for gtcrn, got {loaded.spec.name}")
     folded = fold_gtcrn(loaded.parameters)
     if layout == "sherpa-onnx":
         from gtcrn_frontend.export.single_frame import single_frame_graph

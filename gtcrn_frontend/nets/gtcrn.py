@@ -34,9 +34,9 @@ CACHE_FRAMES = sum((KERNEL_TIME - 1) * dilation for dilation in DILATIONS)  # 16
 class GTCRNCache(NamedTuple):
     """Everything the network remembers between frames; zeros at the start of a stream."""
 
-    conv: Tensor  # (2, B, 16, 16, 33): encoder, decoder; time rows 0:2, 2:6, 6:16 for dilations 1, 2, 5
-    tra: Tensor  # (2, 3, B, 16): encoder, decoder; layers in order of execution
-    inter: Tensor  # (2, B, 33, 16): the two inter-frame GRUs
+    conv: Tensor  # (B, 2, 16, 16, 33): encoder, decoder; time rows 0:2, 2:6, 6:16 for dilations 1, 2, 5
+    tra: Tensor  # (B, 2, 3, 16): encoder, decoder; layers in order of execution
+    inter: Tensor  # (B, 2, 33, 16): the two inter-frame GRUs
 
 
 def erb_filters() -> np.ndarray:
@@ -239,9 +239,9 @@ class GTCRN(nn.Module):
         """Returns a cache of zeros for `batch` streams that begin, on the network's device."""
         zeros = self.erb.erb_fc.weight.new_zeros
         return GTCRNCache(
-            zeros(2, batch, CHANNELS, CACHE_FRAMES, WIDTH),
-            zeros(2, 3, batch, CHANNELS),
-            zeros(2, batch, WIDTH, CHANNELS),
+            zeros(batch, 2, CHANNELS, CACHE_FRAMES, WIDTH),
+            zeros(batch, 2, 3, CHANNELS),
+            zeros(batch, 2, WIDTH, CHANNELS),
         )
 
     def forward(self, spec: Tensor) -> Tensor:
@@ -256,31 +256,31 @@ class GTCRN(nn.Module):
         skips = []
         for layer in self.encoder.en_convs:
             if isinstance(layer, GTConvBlock):
-                rows = cache.conv[0][:, :, _time_rows(layer.dilation)]
-                x, conv, tra = layer(x, rows, cache.tra[0, len(tra_rows[0])])
+                rows = cache.conv[:, 0, :, _time_rows(layer.dilation)]
+                x, conv, tra = layer(x, rows, cache.tra[:, 0, len(tra_rows[0])])
                 conv_rows[0].append(conv)
                 tra_rows[0].append(tra)
             else:
                 x = layer(x)
             skips.append(x)
 
-        x, inter1 = self.dpgrnn1(x, cache.inter[0])
-        x, inter2 = self.dpgrnn2(x, cache.inter[1])
+        x, inter1 = self.dpgrnn1(x, cache.inter[:, 0])
+        x, inter2 = self.dpgrnn2(x, cache.inter[:, 1])
 
         for layer in self.decoder.de_convs:
             x = x + skips.pop()
             if isinstance(layer, GTConvBlock):
-                rows = cache.conv[1][:, :, _time_rows(layer.dilation)]
-                x, conv, tra = layer(x, rows, cache.tra[1, len(tra_rows[1])])
+                rows = cache.conv[:, 1, :, _time_rows(layer.dilation)]
+                x, conv, tra = layer(x, rows, cache.tra[:, 1, len(tra_rows[1])])
                 conv_rows[1].insert(0, conv)  # kept in the encoder's order of dilations
                 tra_rows[1].append(tra)
             else:
                 x = layer(x)
 
         new_cache = GTCRNCache(
-            torch.stack([torch.cat(rows, dim=2) for rows in conv_rows]),
-            torch.stack([torch.stack(rows) for rows in tra_rows]),
-            torch.stack([inter1, inter2]),
+            torch.stack([torch.cat(rows, dim=2) for rows in conv_rows], dim=1),
+            torch.stack([torch.stack(rows, dim=1) for rows in tra_rows], dim=1),
+            torch.stack([inter1, inter2], dim=1),
         )
         return self._apply_mask(x, spec), new_cache
 

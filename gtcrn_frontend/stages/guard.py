@@ -118,9 +118,9 @@ class Guard:
     def __init__(self, spec: ModelSpec, config: GuardConfig, *, begun: bool = False) -> None:
         self._config = config
         self._hop_length = spec.hop_length
-        self._past: F32 = np.zeros(spec.overlap, np.float32)
+        self._past: F32 = np.zeros(spec.delay, np.float32)
         self._dry: F32 = np.empty((0, spec.hop_length), np.float32)
-        self._to_skip = -(-spec.overlap // spec.hop_length) if begun else 0
+        self._to_skip = -(-spec.delay // spec.hop_length) if begun else 0
         self._slope = (config.max_strength - config.min_strength) / (config.clean_snr_db - config.noisy_snr_db)
         hop_s = spec.hop_length / spec.sample_rate
         self._noise_step, self._lost_step, self._strength_step = (

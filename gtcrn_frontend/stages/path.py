@@ -52,7 +52,7 @@ class SignalPath:
         bypass: bool = False,
     ) -> None:
         self._spec = spec
-        self._grid = HopGrid(spec.hop_length, spec.overlap, spec.sample_rate, output_sample_rate)
+        self._grid = HopGrid(spec.hop_length, spec.delay, spec.sample_rate, output_sample_rate)
         self._to_model = _resampler(sample_rate, spec.sample_rate)
         self._to_output = _resampler(spec.sample_rate, output_sample_rate)
         self._dry_to_output = _resampler(sample_rate, output_sample_rate)
@@ -63,7 +63,7 @@ class SignalPath:
         self._guard: Guard | None = None
         self._waiting_dry = _EMPTY  # what `pull` will pass to the mixer
         self._samples_in = 0
-        self._to_drop = spec.overlap  # the engine's first samples lie before the stream's first
+        self._to_drop = spec.delay  # the engine's first samples lie before the stream's first
         self.latency_samples = self._latency_samples(sample_rate)
         self.lag_samples = self._lag_samples(sample_rate, output_sample_rate)
         self.set_strength(strength, bypass=bypass)
@@ -112,7 +112,7 @@ class SignalPath:
         if self._dry_to_output:
             self._queue_dry(self._dry_to_output.flush())
         tail = self._framer.push(self._to_model.flush()) if self._to_model else self._framer.push(_EMPTY)
-        silent_hops = -(-self._spec.overlap // self._spec.hop_length)
+        silent_hops = -(-self._spec.delay // self._spec.hop_length)
         silence = np.zeros((silent_hops, self._spec.hop_length), np.float32)
         return self._guarded(np.concatenate([tail, self._framer.flush(), silence]))
 
@@ -150,7 +150,7 @@ class SignalPath:
             stage.reset()
         self._waiting_dry = _EMPTY
         self._samples_in = 0
-        self._to_drop = self._spec.overlap
+        self._to_drop = self._spec.delay
 
     @property
     def state(self) -> Arrays:
@@ -187,8 +187,8 @@ class SignalPath:
         if counters is None or counters.shape != (2,) or counters.dtype != np.int64 or counters.min() < 0:
             raise StateError(f"expected two counters of type int64, got {counters!r}")
         samples_in, to_drop = (int(value) for value in counters)
-        if to_drop > self._spec.overlap:
-            raise StateError(f"expected at most {self._spec.overlap} samples to drop, got {to_drop}")
+        if to_drop > self._spec.delay:
+            raise StateError(f"expected at most {self._spec.delay} samples to drop, got {to_drop}")
         follows = self._mixer.track is not None
         for name, stage_object in self._stages().items():
             stage_object.load_state(by_stage[name])

@@ -18,18 +18,18 @@ from gtcrn_frontend.weights.parameters import F32
 class HopGrid:
     """Where the hops of the engine's output lie among the samples of the stream's output.
 
-    Hop h holds the moments from `(h * hop_length - overlap) / rate` on. A sample of the output belongs to the hop that
+    Hop h holds the moments from `(h * hop_length - delay) / rate` on. A sample of the output belongs to the hop that
     holds its moment, whenever it is delivered; so resamplers and chunks have no part in it.
 
     Attributes:
         hop_length: samples of a hop at the model's rate.
-        overlap: how far the engine's output trails its input, in samples at the model's rate.
+        delay: how far the engine's output trails its input, in samples at the model's rate.
         rate: the model's rate in Hz.
         output_rate: the output's rate in Hz.
     """
 
     hop_length: int
-    overlap: int
+    delay: int
     rate: int
     output_rate: int
 
@@ -37,11 +37,11 @@ class HopGrid:
     def hop_samples(self) -> int:
         """Samples of the output in a hop, or 0 if not all hops have equally many."""
         whole, rest = divmod(self.hop_length * self.output_rate, self.rate)
-        return 0 if rest or self.overlap % self.hop_length else whole
+        return 0 if rest or self.delay % self.hop_length else whole
 
     def start(self, hop: int) -> int:
         """Returns the number of the first sample of a hop in the output; negative before the stream's first."""
-        return -((self.overlap - hop * self.hop_length) * self.output_rate // self.rate)
+        return -((self.delay - hop * self.hop_length) * self.output_rate // self.rate)
 
 
 class StrengthTrack:

@@ -6,6 +6,7 @@ A torch checkpoint is a pickle, and a pickle may run code: it is read without Py
 from __future__ import annotations
 
 import io
+import json
 import math
 import zipfile
 from collections.abc import Mapping
@@ -60,6 +61,18 @@ def read_checkpoint(path: str | Path) -> Arrays:
         return _read_torch_zip(data) if data.startswith(_ZIP_MAGIC) else _read_safetensors(data)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
+
+
+def read_architecture(path: str | Path) -> str:
+    """Returns the network's name in the metadata of a safetensors file, `architecture`; empty if there is none.
+
+    The file is one that `read_checkpoint` has read.
+    """
+    data = Path(path).read_bytes()
+    if data.startswith(_ZIP_MAGIC):
+        return ""
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return str(header.get("__metadata__", {}).get("architecture", ""))
 
 
 def write_safetensors(path: str | Path, arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:

@@ -9,9 +9,10 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.spec import GTCRN_SPEC, ModelSpec
-from gtcrn_frontend.weights.checkpoint import read_checkpoint
-from gtcrn_frontend.weights.parameters import F32, check_parameters
+from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.weights.checkpoint import read_architecture, read_checkpoint
+from gtcrn_frontend.weights.networks import NETWORKS, recognise
+from gtcrn_frontend.weights.parameters import F32
 from gtcrn_frontend.weights.registry import Registry
 
 
@@ -20,18 +21,38 @@ class Model:
     """What engines are made from.
 
     Attributes:
-        spec: the network's facts.
+        spec: facts of a checkpoint's network; None for a ready graph, which tells them to the engine (`Engine.spec`).
         source: where it was read from.
         digest: names the weights: equal digests compute the same. Saved states carry it.
         parameters: the checked state dict, float32 arrays by released name; None for a ready graph.
         graph: the bytes of a self-contained streaming ONNX file; None for a checkpoint.
     """
 
-    spec: ModelSpec
+    spec: ModelSpec | None
     source: Path
     digest: str
     parameters: dict[str, F32] | None = field(default=None, repr=False)
     graph: bytes | None = field(default=None, repr=False)
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names of the engines that can run it, the fastest first."""
+        return ("onnx",) if self.spec is None else NETWORKS[self.spec.name].engines
+
+    def weights_for(self, engine: str) -> tuple[ModelSpec, dict[str, F32]]:
+        """Returns facts and parameters of a checkpoint for an engine that is made from those.
+
+        Raises:
+            ModelError: it is a ready graph, or the engine cannot run this network; says which engines can.
+        """
+        if self.spec is None or self.parameters is None:
+            kind = "a ready ONNX graph"
+        elif engine not in self.engines:
+            kind = self.spec.name
+        else:
+            return self.spec, self.parameters
+        able = " or ".join(f"engine={name!r}" for name in self.engines)
+        raise ModelError(f"{self.source}: {kind} runs with {able} only, got engine={engine!r}")
 
 
 @lru_cache(maxsize=1)
@@ -69,24 +90,24 @@ def load_model(path: Path) -> Model:
     """Returns the model in a checkpoint or a streaming ONNX file (suffix `.onnx`).
 
     Raises:
-        ModelError: the file cannot be read, is damaged, or is not a GTCRN.
+        ModelError: the file cannot be read, is damaged, or of no known network.
     """
     if path.suffix == ".onnx":
         try:
             graph = path.read_bytes()
         except OSError as error:
             raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
-        return Model(GTCRN_SPEC, path, hashlib.sha256(graph).hexdigest(), graph=graph)
+        return Model(None, path, hashlib.sha256(graph).hexdigest(), graph=graph)
     arrays = read_checkpoint(path)
     try:
-        parameters = check_parameters(arrays)
+        spec, parameters = recognise(arrays, read_architecture(path))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     digest = hashlib.sha256()
     for name in sorted(parameters):
         digest.update(name.encode())
         digest.update(parameters[name].tobytes())
-    return Model(GTCRN_SPEC, path, digest.hexdigest(), parameters=parameters)
+    return Model(spec, path, digest.hexdigest(), parameters=parameters)
 
 
 def installed_model_file(name: str) -> Path:

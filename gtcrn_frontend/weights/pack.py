@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model, model_path
 from gtcrn_frontend.weights.parameters import F32
@@ -160,9 +159,8 @@ def main() -> None:
     parser.add_argument("file", type=Path, help="where to write the weight blob")
     args = parser.parse_args()
     model = load_model(model_path(args.model))
-    if model.parameters is None:
-        raise ModelError(f"{model.source}: expected a checkpoint, got a ready ONNX graph")
-    args.file.write_bytes(pack_gtcrn(fold_gtcrn(model.parameters)))
+    _, parameters = model.weights_for("native")
+    args.file.write_bytes(pack_gtcrn(fold_gtcrn(parameters)))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
-"""The ONNX Runtime engine: any weights in the package's graph, ready graphs as they are, providers, threads."""
+"""The ONNX Runtime engine: any weights in the package's graph, providers, threads, files that are no graphs."""
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
 
 from gtcrn_frontend.engines.onnx import load_onnx
 from gtcrn_frontend.engines.torch import TorchEngine
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.weights.checkpoint import write_safetensors
-from gtcrn_frontend.weights.model import Model, load_model
+from gtcrn_frontend.weights.model import load_model
 
 HOP = GTCRN_SPEC.hop_length
 
@@ -89,63 +87,7 @@ def test_a_provider_that_is_not_there(random_checkpoint, providers):
         load_onnx(load_model(random_checkpoint), providers=providers)
 
 
-# Ready graphs
-
-
-def ready_graph(path, *, inputs=None, outputs=None, kind=TensorProto.FLOAT):
-    """A graph in the layout of the released one that hands everything through, or one that deviates from it."""
-    shapes = {
-        "mix": (1, 257, 1, 2),
-        "conv_cache": (2, 1, 16, 16, 33),
-        "tra_cache": (2, 3, 1, 1, 16),
-        "inter_cache": (2, 1, 33, 16),
-    } | (inputs or {})
-    names = outputs or {"mix": "enh", **{n: f"{n}_out" for n in shapes if n != "mix"}}
-    nodes = [helper.make_node("Identity", [source], [target]) for source, target in names.items()]
-    graph = helper.make_graph(
-        nodes,
-        "identity",
-        [helper.make_tensor_value_info(name, kind, shape) for name, shape in shapes.items()],
-        [helper.make_tensor_value_info(target, kind, shapes[source]) for source, target in names.items()],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
-    return load_model(path)
-
-
-def test_a_ready_graph_is_run_frame_by_frame_with_its_caches(tmp_path):
-    engine = load_onnx(ready_graph(tmp_path / "identity.onnx"))
-    hops = noise(9)
-    result = enhanced(engine, hops)
-    np.testing.assert_allclose(result[1:], hops[:-1], atol=1e-6)
-    rng = np.random.default_rng(1)
-    arrays = {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in GTCRN_SPEC.cache_shapes.items()}
-    state = engine.import_state(arrays)
-    engine.process_many([(hops, engine.new_state()), (hops, state)])
-    exported = engine.export_state(state)
-    for name in ("conv", "tra", "inter"):
-        np.testing.assert_array_equal(exported[name], arrays[name])
-
-
-@pytest.mark.parametrize(
-    "deviation",
-    [
-        pytest.param({"inputs": {"mix": (1, 257, "frames", 2)}}, id="dynamic time"),
-        pytest.param({"inputs": {"mix": (1, 161, 1, 2)}}, id="other bins"),
-        pytest.param({"inputs": {"tra_cache": (2, 3, 1, 16)}}, id="other cache"),
-        pytest.param({"inputs": {"extra": (1,)}}, id="one more input"),
-        pytest.param({"outputs": {"mix": "enh", "conv_cache": "conv_cache_out"}}, id="fewer outputs"),
-        pytest.param({"kind": TensorProto.DOUBLE}, id="double precision"),
-    ],
-)
-def test_a_graph_in_another_layout(deviation, tmp_path):
-    model = ready_graph(tmp_path / "other.onnx", **deviation)
-    with pytest.raises(ModelError, match=r"other\.onnx: expected a streaming GTCRN with the inputs"):
-        load_onnx(model)
-
-
-def test_a_streaming_graph_of_another_network(shared):
-    with pytest.raises(ModelError, match="tfa_cache"):
-        load_onnx(load_model(shared / "reference/ulunas/ulunas_stream_simple.onnx"))
+# Files
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", bytes(1000)], ids=["empty", "text", "zeros"])
@@ -162,8 +104,3 @@ def test_a_truncated_graph(shared, tmp_path):
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
         load_onnx(load_model(path))
-
-
-def test_a_model_of_nothing(tmp_path):
-    with pytest.raises(ModelError, match="neither"):
-        load_onnx(Model(GTCRN_SPEC, tmp_path, ""))

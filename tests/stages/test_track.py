@@ -15,7 +15,7 @@ ENHANCED = rng.normal(size=5000).astype(np.float32)
 
 
 def grid(output_rate=16000):
-    return HopGrid(hop_length=256, overlap=256, rate=16000, output_rate=output_rate)
+    return HopGrid(hop_length=256, delay=256, rate=16000, output_rate=output_rate)
 
 
 @pytest.mark.parametrize("rate", RATES)

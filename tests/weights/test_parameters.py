@@ -8,7 +8,8 @@ import pytest
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.spec import GTCRN_SPEC
-from gtcrn_frontend.weights.parameters import check_parameters, gtcrn_parameters
+from gtcrn_frontend.weights.layouts import gtcrn_parameters
+from gtcrn_frontend.weights.parameters import check_parameters
 
 
 def without_counters(shapes):

@@ -42,19 +42,17 @@ class NativeEngine(Engine[NativeState]):
         num_threads: threads that divide the streams of a call of `process_many` among them.
 
     Raises:
-        ModelError: the model is a ready graph, or the forced instruction set is not present.
+        ModelError: the model is a ready graph or of another network, or the forced instruction set is not present.
     """
 
     name = "native"
 
     def __init__(self, model: Model, num_threads: int = 1) -> None:
-        if model.parameters is None:
-            raise ModelError(f"{model.source}: a ready ONNX graph runs with engine='onnx' only, got engine='native'")
-        self.spec = model.spec
+        self.spec, parameters = model.weights_for(self.name)
         self.instruction_set = chosen_instruction_set()
         self.description = f"C, {self.instruction_set}"
         self._num_threads = num_threads
-        self._model = load_blob(pack_gtcrn(fold_gtcrn(model.parameters)), self.instruction_set)
+        self._model = load_blob(pack_gtcrn(fold_gtcrn(parameters)), self.instruction_set)
 
     def new_state(self) -> NativeState:
         """Returns the state of a stream that begins, see `Engine`."""

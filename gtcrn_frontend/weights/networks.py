@@ -1,0 +1,95 @@
+"""The networks that run here, and how a checkpoint tells which it is of: `NETWORKS`.
+
+A network is added by
+- a `ModelSpec` in `spec.py`;
+- names and shapes of its parameters in `weights/layouts.py`;
+- a torch module in `nets/`, made without arguments, whose state dict has these names (see `nets/__init__.py` for the
+  one method that it needs);
+- an entry below, which makes checkpoints, engines, `Enhancer`, training and the command line know it.
+
+Beyond that, ONNX Runtime runs checkpoints of networks in `engines.onnx.BOUND`, and ready streaming graphs of any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.spec import GTCRN_SPEC, LITE_RTSE_SPEC, ULUNAS_SPEC, ModelSpec
+from gtcrn_frontend.weights.layouts import Shape, gtcrn_parameters, lite_rtse_parameters
+from gtcrn_frontend.weights.parameters import F32, check_parameters
+
+
+def _no_parameters() -> dict[str, Shape]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is known of a network without torch.
+
+    Attributes:
+        spec: its facts.
+        engines: that run its checkpoints, the fastest first; a ready graph runs in ONNX Runtime whatever it is of.
+        module: its torch module as `package.module:Class`; empty where only ready graphs are known.
+        parameters: returns the shape of each tensor of a state dict, by name; batch counters left out.
+        prefixes: that names may have in checkpoints of other frameworks, and that are taken away.
+    """
+
+    spec: ModelSpec
+    engines: tuple[str, ...] = ("onnx",)
+    module: str = ""
+    parameters: Callable[[], dict[str, Shape]] = _no_parameters
+    prefixes: tuple[str, ...] = ("module.",)
+
+
+NETWORKS = {
+    network.spec.name: network
+    for network in (
+        Network(GTCRN_SPEC, ("native", "onnx", "torch"), "gtcrn_frontend.nets.gtcrn:GTCRN", gtcrn_parameters),
+        Network(LITE_RTSE_SPEC, ("torch",), "gtcrn_frontend.nets.lite_rtse:LiteRTSE", lite_rtse_parameters),
+        Network(ULUNAS_SPEC),
+    )
+}
+
+
+def find_network(name: str) -> Network:
+    """Returns the network of a name; `ModelError` names those there are."""
+    if name not in NETWORKS:
+        raise ModelError(f"expected a network out of {', '.join(NETWORKS)}, got {name!r}")
+    return NETWORKS[name]
+
+
+def recognise(arrays: Mapping[str, npt.NDArray[Any]], architecture: str = "") -> tuple[ModelSpec, dict[str, F32]]:
+    """Returns the facts of the network that a checkpoint is of, and its checked parameters under their own names.
+
+    Args:
+        arrays: the state dict.
+        architecture: name of the network if the file tells it; else it is the one that shares most names.
+
+    Raises:
+        ModelError: the tensors are of none of the networks, or not those of the one they seem to be of.
+    """
+    known = [find_network(architecture)] if architecture else [n for n in NETWORKS.values() if n.module]
+    best, found, shared = known[0], dict(arrays), -1
+    for network in known:
+        renamed, expected = _without_prefix(arrays, network.prefixes), network.parameters()
+        count = len(expected.keys() & renamed.keys())
+        if count > shared:
+            best, found, shared = network, renamed, count
+    if shared == 0:
+        names = ", ".join(f"{network.spec.name} ({next(iter(network.parameters()))}, ...)" for network in known)
+        raise ModelError(f"expected the tensors of {names}; got {len(arrays)}, such as {', '.join(list(arrays)[:3])}")
+    return best.spec, check_parameters(found, best.parameters(), best.spec.name)
+
+
+def _without_prefix(arrays: Mapping[str, npt.NDArray[Any]], prefixes: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays without the first of the prefixes that all their names have."""
+    for prefix in prefixes:
+        if arrays and all(name.startswith(prefix) for name in arrays):
+            return {name.removeprefix(prefix): array for name, array in arrays.items()}
+    return dict(arrays)
