@@ -24,6 +24,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from gtcrn_frontend.engines.onnx_weights import INTERLEAVED_TO_SPLIT, PASSED_OF_SPLIT, onnx_shapes, slope_placeholder
+from gtcrn_frontend.export.graph import absent_weights
 
 OPSET = 18
 Shape = list[str | int | None]
@@ -183,20 +184,12 @@ def _model(g: Graph) -> onnx.ModelProto:
         "gtcrn",
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-        [*g.constants.values(), *(_absent(name, shape) for name, shape in onnx_shapes().items())],
+        [*g.constants.values(), *absent_weights(onnx_shapes())],
     )
     # IR version 10 and opset 18 are read by ONNX Runtime 1.18 and later.
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10, producer_name="gtcrn_frontend"
     )
-
-
-def _absent(name: str, shape: tuple[int, ...]) -> onnx.TensorProto:
-    """A weight whose data lies in a file that does not exist."""
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape, data_location=TensorProto.EXTERNAL)
-    tensor.external_data.add(key="location", value="bound-at-load")
-    tensor.external_data.add(key="length", value=str(4 * int(np.prod(shape))))
-    return tensor
 
 
 if __name__ == "__main__":

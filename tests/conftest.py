@@ -82,6 +82,22 @@ def random_parameters() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
+def lite_rtse_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint file of Lite-RTSE with random weights, those that training begins with."""
+    import torch
+
+    from gtcrn_frontend.nets.lite_rtse import LiteRTSE
+    from gtcrn_frontend.weights.checkpoint import write_safetensors
+
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        arrays = {name: tensor.numpy() for name, tensor in LiteRTSE().state_dict().items()}
+    path = tmp_path_factory.mktemp("models") / "lite_rtse.safetensors"
+    write_safetensors(path, arrays, {})
+    return path
+
+
+@pytest.fixture(scope="session")
 def random_checkpoint(random_parameters: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint file with random weights: a model without `../shared` and without training."""
     from gtcrn_frontend.weights.checkpoint import write_safetensors

@@ -288,7 +288,7 @@ def test_safetensors_keep_every_tensor_and_say_where_they_come_from(shared, tmp_
     for name, array in expected.items():
         np.testing.assert_array_equal(got[name], array, err_msg=name)
     with safetensors.safe_open(output, "numpy") as file:
-        assert file.metadata() == {"source": source.name, "digest": origin.digest}
+        assert file.metadata() == {"architecture": "gtcrn", "source": source.name, "digest": origin.digest}
     assert load_model(output).digest == load_model(source).digest == origin.digest
 
 

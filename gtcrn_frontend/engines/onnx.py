@@ -6,15 +6,20 @@ as they are published, of whatever network, run as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gtcrn_frontend.engines.onnx_gtcrn import BoundGraphEngine, SelfContainedGraphEngine
+from gtcrn_frontend.engines.onnx_lite_rtse import lite_rtse_onnx_layout
 from gtcrn_frontend.engines.onnx_session import OnnxEngine, open_session
 from gtcrn_frontend.engines.onnx_streaming import StreamingGraphEngine, streaming_graph_spec
 from gtcrn_frontend.engines.onnx_weights import onnx_layout, with_slopes
 from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import Model, installed_model_file
+from gtcrn_frontend.weights.parameters import F32
+
+STREAMING_LAYOUTS: dict[str, Callable[[Mapping[str, F32]], dict[str, F32]]] = {"lite_rtse": lite_rtse_onnx_layout}
+"""Networks with a streaming graph without weights, `models/NETWORK.onnx`: what turns parameters into its weights."""
 
 
 def load_onnx(model: Model, num_threads: int = 1, providers: Sequence[str] = ()) -> OnnxEngine:
@@ -34,6 +39,10 @@ def load_onnx(model: Model, num_threads: int = 1, providers: Sequence[str] = ())
             return SelfContainedGraphEngine(GTCRN_SPEC, session)
         return StreamingGraphEngine(streaming_graph_spec(session, model.source), session)
     spec, parameters = model.weights_for("onnx")
-    folded = fold_gtcrn(parameters)
-    graph = with_slopes(installed_model_file("gtcrn.onnx").read_bytes(), folded)
-    return BoundGraphEngine(spec, open_session(graph, num_threads, providers, onnx_layout(folded)))
+    if spec.name == "gtcrn":
+        folded = fold_gtcrn(parameters)
+        graph = with_slopes(installed_model_file("gtcrn.onnx").read_bytes(), folded)
+        return BoundGraphEngine(spec, open_session(graph, num_threads, providers, onnx_layout(folded)))
+    graph = installed_model_file(f"{spec.name}.onnx").read_bytes()
+    weights = STREAMING_LAYOUTS[spec.name](parameters)
+    return StreamingGraphEngine(spec, open_session(graph, num_threads, providers, weights))

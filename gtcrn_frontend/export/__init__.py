@@ -7,12 +7,15 @@ from pathlib import Path
 
 from gtcrn_frontend.atomic import replaced_at_end
 from gtcrn_frontend.config import is_number
+from gtcrn_frontend.engines.onnx import STREAMING_LAYOUTS
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.export.origin import Origin
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.spec import GTCRN_SPEC, ModelSpec
 from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model, model_path
+from gtcrn_frontend.weights.networks import batch_counters
+from gtcrn_frontend.weights.parameters import F32
 
 LAYOUTS = ("onnx", "sherpa-onnx", "safetensors")
 """`onnx`: any number of streams and frames per run. `sherpa-onnx`: one of each, as its denoisers want it."""
@@ -51,25 +54,33 @@ def export_model(
     origin = Origin.of(model, loaded)
     if layout == "safetensors":
         # as released, with the batch counters that inference leaves out: torch loads the result with strict=True
-        arrays = {name: loaded.parameters.get(name, array) for name, array in read_checkpoint(source).items()}
+        arrays = loaded.parameters | batch_counters(read_checkpoint(source), loaded.spec.name)
         with replaced_at_end(output) as part:
-            write_safetensors(part, arrays, origin.to_metadata())
+            write_safetensors(part, arrays, {"architecture": loaded.spec.name} | origin.to_metadata())
         return origin
-
-    if loaded.spec != GTCRN_SPEC:
-        raise ModelError(f"{source}: layout {layout} is for gtcrn, got {loaded.spec.name}")
-    folded = fold_gtcrn(loaded.parameters)
-    if layout == "sherpa-onnx":
-        from gtcrn_frontend.export.single_frame import single_frame_graph
-
-        graph = single_frame_graph(folded, loaded.spec, origin, float(strength))
-    else:
-        from gtcrn_frontend.export.self_contained import self_contained_graph
-
-        graph = self_contained_graph(folded, loaded.spec, origin, float(strength))
+    graph = _graph(loaded.spec, loaded.parameters, layout, origin, float(strength))
     with replaced_at_end(output) as part:
         part.write_bytes(graph)
     return origin
+
+
+def _graph(spec: ModelSpec, parameters: dict[str, F32], layout: str, origin: Origin, strength: float) -> bytes:
+    """The ONNX file; `ModelError` if this network has none in this layout."""
+    if layout == "onnx" and spec.name in STREAMING_LAYOUTS:
+        from gtcrn_frontend.export.streaming import streaming_graph
+
+        return streaming_graph(STREAMING_LAYOUTS[spec.name](parameters), spec, origin, strength)
+    if spec != GTCRN_SPEC:
+        able = " or ".join(["gtcrn", *(STREAMING_LAYOUTS if layout == "onnx" else ())])
+        raise ModelError(f"expected {able} for the layout {layout}, got a checkpoint of {spec.name}")
+    folded = fold_gtcrn(parameters)
+    if layout == "sherpa-onnx":
+        from gtcrn_frontend.export.single_frame import single_frame_graph
+
+        return single_frame_graph(folded, spec, origin, strength)
+    from gtcrn_frontend.export.self_contained import self_contained_graph
+
+    return self_contained_graph(folded, spec, origin, strength)
 
 
 def _check(output: Path, layout: str, strength: float, force: bool) -> None:

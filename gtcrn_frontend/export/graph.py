@@ -74,5 +74,23 @@ class Graph:
         return self._constants.setdefault(key, f"{self._prefix}constant_{len(self._constants)}")
 
 
+def embed_weights(model: onnx.ModelProto, weights: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Puts arrays into the place of a graph's absent weights, by name."""
+    for initializer in model.graph.initializer:
+        if initializer.name in weights:
+            initializer.CopyFrom(numpy_helper.from_array(weights[initializer.name], initializer.name))
+
+
+def absent_weights(shapes: Mapping[str, tuple[int, ...]]) -> list[onnx.TensorProto]:
+    """Returns weights whose data lies in a file that does not exist: to be bound, by name, when the graph is loaded."""
+    tensors = []
+    for name, shape in shapes.items():
+        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape, data_location=TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value="bound-at-load")
+        tensor.external_data.add(key="length", value=str(4 * int(np.prod(shape))))
+        tensors.append(tensor)
+    return tensors
+
+
 def _floats(shapes: Mapping[str, Shape]) -> list[onnx.ValueInfoProto]:
     return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from gtcrn_frontend.engines.onnx_weights import onnx_layout, with_slopes
-from gtcrn_frontend.export.graph import Graph
+from gtcrn_frontend.export.graph import Graph, embed_weights
 from gtcrn_frontend.export.origin import Origin
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.weights.model import installed_model_file
@@ -41,10 +41,7 @@ def self_contained_graph(folded: Mapping[str, F32], spec: ModelSpec, origin: Ori
         strength: 0 (input unchanged) to 1 (full enhancement).
     """
     model = onnx.ModelProto.FromString(with_slopes(installed_model_file("gtcrn.onnx").read_bytes(), folded))
-    weights = onnx_layout(folded)
-    for initializer in model.graph.initializer:
-        if initializer.name in weights:
-            initializer.CopyFrom(numpy_helper.from_array(weights[initializer.name], initializer.name))
+    embed_weights(model, onnx_layout(folded))
 
     apply_mask = Graph(prefix="enh_")
     _product(apply_mask, strength)

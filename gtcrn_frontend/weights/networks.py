@@ -7,7 +7,8 @@ A network is added by
   one method that it needs);
 - an entry below, which makes checkpoints, engines, `Enhancer`, training and the command line know it.
 
-Beyond that, ONNX Runtime runs checkpoints of networks in `engines.onnx.BOUND`, and ready streaming graphs of any.
+Beyond that, ONNX Runtime runs ready streaming graphs of any network, and checkpoints of those that have a graph without
+weights (`engines.onnx.STREAMING_LAYOUTS`).
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ NETWORKS = {
     network.spec.name: network
     for network in (
         Network(GTCRN_SPEC, ("native", "onnx", "torch"), "gtcrn_frontend.nets.gtcrn:GTCRN", gtcrn_parameters),
-        Network(LITE_RTSE_SPEC, ("torch",), "gtcrn_frontend.nets.lite_rtse:LiteRTSE", lite_rtse_parameters),
+        Network(LITE_RTSE_SPEC, ("onnx", "torch"), "gtcrn_frontend.nets.lite_rtse:LiteRTSE", lite_rtse_parameters),
         Network(ULUNAS_SPEC),
     )
 }
@@ -85,6 +86,12 @@ def recognise(arrays: Mapping[str, npt.NDArray[Any]], architecture: str = "") ->
         names = ", ".join(f"{network.spec.name} ({next(iter(network.parameters()))}, ...)" for network in known)
         raise ModelError(f"expected the tensors of {names}; got {len(arrays)}, such as {', '.join(list(arrays)[:3])}")
     return best.spec, check_parameters(found, best.parameters(), best.spec.name)
+
+
+def batch_counters(arrays: Mapping[str, npt.NDArray[Any]], network: str) -> dict[str, npt.NDArray[Any]]:
+    """Returns the batch counters of a checkpoint of this network, which checked parameters lack, by name."""
+    renamed = _without_prefix(arrays, find_network(network).prefixes)
+    return {name: array for name, array in renamed.items() if name.endswith("num_batches_tracked")}
 
 
 def _without_prefix(arrays: Mapping[str, npt.NDArray[Any]], prefixes: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
