@@ -26,7 +26,7 @@ from gtcrn_frontend.engines.native.engine import NativeEngine
 from gtcrn_frontend.evaluation.machine import environment
 from gtcrn_frontend.evaluation.speed import noise_bursts
 from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
-from gtcrn_frontend.nets.complexity import gtcrn_complexity
+from gtcrn_frontend.nets.complexity import network_complexity
 from gtcrn_frontend.spec import GTCRN_SPEC
 
 HOP, RATE = GTCRN_SPEC.hop_length, GTCRN_SPEC.sample_rate
@@ -146,7 +146,7 @@ def main() -> None:
     for name, value in machine.items():
         print(f"{name}: {value}")
     peak = sgemm_peak_flops()
-    operations = 2 * gtcrn_complexity().operations_per_s * HOP / RATE
+    operations = 2 * network_complexity("gtcrn").operations_per_s * HOP / RATE
     limit_us = 1e6 * operations / peak
     print(f"SGEMM peak of one core: {peak / 1e9:.0f} GFLOP/s; arithmetic limit: {limit_us:.1f} us per hop\n")
     table = rows(kernels(args.model, args.rounds // 4), limit_us)

@@ -14,6 +14,7 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import ENGINES, absent_engines, load
 from gtcrn_frontend.engines.native.binding import instruction_sets
 from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.weights.networks import NETWORKS
 
 _PACKAGES = ("gtcrn-frontend", "numpy", "onnxruntime", "soundfile", "torch", "sherpa-onnx", "speechbrain")
 
@@ -47,9 +48,9 @@ def _facts(model_name: str) -> list[tuple[str, str]]:
     facts += [(f"engine {name}", absent.get(name) or _present(name)) for name in ENGINES]
     facts += [("engine auto", f"{loaded.engine.name}: {loaded.engine.description}")]
     facts += [
-        ("model", f"{model_name} ({spec.name}, {spec.licence}), {loaded.model.source}"),
+        ("model", f"{model_name} ({', '.join(filter(None, (spec.name, spec.licence)))}), {loaded.model.source}"),
         ("transform", f"{spec.sample_rate} Hz, n_fft {spec.n_fft}, hop {spec.hop_length}"),
-        ("latency", f"{1000 * spec.win_length / spec.sample_rate:g} ms at {spec.sample_rate} Hz"),
+        ("latency", f"{1000 * (spec.win_length + spec.look_ahead) / spec.sample_rate:g} ms at {spec.sample_rate} Hz"),
     ]
     return facts + _complexity(spec)
 
@@ -59,12 +60,14 @@ def _present(engine: str) -> str:
 
 
 def _complexity(spec: ModelSpec) -> list[tuple[str, str]]:
-    if "torch" in absent_engines():
+    in_torch = spec.name in NETWORKS and bool(NETWORKS[spec.name].module)
+    if "torch" in absent_engines() or not in_torch:
         hint = "needs torch to be computed: pip install 'gtcrn-frontend[torch]'"
-        return [("parameters", f"{spec.parameters:,}"), ("MAC/s", hint)]
-    from gtcrn_frontend.nets.complexity import gtcrn_complexity  # torch takes seconds to import
+        parameters = "not told by the file" if spec.parameters is None else f"{spec.parameters:,}"
+        return [("parameters", parameters), ("MAC/s", hint if in_torch else "not known of a graph")]
+    from gtcrn_frontend.nets.complexity import network_complexity  # torch takes seconds to import
 
-    counted = gtcrn_complexity()
+    counted = network_complexity(spec.name)
     published, weights = counted.operations_per_s / 1e6, counted.macs_per_s / 1e6
     return [
         ("parameters", f"{counted.parameters:,} ({counted.trainable:,} of them trained)"),

@@ -13,8 +13,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Registers the command."""
     parser = subparsers.add_parser(
         "train",
-        help="train the network from a YAML config",
-        description="Trains GTCRN from random weights, with progress on stderr. "
+        help="train a network from a YAML config",
+        description="Trains a network (GTCRN, or what the config names) from random weights, with progress on stderr. "
         "It can be interrupted at any time and goes on with --resume.",
     )
     parser.add_argument("config", help="YAML file with the settings, see examples/train_gtcrn_asr.yaml")

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gtcrn_frontend.nets.gtcrn import DPGRNN, GTCRN
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.nets import new_net
+from gtcrn_frontend.nets.gtcrn import DPGRNN
+from gtcrn_frontend.weights.networks import find_network
 
 
 @dataclass(frozen=True)
@@ -33,20 +34,19 @@ class Complexity:
     operations_per_s: float
 
 
-def gtcrn_complexity() -> Complexity:
-    """Returns what GTCRN costs, counted in a run over one second of audio."""
-    spec = GTCRN_SPEC
-    net = GTCRN().eval()
-    frames = spec.sample_rate // spec.hop_length + 1
-    macs, operations = count(net, torch.zeros(1, spec.n_bins, frames, 2))
+def network_complexity(name: str) -> Complexity:
+    """Returns what a network costs, counted in a run over one second of audio; `ModelError` if it is not in torch."""
+    net, spec = new_net(name).eval(), find_network(name).spec
+    if spec.domain == "waveform":
+        macs, operations = count(net, torch.zeros(1, spec.sample_rate))
+        macs_per_s = float(macs)
+    else:
+        frames = spec.sample_rate // spec.hop_length + 1
+        macs, operations = count(net, torch.zeros(1, spec.n_bins, frames, 2))
+        macs_per_s = macs / frames * spec.sample_rate / spec.hop_length
     parameters = [(p.numel(), p.requires_grad) for p in net.parameters()]
-    frames_per_s = spec.sample_rate / spec.hop_length
-    return Complexity(
-        sum(n for n, _ in parameters),
-        sum(n for n, trained in parameters if trained),
-        macs / frames * frames_per_s,
-        float(operations),
-    )
+    trainable = sum(n for n, trained in parameters if trained)
+    return Complexity(sum(n for n, _ in parameters), trainable, macs_per_s, float(operations))
 
 
 @torch.no_grad()
@@ -89,12 +89,14 @@ def _linear(module: Any, x: Tensor, y: Tensor) -> tuple[int, int]:
     return macs, macs + (y.numel() if module.bias is not None else 0)
 
 
-def _gru(module: Any, x: Tensor, _output: Any) -> tuple[int, int]:
+def _recurrent(module: Any, x: Tensor, _output: Any) -> tuple[int, int]:
     steps = x.shape[0] * x.shape[1]
     weights = sum(p.numel() for name, p in module.named_parameters() if name.startswith("weight"))
     biases = sum(p.numel() for name, p in module.named_parameters() if name.startswith("bias"))
     directions = 2 if module.bidirectional else 1
-    gating = 4 * module.hidden_size * directions  # r * h, then (1 - z) * n + z * h
+    # GRU: r * h, then (1 - z) * n + z * h. LSTM: the sums of four gates, f * c + i * g, o * tanh(c) as ptflops has it.
+    per_unit = {nn.GRU: 4, nn.LSTM: 10}[type(module)]
+    gating = per_unit * module.hidden_size * directions
     return steps * weights, steps * (weights + biases + gating)
 
 
@@ -114,7 +116,8 @@ _LAYERS: dict[type[nn.Module], Callable[[Any, Tensor, Any], tuple[int, int]]] = 
     nn.Conv2d: _conv,
     nn.ConvTranspose2d: _conv_transposed,
     nn.Linear: _linear,
-    nn.GRU: _gru,
+    nn.GRU: _recurrent,
+    nn.LSTM: _recurrent,
     nn.BatchNorm2d: _norm,
     nn.LayerNorm: _norm,
     nn.PReLU: _elementwise,

@@ -19,17 +19,19 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
 
 
 @torch.no_grad()
-def recompute_norms(network: nn.Module, spectra: Iterable[Tensor]) -> None:
-    """Sets the batch-norm statistics of `network` to the plain mean over these batches `(B, bins, T, 2)`."""
+def recompute_norms(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Sets the batch-norm statistics of `network` to the plain mean over these batches of its input."""
     norms = norm_layers(network)
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     training = network.training
     network.train()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative mean
-    for spectrum in spectra:
-        network(spectrum)
+    for batch in batches:
+        network(batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.train(training)

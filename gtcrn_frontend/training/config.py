@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NewType
 
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.weights.networks import NETWORKS
 
 Range = tuple[float, float]
 ModelSource = NewType("ModelSource", str)
@@ -230,12 +231,14 @@ class TrainConfig:
 
     Attributes:
         output: folder for checkpoint, log and weights.
+        network: which one is trained, its `ModelSpec.name`.
         cache: folder for decoded audio, so that a restart begins at once.
         checkpoint_every_s: seconds between checkpoints.
     """
 
     output: Path
     corpora: tuple[CorpusConfig, ...]
+    network: str = "gtcrn"
     cache: Path = Path("cache")
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     mixing: MixingConfig = field(default_factory=MixingConfig)
@@ -243,6 +246,11 @@ class TrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     checkpoint_every_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        trainable = [name for name, network in NETWORKS.items() if network.module]
+        if self.network not in trainable:
+            raise ConfigError(f"network: expected one of {', '.join(trainable)}, got {self.network!r}")
 
 
 def _check(settings: MixingConfig | OptimConfig | LossConfig | ValidationConfig | HeldOutConfig) -> None:

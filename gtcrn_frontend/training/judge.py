@@ -36,10 +36,11 @@ class Judge:
         if learner.norms_frozen:
             copy_norms(learner.network, learner.average)
         else:
-            recompute_norms(learner.average, self.norm_spectra())
+            recompute_norms(learner.average, self.norm_batches())
         scores = self.validation_set.scores(enhance_all(learner.average, self.validation_set.noisy, self.transform))
         self.log(learner, scores)
-        metadata = {name: str(value) for name, value in {"step": learner.step, **scores}.items()}
+        told = {"architecture": self.config.network, "step": learner.step, **scores}
+        metadata = {name: str(value) for name, value in told.items()}
         save_weights(self.config.output / LAST, learner.average, metadata)
         if scores["pesq"] > learner.best:
             learner.best = scores["pesq"]
@@ -50,12 +51,12 @@ class Judge:
         """Returns the scores of doing nothing."""
         return self.validation_set.scores(self.validation_set.noisy)
 
-    def norm_spectra(self) -> Iterator[Tensor]:
+    def norm_batches(self) -> Iterator[Tensor]:
         """Yields the same batches of training mixtures each time, for batch-norm statistics."""
         optim = self.config.optim
         for number in range(optim.norm_batches):
             noisy, _ = self.mixer.batch((optim.seed, NORM_SEED, number), optim.batch_size)
-            yield self.transform.forward(torch.from_numpy(noisy).to(optim.device))
+            yield self.transform.inputs(torch.from_numpy(noisy).to(optim.device))
 
     def log(self, learner: Learner, scores: Scores) -> None:
         """Appends a line to the log: how far the learner is, and the scores."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.nets.gtcrn import GTCRN
+from gtcrn_frontend.nets import new_net
 from gtcrn_frontend.training.averaging import freeze_norms, update_average
 from gtcrn_frontend.training.config import OptimConfig
 from gtcrn_frontend.training.objective import Objective
@@ -59,9 +59,9 @@ class Learner:
         if self.norms_frozen:
             freeze_norms(self.network)
         transform = objective.transform
-        spectrum = transform.forward(noisy)
         example = None if taught is None else transform.forward(taught)
-        loss = objective(self.network(spectrum), spectrum, transform.forward(target), example)
+        estimate = transform.enhanced(self.network, noisy)
+        loss = objective(estimate, transform.forward(noisy), transform.forward(target), example)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
@@ -104,10 +104,10 @@ class Learner:
             raise ConfigError(f"the checkpoint does not fit this network: {error}; start without --resume") from error
 
 
-def new_learner(config: OptimConfig) -> Learner:
+def new_learner(config: OptimConfig, network_name: str = "gtcrn") -> Learner:
     """Returns a learner with random weights, the same for the same seed."""
     torch.manual_seed(config.seed)
-    network, average = GTCRN().to(config.device), GTCRN().to(config.device)
+    network, average = new_net(network_name).to(config.device), new_net(network_name).to(config.device)
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     if config.fused and config.device == "cpu":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.spec import GTCRN_SPEC, ModelSpec
 
 COMPRESSION = 0.3  # magnitudes are compared as |X| ** 0.3
 COMPLEX_WEIGHT = 30.0
@@ -17,9 +18,15 @@ RATIO_FLOOR = 1e-8
 
 
 class Transform:
-    """Short-time Fourier transform of a model: zeros before the first sample, square root of the periodic Hann."""
+    """Short-time Fourier transform of a model: zeros before the first sample, square root of the periodic Hann.
+
+    A network that takes samples has none; its losses are computed on that of GTCRN.
+    """
 
     def __init__(self, spec: ModelSpec, device: str | torch.device = "cpu") -> None:
+        self.of_samples = spec.domain == "waveform"
+        if self.of_samples:
+            spec = replace(GTCRN_SPEC, sample_rate=spec.sample_rate)
         self.spec = spec
         self.n_fft = spec.n_fft
         self.hop_length = spec.hop_length
@@ -39,6 +46,15 @@ class Transform:
             return_complex=True,
         )
         return torch.view_as_real(spectrum)
+
+    def inputs(self, samples: Tensor) -> Tensor:
+        """Returns what the network takes for samples `(B, n)`: their spectrum, or themselves."""
+        return samples if self.of_samples else self.forward(samples)
+
+    def enhanced(self, network: nn.Module, samples: Tensor) -> Tensor:
+        """Returns the spectrum `(B, bins, T, 2)` of what the network makes of samples `(B, n)`."""
+        outputs: Tensor = network(self.inputs(samples))
+        return self.forward(outputs) if self.of_samples else outputs
 
     def inverse(self, spectrum: Tensor, length: int | None = None) -> Tensor:
         """Returns the samples `(B, n)` of a spectrum `(B, bins, T, 2)`."""

@@ -9,7 +9,6 @@ import torch
 from tqdm import tqdm
 
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.training.averaging import recompute_norms
 from gtcrn_frontend.training.checkpoint import load_checkpoint, save_checkpoint
 from gtcrn_frontend.training.config import TrainConfig
@@ -24,6 +23,7 @@ from gtcrn_frontend.training.objective import Objective
 from gtcrn_frontend.training.schedule import learning_rate
 from gtcrn_frontend.training.teacher import Teacher
 from gtcrn_frontend.training.validation import Scores, make_validation_set
+from gtcrn_frontend.weights.networks import find_network
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -44,9 +44,9 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
         ModelError: a teacher that cannot be loaded.
     """
     end = time.monotonic() + (max_seconds if max_seconds is not None else float("inf"))
-    optim, spec, output = config.optim, GTCRN_SPEC, config.output
+    optim, spec, output = config.optim, find_network(config.network).spec, config.output
     torch.set_num_threads(optim.threads)
-    learner = new_learner(optim)
+    learner = new_learner(optim, config.network)
     if resume:
         learner.load(load_checkpoint(output / CHECKPOINT))
     elif (output / CHECKPOINT).exists():
@@ -74,7 +74,7 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
         began, first = time.monotonic(), learner.step
         while learner.step < optim.steps and not stopped() and time.monotonic() < end:
             if learner.norms_due:
-                recompute_norms(learner.network, judge.norm_spectra())
+                recompute_norms(learner.network, judge.norm_batches())
                 learner.norms_frozen = True
             noisy, target, *taught = (torch.from_numpy(part).to(optim.device) for part in feeder.next())
             learner.learn(objective, noisy, target, *taught)

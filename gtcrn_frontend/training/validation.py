@@ -61,6 +61,6 @@ def enhance_all(network: nn.Module, noisy: Samples, transform: Transform) -> Sam
     rows = []
     for row in noisy:
         samples = torch.from_numpy(row)[None].to(device)
-        rows.append(transform.inverse(network(transform.forward(samples)), length=len(row))[0].cpu().numpy())
+        rows.append(transform.inverse(transform.enhanced(network, samples), length=len(row))[0].cpu().numpy())
     network.train(training)
     return np.stack(rows)

@@ -221,7 +221,7 @@ def test_convert_keeps_every_tensor_under_its_name(network: GTCRN, checkpoint: P
     assert main(["models", "convert", str(checkpoint), str(output)]) == 0
     digest = load_model(checkpoint).digest
     assert load_model(output).digest == digest
-    assert metadata_of(output) == {"source": "model.tar", "digest": digest}
+    assert metadata_of(output) == {"architecture": "gtcrn", "source": "model.tar", "digest": digest}
     converted = {name: torch.from_numpy(array) for name, array in read_checkpoint(output).items()}
     again = GTCRN()
     again.load_state_dict(converted, strict=True)
@@ -233,7 +233,8 @@ def test_convert_names_the_origin_of_a_registered_model(tmp_path: Path) -> None:
     output = tmp_path / "asr.safetensors"
     assert main(["models", "convert", "gtcrn-asr", str(output)]) == 0
     digest = load_model(installed_model_file("gtcrn-asr.safetensors")).digest
-    assert metadata_of(output) == {"source": "gtcrn-asr", "licence": "MIT", "digest": digest}
+    origin = {"source": "gtcrn-asr", "licence": "MIT", "digest": digest}
+    assert metadata_of(output) == {"architecture": "gtcrn", **origin}
 
 
 def test_convert_replaces_only_when_told_to(

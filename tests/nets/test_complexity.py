@@ -4,25 +4,32 @@ import pytest
 import torch
 from torch import nn
 
-from gtcrn_frontend.nets.complexity import count, gtcrn_complexity
+from gtcrn_frontend.nets.complexity import count, network_complexity
 from gtcrn_frontend.nets.gtcrn import GTCRN
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.spec import GTCRN_SPEC, LITE_RTSE_SPEC
 
 B, T = 2, 7
 
 
 def test_gtcrn_costs_what_its_paper_says():
-    complexity = gtcrn_complexity()
+    complexity = network_complexity("gtcrn")
     assert complexity.parameters == GTCRN_SPEC.parameters == 48245
     assert complexity.trainable == 23669
     assert round(complexity.operations_per_s / 1e6, 1) == 33.0
+
+
+def test_lite_rtse_costs_what_its_sources_say():
+    complexity = network_complexity("lite_rtse")
+    assert complexity.parameters == complexity.trainable == LITE_RTSE_SPEC.parameters
+    assert round(complexity.parameters / 1e6, 2) == 1.56
+    assert 0.55e9 < complexity.macs_per_s < complexity.operations_per_s < 0.67e9
 
 
 def test_the_cost_grows_with_the_signal_only():
     net = GTCRN().eval()
     (one, _), (three, _) = (count(net, torch.zeros(1, 257, frames, 2)) for frames in (4, 12))
     assert three == 3 * one
-    complexity = gtcrn_complexity()
+    complexity = network_complexity("gtcrn")
     assert complexity.macs_per_s == pytest.approx(one / 4 * 62.5)
     assert complexity.macs_per_s < complexity.operations_per_s
 
@@ -39,6 +46,8 @@ def test_the_cost_grows_with_the_signal_only():
         # three gates of 4 x (5 + 4); 8 biases per gate unit pair, 4 gating operations per unit
         (nn.GRU(5, 4, batch_first=True), (B, T, 5), T * 108, T * (108 + 24 + 16)),
         (nn.GRU(5, 4, batch_first=True, bidirectional=True), (B, T, 5), T * 216, T * 2 * (108 + 24 + 16)),
+        # four gates, 8 biases per unit, ten operations to join them
+        (nn.LSTM(5, 4, batch_first=True), (B, T, 5), T * 144, T * (144 + 32 + 40)),
         (nn.BatchNorm2d(3), (B, 3, 2, 5), 0, 60),
         (nn.PReLU(), (B, 3, 2, 5), 0, 30),
     ],

@@ -9,6 +9,7 @@ import pytest
 import safetensors.numpy
 import torch
 
+from gtcrn_frontend import Enhancer
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.spec import GTCRN_SPEC
@@ -22,6 +23,7 @@ from gtcrn_frontend.training.losses import Transform, hybrid_loss
 from gtcrn_frontend.training.objective import Objective
 from gtcrn_frontend.training.recipe import train
 from gtcrn_frontend.training.schedule import learning_rate
+from gtcrn_frontend.weights.networks import NETWORKS
 
 
 def same(left, right):
@@ -35,16 +37,53 @@ def same(left, right):
     return left == right
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_one_step_lowers_the_loss_on_a_fixed_batch(fused):
-    learner = new_learner(OptimConfig(peak_rate=1e-3, warmup_steps=0, fused=fused))
-    transform = Transform(GTCRN_SPEC)
+@pytest.mark.parametrize(("network", "fused"), [("gtcrn", False), ("gtcrn", True), ("lite_rtse", True)])
+def test_one_step_lowers_the_loss_on_a_fixed_batch(network, fused):
+    learner = new_learner(OptimConfig(peak_rate=1e-3, warmup_steps=0, fused=fused), network)
+    transform = Transform(NETWORKS[network].spec)
     target = 0.1 * torch.sin(torch.arange(8000) * torch.tensor([[0.1], [0.23]]))
     noisy = target + 0.05 * torch.randn(2, 8000)
     before = learner.learn(Objective(LossConfig(), transform), noisy, target)
     with torch.no_grad():
-        after = hybrid_loss(learner.network(transform.forward(noisy)), transform.forward(target), transform)
+        after = hybrid_loss(transform.enhanced(learner.network, noisy), transform.forward(target), transform)
     assert float(after) < before
+
+
+class Gain(torch.nn.Module):
+    """A network that takes samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, samples):
+        return self.gain * samples
+
+
+def test_a_network_of_samples_is_judged_by_the_spectrum_of_its_output():
+    transform = Transform(dataclasses.replace(GTCRN_SPEC, domain="waveform", n_fft=0, win_length=16000))
+    noisy = torch.randn(2, 8000)
+    assert transform.inputs(noisy) is noisy
+    enhanced = transform.enhanced(Gain(), noisy)
+    torch.testing.assert_close(enhanced, Transform(GTCRN_SPEC).forward(0.5 * noisy))
+
+
+def test_lite_rtse_trains_by_name_and_goes_on_where_it_was(settings, write_config, tmp_path):
+    config = load_config(write_config({**settings, "network": "lite_rtse"}))
+    train(config, max_seconds=0)
+    scores = train(config, resume=True)
+    assert load_checkpoint(tmp_path / "run/checkpoint.pt")["step"] == config.optim.steps
+    assert all(map(np.isfinite, scores.values()))
+    assert Enhancer(tmp_path / "run/last.safetensors").spec.name == "lite_rtse"
+    gtcrn = load_config(write_config(settings))
+    with pytest.raises(ConfigError, match="does not fit this network"):
+        train(gtcrn, resume=True)
+
+
+@pytest.mark.parametrize("name", ["ulunas", "wavenet", ""])
+def test_a_network_that_cannot_be_trained(name, settings, write_config):
+    with pytest.raises(ConfigError, match="network: expected one of gtcrn, lite_rtse"):
+        load_config(write_config({**settings, "network": name}))
 
 
 def interrupt_after(monkeypatch, steps):

@@ -72,5 +72,7 @@ def test_no_such_network():
 def test_an_engine_that_cannot_run_a_network_says_which_can(name, engine, tmp_path):
     path = tmp_path / "any.safetensors"
     write_safetensors(path, checkpoint(name), {})
-    with pytest.raises(ModelError, match=rf"any\.safetensors: {name} runs with engine='torch' only, got"):
+    with pytest.raises(
+        ModelError, match=rf"any\.safetensors: {name} runs with engine='onnx' or engine='torch' only, got"
+    ):
         load_model(path).weights_for(engine)

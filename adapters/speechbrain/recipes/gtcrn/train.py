@@ -1,4 +1,4 @@
-"""Trains GTCRN from random weights, as `gtcrn-frontend train` does, as a recipe of SpeechBrain.
+"""Trains GTCRN, or another network by name, from random weights, as `gtcrn-frontend train` does, as a recipe.
 
     python -m gtcrn_frontend.adapters.speechbrain.recipes.gtcrn.train gtcrn.yaml --data_folder DATA
 
@@ -29,7 +29,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse
 from gtcrn_frontend.evaluation.tables import markdown_table
-from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.training.averaging import copy_norms, freeze_norms, recompute_norms, update_average
 from gtcrn_frontend.training.checkpoint import save_weights
 from gtcrn_frontend.training.config import TrainConfig
@@ -41,6 +40,7 @@ from gtcrn_frontend.training.objective import Objective
 from gtcrn_frontend.training.schedule import learning_rate
 from gtcrn_frontend.training.teacher import Teacher
 from gtcrn_frontend.training.validation import Scores, make_validation_set
+from gtcrn_frontend.weights.networks import find_network
 from gtcrn_frontend.weights.parameters import F32
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.config: TrainConfig = self.hparams.config
-        self.objective = Objective(self.config.loss, Transform(GTCRN_SPEC, self.device))
+        self.objective = Objective(self.config.loss, Transform(find_network(self.config.network).spec, self.device))
         optim = self.config.optim
         self.first_frozen_step = math.ceil(optim.steps * (1 - optim.freeze_norm_share))
         self.train_loss = float("nan")
@@ -69,8 +69,7 @@ class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
     def compute_forward(self, batch: Sequence[Tensor], stage: Any) -> Tensor:
         """Returns the enhanced spectra `(B, bins, T, 2)`."""
         network = self.modules.network if stage == sb.Stage.TRAIN else self.modules.average
-        enhanced: Tensor = network(self.objective.transform.forward(batch[0].to(self.device)))
-        return enhanced
+        return self.objective.transform.enhanced(network, batch[0].to(self.device))
 
     def compute_objectives(self, predictions: Tensor, batch: Sequence[Tensor], stage: Any) -> Tensor:
         """Returns the loss of the spectra; in validation, keeps the signals."""
@@ -85,7 +84,7 @@ class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
             group["lr"] = learning_rate(self.optimizer_step, self.config.optim)
         network = self.modules.network
         if self.optimizer_step == self.first_frozen_step:
-            recompute_norms(network, self.judge.norm_spectra())
+            recompute_norms(network, self.judge.norm_batches())
         if self.optimizer_step >= self.first_frozen_step:
             freeze_norms(network)
 
@@ -103,7 +102,7 @@ class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
         if self.optimizer_step > self.first_frozen_step:
             copy_norms(self.modules.network, self.modules.average)
         else:
-            recompute_norms(self.modules.average, self.judge.norm_spectra())
+            recompute_norms(self.modules.average, self.judge.norm_batches())
 
     def on_stage_end(self, stage: Any, stage_loss: float, epoch: int | None = None) -> None:
         """Writes to the log and saves a checkpoint."""
@@ -161,11 +160,10 @@ def main(arguments: Sequence[str]) -> Scores:
 
     optim = dataclasses.replace(brain.config.optim, device=brain.device)
     config = dataclasses.replace(brain.config, optim=optim)
-    data = load_data(config, GTCRN_SPEC.sample_rate)
-    mixer = Mixer(data.store, data.train, config.mixing, GTCRN_SPEC.sample_rate)
-    validation_set = make_validation_set(
-        data.store, data.held_out, config.mixing, config.validation, GTCRN_SPEC.sample_rate, optim.seed
-    )
+    rate = brain.objective.transform.spec.sample_rate
+    data = load_data(config, rate)
+    mixer = Mixer(data.store, data.train, config.mixing, rate)
+    validation_set = make_validation_set(data.store, data.held_out, config.mixing, config.validation, rate, optim.seed)
     brain.judge = Judge(config, mixer, brain.objective.transform, validation_set)
     # Not a loader of SpeechBrain's: with workers, that one repeats what they had begun when a checkpoint was saved.
     steps = Steps(brain, hparams["steps_per_epoch"])
@@ -174,7 +172,7 @@ def main(arguments: Sequence[str]) -> Scores:
     brain.fit(hparams["epoch_counter"], train_loader, DataLoader(signals))
 
     best = hparams["checkpointer"].recover_if_possible(max_key="pesq")
-    save_weights(Path(hparams["trained_model"]), brain.modules.average, {})
+    save_weights(Path(hparams["trained_model"]), brain.modules.average, {"architecture": config.network})
     scores = {name: best.meta[name] for name in brain.judge.noisy_scores()}
     rows = [{"held out": "noisy", **brain.judge.noisy_scores()}, {"held out": "enhanced", **scores}]
     logger.info("Scores on held-out mixtures\n%s", markdown_table(rows, {}))
