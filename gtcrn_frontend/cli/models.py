@@ -83,9 +83,9 @@ def _list(args: argparse.Namespace) -> int:
 
 def _facts(registry: Registry, name: str) -> dict[str, Any]:
     """What `list --json` says of a model."""
-    model, path = registry.find(name), registry.path(name)
-    download = model.download
-    size_bytes = download.size_bytes if download else path.stat().st_size if path.is_file() else None
+    model = registry.find(name)
+    download, path = model.download, None if model.supply else registry.path(name)
+    size_bytes = download.size_bytes if download else path.stat().st_size if path and path.is_file() else None
     return {
         "name": name,
         "network": model.network,
@@ -93,7 +93,7 @@ def _facts(registry: Registry, name: str) -> dict[str, Any]:
         "licence": model.licence,
         "where": registry.location(name),
         "description": model.description,
-        "path": str(path),
+        "path": str(path) if path else None,
         "url": download.url if download else None,
         "sha256": download.sha256 if download else None,
     }
@@ -110,7 +110,8 @@ def _download(args: argparse.Namespace) -> int:
     if args.all == bool(args.names):
         args.usage_error("expected names of models, or --all")
     registry = installed_registry()
-    models = [registry.find(name) for name in args.names or registry.models]  # a wrong name stops before any download
+    to_have = [name for name, model in registry.models.items() if not model.supply]
+    models = [registry.find(name) for name in args.names or to_have]  # a wrong name stops before any download
     exit_code = 0
     for model in models:
         try:
@@ -123,7 +124,7 @@ def _download(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     registry = installed_registry()
-    here = [name for name in registry.models if registry.location(name) != "not downloaded"]
+    here = [name for name in registry.models if registry.location(name) not in ("not downloaded", "to be supplied")]
     models = [registry.find(name) for name in args.names or here]
     exit_code = 0
     for model in models:

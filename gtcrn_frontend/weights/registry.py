@@ -26,7 +26,7 @@ from gtcrn_frontend.errors import ModelError
 CACHE_VARIABLE = "GTCRN_FRONTEND_CACHE"
 """Environment variable with the folder for downloaded models."""
 
-Location = Literal["embedded", "missing", "cached", "damaged", "not downloaded"]
+Location = Literal["embedded", "missing", "cached", "damaged", "not downloaded", "to be supplied"]
 """`missing`: an embedded file is not installed. `damaged`: the file in the cache has another hash."""
 
 _CONNECT_TIMEOUT_S = 10
@@ -53,18 +53,20 @@ class RegisteredModel:
 
     Attributes:
         name: what `model=` takes.
-        file: name of its file, beside the registry (embedded) or in the cache.
+        file: name of its file, beside the registry (embedded) or in the cache; empty if users have to supply it.
         network: which network the weights are for, `ModelSpec.name`.
-        licence: of the weights (SPDX).
+        licence: of the weights (SPDX); empty if users have to supply them.
         description: one line.
+        supply: for a model without a file, where its weights come from.
         download: None for an embedded model.
     """
 
     name: str
-    file: str
     network: str
-    licence: str
     description: str
+    file: str = ""
+    licence: str = ""
+    supply: str = ""
     download: Download | None = None
 
 
@@ -110,13 +112,25 @@ class Registry:
         return f", did you mean {near[0]!r}?" if near else ""
 
     def path(self, name: str) -> Path:
-        """Returns where the file of a model is or, if it is yet to be downloaded, will be; `ModelError` as `find`."""
+        """Returns where the file of a model is or, if it is yet to be downloaded, will be.
+
+        Raises:
+            ModelError: as `find`, or users have to supply the weights; says where they come from.
+        """
         model = self.find(name)
+        if model.supply:
+            raise ModelError(
+                f"expected weights for {name}, which come neither with this package nor by download: {model.supply}. "
+                f"Give the path of the checkpoint in place of the name {name!r}"
+            )
         return (self.folder if model.download is None else cache_folder()) / model.file
 
     def location(self, name: str) -> Location:
         """Returns where a model is now; `ModelError` as `find`, or if the cache cannot be read."""
-        model, path = self.find(name), self.path(name)
+        model = self.find(name)
+        if model.supply:
+            return "to be supplied"
+        path = self.path(name)
         if model.download is None:
             return "embedded" if path.is_file() else "missing"
         found = _sha256_at(path)
@@ -128,8 +142,8 @@ class Registry:
         """Returns the file of a model: the embedded one, or the verified one in the cache, downloaded if need be.
 
         Raises:
-            ModelError: the name is unknown, the installation incomplete, the cache not usable, or the download failed;
-                nothing was put into the cache then, and the message says how to do it by hand.
+            ModelError: as `path`, or the installation is incomplete, the cache not usable, or the download failed; nothing
+                was put into the cache then, and the message says how to do it by hand.
         """
         model, path = self.find(name), self.path(name)
         if model.download is None:
@@ -172,10 +186,11 @@ def _registered(name: str, entry: dict[str, Any]) -> RegisteredModel:
         model = RegisteredModel(name, **values, download=None if download is None else Download(**download))
     except TypeError as error:  # Python's own words name the key
         raise TypeError(f"{name}: {error}") from error
-    texts: list[Any] = [model.file, model.network, model.licence, model.description]
+    texts: dict[str, Any] = {"network": model.network, "description": model.description}
+    texts |= {"supply": model.supply} if model.supply else {"file": model.file, "licence": model.licence}
     if model.download is not None:
-        texts += [model.download.url, model.download.sha256]
-    if not all(isinstance(text, str) and text for text in texts):
+        texts |= {"url": model.download.url, "sha256": model.download.sha256}
+    if not all(isinstance(text, str) and text for text in texts.values()):
         raise TypeError(f"{name}: expected texts, got {texts}")
     if Path(model.file).name != model.file:
         raise ValueError(f"{name}: expected file to be a plain name, got {model.file!r}")

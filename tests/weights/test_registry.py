@@ -24,11 +24,15 @@ from gtcrn_frontend.weights import registry as module
 from gtcrn_frontend.weights.model import installed_model_file, installed_registry, load_model, model_path
 from gtcrn_frontend.weights.registry import CACHE_VARIABLE, Download, Registry, cache_folder
 
-GTCRN_COMMIT = "3862c44808dca492ea5a8a145d2dc2a1028d08c8"
+COMMITS = (
+    "/Xiaobin-Rong/gtcrn/3862c44808dca492ea5a8a145d2dc2a1028d08c8/",
+    "/Xiaobin-Rong/ul-unas/00f7c700da43d38347f30a6ccebd86fcbc798e07/",
+)
 REFERENCE_FILES = {
-    "gtcrn-dns3": "model_trained_on_dns3.tar",
-    "gtcrn-vctk": "model_trained_on_vctk.tar",
-    "gtcrn-dns3-stream": "model_trained_on_dns3_stream.tar",
+    "gtcrn-dns3": "gtcrn/model_trained_on_dns3.tar",
+    "gtcrn-vctk": "gtcrn/model_trained_on_vctk.tar",
+    "gtcrn-dns3-stream": "gtcrn/model_trained_on_dns3_stream.tar",
+    "ulunas-dns3": "ulunas/ulunas_stream_simple.onnx",
 }
 BODY = bytes(np.random.default_rng(20261121).integers(0, 256, 300_000, dtype=np.uint8))
 PATIENCE_S = 60  # nothing here takes as long; a test that would hang fails
@@ -136,19 +140,26 @@ def files_in(folder: Path) -> list[str]:
 # The installed registry
 
 
-def test_the_installed_registry_names_one_embedded_model_and_three_pinned_downloads() -> None:
+def test_the_installed_registry_names_one_embedded_model_and_pinned_downloads() -> None:
     models = installed_registry().models
     downloads = {name: model.download for name, model in models.items() if model.download}
-    assert set(models) == {"gtcrn-asr", *REFERENCE_FILES}
+    to_supply = {name for name, model in models.items() if model.supply}
+    assert set(models) == {"gtcrn-asr", *REFERENCE_FILES} | to_supply
     assert set(downloads) == set(REFERENCE_FILES)
-    assert all(f"/Xiaobin-Rong/gtcrn/{GTCRN_COMMIT}/" in download.url for download in downloads.values())
-    assert len({model.file for model in models.values()}) == len(models)
-    assert {model.licence for model in models.values()} == {"MIT"}
+    assert all(any(commit in download.url for commit in COMMITS) for download in downloads.values())
+    assert len({model.file for model in models.values() if model.file}) == len(models) - len(to_supply)
+    assert {model.licence for name, model in models.items() if name not in to_supply} == {"MIT"}
+
+
+def test_weights_that_users_have_to_supply_are_asked_for_with_where_they_come_from() -> None:
+    assert installed_registry().location("lite-rtse") == "to be supplied"
+    with pytest.raises(ModelError, match=r"weights for lite-rtse.*no checkpoint.*public.*path of the checkpoint"):
+        model_path("lite-rtse")
 
 
 def test_registered_hashes_and_sizes_are_those_of_the_released_files(shared: Path) -> None:
     for name, file in REFERENCE_FILES.items():
-        data = (shared / "reference" / "gtcrn" / file).read_bytes()
+        data = (shared / "reference" / file).read_bytes()
         download = installed_registry().find(name).download
         assert download is not None
         assert (download.sha256, download.size_bytes) == (hashlib.sha256(data).hexdigest(), len(data))
@@ -458,7 +469,7 @@ def test_a_wrong_entry_is_a_model_error_that_names_the_file(text: str, complaint
 def test_an_enhancer_downloads_its_model_on_first_use(
     name: str, shared: Path, server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = shared / "reference" / "gtcrn" / REFERENCE_FILES[name]
+    file = shared / "reference" / REFERENCE_FILES[name]
     server.body = file.read_bytes()
     text = installed_model_file("registry.toml").read_text()
     urls = {entry["download"]["url"] for entry in tomllib.loads(text).values() if "download" in entry}
@@ -471,10 +482,12 @@ def test_an_enhancer_downloads_its_model_on_first_use(
     expected = np.load(shared / "reference" / "gtcrn_official.npz")
     enhancer = Enhancer(model=name, engine="onnx")
     enhanced = enhancer.enhance(expected["wav"])
-    key = name.removeprefix("gtcrn-").replace("-", "_")
-    wav = expected[f"{key}_wav"]
+    if name.startswith("gtcrn-"):
+        wav = expected[f"{name.removeprefix('gtcrn-').replace('-', '_')}_wav"]
+    else:  # by its path: tests/engines/test_onnx_streaming.py holds that against plain ONNX Runtime
+        wav = Enhancer(file).enhance(expected["wav"])
     np.testing.assert_allclose(enhanced[: len(wav)], wav, atol=1e-4)
     assert load_model(model_path(name)).digest == load_model(file).digest
     assert Enhancer(model=name, engine="onnx").enhance(expected["wav"]).tobytes() == enhanced.tobytes()
     assert server.requests == 1
-    assert files_in(cache) == [f"{name}.tar"]
+    assert files_in(cache) == [installed_registry().find(name).file]
