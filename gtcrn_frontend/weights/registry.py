@@ -142,8 +142,8 @@ class Registry:
         """Returns the file of a model: the embedded one, or the verified one in the cache, downloaded if need be.
 
         Raises:
-            ModelError: as `path`, or the installation is incomplete, the cache not usable, or the download failed; nothing
-                was put into the cache then, and the message says how to do it by hand.
+            ModelError: as `path`, or the installation is incomplete, the cache not usable, or the download failed:
+                nothing was put into the cache then, and the message says how to do it by hand.
         """
         model, path = self.find(name), self.path(name)
         if model.download is None:
