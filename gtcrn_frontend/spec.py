@@ -63,6 +63,11 @@ class ModelSpec:
         return self.win_length - self.hop_length
 
     @property
+    def latency_ms(self) -> float:
+        """The longest time that a sample at the network's rate waits until it comes out, in milliseconds."""
+        return 1000 * (self.win_length + self.look_ahead) / self.sample_rate
+
+    @property
     def delay(self) -> int:
         """How far an engine's output trails its input, in samples."""
         return self.overlap + self.look_ahead

@@ -20,7 +20,7 @@ from gtcrn_frontend.evaluation.speed import (
     measure_cost,
 )
 from gtcrn_frontend.export import export_model
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.spec import GTCRN_SPEC, ModelSpec
 from gtcrn_frontend.weights.model import model_path
 
 SHERPA = "sherpa-onnx"
@@ -83,6 +83,15 @@ class Contenders:
             if sherpa_model:
                 raise ConfigError(f"--sherpa-model {sherpa_model}: {error}") from error
             self.left_out[SHERPA] = str(error)
+        except ModelError as error:  # its denoiser runs GTCRN, and no other network of ours
+            if sherpa_model:
+                raise
+            self.left_out[SHERPA] = str(error)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The facts of the model."""
+        return next(iter(self._loaded.values())).engine.spec
 
     def opened(self, streams: int, threads: Sequence[int]) -> dict[str, Streams]:
         """Returns those that take part with so many streams, opened, by name.
@@ -111,7 +120,7 @@ class Contenders:
 
     def costs(self, streams: int) -> list[Callable[[], StreamCost]]:
         """Returns measurements of what one more stream costs, each of which opens up to so many, in a new process."""
-        rate = GTCRN_SPEC.sample_rate
+        rate = self.spec.sample_rate
         measures = [self._pool_cost(engine, rate, streams) for engine in self._loaded]
         measures.insert(1, self._pool_cost(next(iter(self._loaded)), RESAMPLED_HZ, streams))
         if self._sherpa_file:

@@ -20,7 +20,6 @@ from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.machine import environment
 from gtcrn_frontend.evaluation.speed import StreamCost, Timing, measure_speed
 from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
-from gtcrn_frontend.spec import GTCRN_SPEC
 
 EXAMPLES = """examples:
   gtcrn-frontend bench                                         # minutes
@@ -139,7 +138,7 @@ def _measure(contenders: Contenders, effort: Effort, threads: Sequence[int]) -> 
         for streams in effort.streams:
             opened = contenders.opened(streams, threads)
             for chunk_ms in effort.chunk_ms:
-                speed += measure_speed(opened, streams, chunk_ms, GTCRN_SPEC, effort.seconds, SHERPA)
+                speed += measure_speed(opened, streams, chunk_ms, contenders.spec, effort.seconds, SHERPA)
                 bar.update()
             del opened  # before the next ones come
         for measure in costs:

@@ -50,7 +50,7 @@ def _facts(model_name: str) -> list[tuple[str, str]]:
     facts += [
         ("model", f"{model_name} ({', '.join(filter(None, (spec.name, spec.licence)))}), {loaded.model.source}"),
         ("transform", f"{spec.sample_rate} Hz, n_fft {spec.n_fft}, hop {spec.hop_length}"),
-        ("latency", f"{1000 * (spec.win_length + spec.look_ahead) / spec.sample_rate:g} ms at {spec.sample_rate} Hz"),
+        ("latency", f"{spec.latency_ms:g} ms at {spec.sample_rate} Hz"),
     ]
     return facts + _complexity(spec)
 

@@ -8,20 +8,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.export import export_model
 from gtcrn_frontend.weights.model import installed_registry, load_model
+from gtcrn_frontend.weights.networks import find_network
 from gtcrn_frontend.weights.registry import CACHE_VARIABLE, Registry
 
 EXAMPLES = f"""examples:
   gtcrn-frontend models list
+  gtcrn-frontend models list --bench
   gtcrn-frontend models download gtcrn-dns3
   gtcrn-frontend models verify
   gtcrn-frontend models convert gtcrn-dns3 dns3.safetensors
 
 Downloads are kept in one folder per user; the environment variable {CACHE_VARIABLE} chooses another.
 """
-_COLUMNS = ("name", "network", "size", "licence", "where", "description")
+_COLUMNS = ("name", "network", "size", "latency", "licence", "where", "description")
+_BENCH_S = 0.5  # spent on measuring one model
+_BENCH_CHUNK_MS = 100
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,8 +41,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
 
-    text = "show name, network, size, licence and whereabouts of each model"
+    text = "show name, network, size, latency, licence and whereabouts of each model"
     listing = actions.add_parser("list", help=text, description=f"{text.capitalize()}.")
+    listing.add_argument("--bench", action="store_true", help="measure the real-time factor of those that are here")
     listing.add_argument("--json", action="store_true", help="as JSON, with paths, URLs and hashes")
     listing.set_defaults(action=_list)
 
@@ -71,10 +77,15 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     registry = installed_registry()
     rows = [_facts(registry, name) for name in registry.models]
+    columns: tuple[str, ...] = _COLUMNS
+    if args.bench:
+        columns = ("name", "rtf", *_COLUMNS[1:])
+        for row in rows:
+            row["rtf"] = _rtf(row["name"]) if row["where"] in ("embedded", "cached") else None
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
-    table = [_COLUMNS, *(tuple(_cell(row, column) for column in _COLUMNS) for row in rows)]
+    table = [columns, *(tuple(_cell(row, column) for column in columns) for row in rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -90,6 +101,7 @@ def _facts(registry: Registry, name: str) -> dict[str, Any]:
         "name": name,
         "network": model.network,
         "size_bytes": size_bytes,
+        "latency_ms": find_network(model.network).spec.latency_ms,
         "licence": model.licence,
         "where": registry.location(name),
         "description": model.description,
@@ -100,10 +112,24 @@ def _facts(registry: Registry, name: str) -> dict[str, Any]:
 
 
 def _cell(facts: dict[str, Any], column: str) -> str:
-    if column != "size":
-        return str(facts[column])
-    size_bytes = facts["size_bytes"]
-    return "" if size_bytes is None else f"{size_bytes / 1000:.0f} kB"
+    if column == "size":
+        size_bytes = facts["size_bytes"]
+        return "" if size_bytes is None else f"{size_bytes / 1000:.0f} kB"
+    if column == "latency":
+        return f"{facts['latency_ms']:g} ms"
+    if column == "rtf":
+        return "" if facts["rtf"] is None else f"{facts['rtf']:.4f}"
+    return str(facts[column])
+
+
+def _rtf(name: str) -> float:
+    """Computing time / time of the audio, of one stream in the engine `auto`."""
+    from gtcrn_frontend.evaluation.speed import EnhancerStreams, measure_speed
+
+    streams = EnhancerStreams(name, "auto")
+    streams.open()
+    spec = load(name).engine.spec
+    return measure_speed({name: streams}, 1, _BENCH_CHUNK_MS, spec, _BENCH_S)[0].rtf
 
 
 def _download(args: argparse.Namespace) -> int:

@@ -104,6 +104,13 @@ def test_a_ready_graph_runs_in_both_as_it_is(random_checkpoint, tmp_path, capsys
         run("--model", graph, "--engine", "torch", *TINY)
 
 
+def test_another_network_is_measured_without_sherpa_onnx(lite_rtse_checkpoint, capsys):
+    assert run("--model", lite_rtse_checkpoint, "--engine", "onnx", *TINY) == 0
+    out = capsys.readouterr().out
+    assert [row["contender"] for row in tables(out)[0][1]] == ["onnx"]
+    assert "sherpa-onnx is left out: expected gtcrn for the layout sherpa-onnx" in out
+
+
 def test_sherpa_onnx_is_left_out_where_its_streams_are_too_many(random_checkpoint, capsys):
     assert run("--model", random_checkpoint, "--engine", "onnx", "--streams", 1, 17, *TINY) == 0
     out = capsys.readouterr().out

@@ -77,12 +77,12 @@ def test_list_shows_every_registered_model_and_where_it_is(
     (cache / "first.tar").write_bytes(BODIES["first"])
     assert main(["models", "list"]) == 0
     header, *lines = (line.split() for line in capsys.readouterr().out.splitlines())
-    assert header == ["name", "network", "size", "licence", "where", "description"]
+    assert header == ["name", "network", "size", "latency", "licence", "where", "description"]
     size = (cache.parent / "inside.safetensors").stat().st_size
     assert lines == [
-        ["inside", "gtcrn", f"{size / 1000:.0f}", "kB", "MIT", "embedded", "embedded"],
-        ["first", "gtcrn", "70", "kB", "CC0-1.0", "cached", "the", "first"],
-        ["second", "gtcrn", "150", "kB", "CC0-1.0", "not", "downloaded", "the", "second"],
+        ["inside", "gtcrn", f"{size / 1000:.0f}", "kB", "32", "ms", "MIT", "embedded", "embedded"],
+        ["first", "gtcrn", "70", "kB", "32", "ms", "CC0-1.0", "cached", "the", "first"],
+        ["second", "gtcrn", "150", "kB", "32", "ms", "CC0-1.0", "not", "downloaded", "the", "second"],
     ]
 
 
@@ -96,6 +96,13 @@ def test_list_as_json(registry: Registry, cache: Path, capsys: pytest.CaptureFix
     assert (first["where"], second["where"]) == ("not downloaded", "damaged")
     assert first["sha256"] == hashlib.sha256(BODIES["first"]).hexdigest()
     assert first["path"] == str(cache / "first.tar")
+
+
+def test_list_with_measured_speed_of_those_that_are_here(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list", "--bench", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert 0 < rows["gtcrn-asr"]["rtf"] < 100
+    assert all(row["rtf"] is None for name, row in rows.items() if name != "gtcrn-asr")
 
 
 def test_list_of_the_installed_registry(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
