@@ -232,6 +232,7 @@ class TrainConfig:
     Attributes:
         output: folder for checkpoint, log and weights.
         network: which one is trained, its `ModelSpec.name`.
+        start: a model of that network to begin from, name or path, to adapt it to other data; None is random weights.
         cache: folder for decoded audio, so that a restart begins at once.
         checkpoint_every_s: seconds between checkpoints.
     """
@@ -239,6 +240,7 @@ class TrainConfig:
     output: Path
     corpora: tuple[CorpusConfig, ...]
     network: str = "gtcrn"
+    start: ModelSource | None = None
     cache: Path = Path("cache")
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     mixing: MixingConfig = field(default_factory=MixingConfig)

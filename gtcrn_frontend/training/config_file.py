@@ -50,7 +50,7 @@ def _build(kind: type, values: Any, where: str, base: Path) -> Any:
 
 def _convert(hint: Any, value: Any, where: str, base: Path) -> Any:
     """Returns `value` as the annotated type."""
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return None if value is None else _convert(typing.get_args(hint)[0], value, where, base)
     if dataclasses.is_dataclass(hint):
         return _build(typing.cast(type, hint), value, where, base)

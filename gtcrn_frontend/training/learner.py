@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.nets import new_net
 from gtcrn_frontend.training.averaging import freeze_norms, update_average
 from gtcrn_frontend.training.config import OptimConfig
 from gtcrn_frontend.training.objective import Objective
 from gtcrn_frontend.training.schedule import learning_rate
+from gtcrn_frontend.weights.model import Model
 
 LOSS_SMOOTHING = 0.98
+_BATCH_COUNTER = "num_batches_tracked"  # of batch norm: no parameter, begins anew
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,21 @@ class Learner:
     best: float = float("-inf")
     loss: float = float("nan")
     norms_frozen: bool = False
+
+    def start_from(self, model: Model) -> None:
+        """Takes the weights of a trained model.
+
+        Raises:
+            ConfigError: it is of another network, or a ready ONNX graph.
+        """
+        try:
+            weights = {name: torch.from_numpy(array) for name, array in model.weights_for("torch")[1].items()}
+            for network in (self.network, self.average):
+                missing, unexpected = network.load_state_dict(weights, strict=False)
+                if unexpected or not all(name.endswith(_BATCH_COUNTER) for name in missing):
+                    raise ModelError(f"expected its parameters, got those of {model.spec and model.spec.name}")
+        except (ModelError, RuntimeError) as error:
+            raise ConfigError(f"start: {model.source} does not fit this network: {error}") from error
 
     @property
     def norms_due(self) -> bool:

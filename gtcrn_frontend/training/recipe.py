@@ -23,6 +23,7 @@ from gtcrn_frontend.training.objective import Objective
 from gtcrn_frontend.training.schedule import learning_rate
 from gtcrn_frontend.training.teacher import Teacher
 from gtcrn_frontend.training.validation import Scores, make_validation_set
+from gtcrn_frontend.weights.model import load_model, model_path
 from gtcrn_frontend.weights.networks import find_network
 
 CHECKPOINT = "checkpoint.pt"
@@ -41,7 +42,7 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
 
     Raises:
         ConfigError: data or checkpoint that cannot be used.
-        ModelError: a teacher that cannot be loaded.
+        ModelError: a teacher, or the model to start from, that cannot be loaded.
     """
     end = time.monotonic() + (max_seconds if max_seconds is not None else float("inf"))
     optim, spec, output = config.optim, find_network(config.network).spec, config.output
@@ -51,6 +52,8 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
         learner.load(load_checkpoint(output / CHECKPOINT))
     elif (output / CHECKPOINT).exists():
         raise ConfigError(f"{output} already has a checkpoint: add --resume to go on, or choose another output folder")
+    elif config.start is not None:
+        learner.start_from(load_model(model_path(config.start)))
     output.mkdir(parents=True, exist_ok=True)
     data = load_data(config, spec.sample_rate)
     mixer = Mixer(data.store, data.train, config.mixing, spec.sample_rate)

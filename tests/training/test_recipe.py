@@ -23,6 +23,7 @@ from gtcrn_frontend.training.losses import Transform, hybrid_loss
 from gtcrn_frontend.training.objective import Objective
 from gtcrn_frontend.training.recipe import train
 from gtcrn_frontend.training.schedule import learning_rate
+from gtcrn_frontend.weights.model import load_model, model_path
 from gtcrn_frontend.weights.networks import NETWORKS
 
 
@@ -130,6 +131,21 @@ def test_a_resumed_run_may_change_its_loss(settings, write_config, tmp_path, mon
     after = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
     assert (before["step"], after["step"]) == (3, 6)
     assert not same(before["network"], after["network"])
+
+
+def test_a_run_may_start_from_a_model_of_its_network(settings, write_config, tmp_path):
+    optim = {**settings["optim"], "steps": 1, "peak_rate": 0.0, "final_rate": 0.0, "freeze_norm_share": 1.0}
+    started = {**settings, "optim": optim, "start": "gtcrn-asr"}
+    train(load_config(write_config(started)))
+    before = load_model(model_path("gtcrn-asr")).parameters
+    after = safetensors.numpy.load_file(tmp_path / "run" / "last.safetensors")
+    for name, array in before.items():
+        if "running" not in name:  # statistics of batch norm are those of the new data
+            np.testing.assert_array_equal(after[name], array)
+    with pytest.raises(
+        ConfigError, match=r"start: .* does not fit this network: expected its parameters, got .* gtcrn"
+    ):
+        train(load_config(write_config({**started, "network": "lite_rtse", "output": "other"})))
 
 
 def test_a_run_writes_what_it_says(settings, write_config, tmp_path):
