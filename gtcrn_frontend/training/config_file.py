@@ -19,7 +19,7 @@ from gtcrn_frontend.training.config import ModelSource, TrainConfig
 def load_config(path: str | Path) -> TrainConfig:
     """Returns the settings in a YAML file; relative paths in it start at the file's folder.
 
-    A model is a path if that file exists, or else a registered name.
+    A model is a path if there is a slash in it, or if that file exists, and else a registered name.
 
     Raises:
         ConfigError: no such file, not YAML, unknown or missing settings, values of a wrong type.
@@ -68,7 +68,7 @@ def _convert(hint: Any, value: Any, where: str, base: Path) -> Any:
             raise ConfigError(f"{where}: expected numbers by name, got {value!r}")
         return {str(key): _convert(args[1], item, f"{where}.{key}", base) for key, item in value.items()}
     if hint is ModelSource and isinstance(value, str):
-        return str(base / value) if (base / value).is_file() else value
+        return str(base / value) if "/" in value or (base / value).is_file() else value  # names have no slash
     if hint is Path and isinstance(value, str):
         return base / value
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):

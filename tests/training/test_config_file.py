@@ -6,7 +6,7 @@ import pytest
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.training.config_file import load_config
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "train_gtcrn_asr.yaml"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 def test_settings_arrive_and_paths_start_at_the_file(settings, write_config, tmp_path):
@@ -19,10 +19,12 @@ def test_settings_arrive_and_paths_start_at_the_file(settings, write_config, tmp
     assert len(config.corpora) == 1
 
 
-def test_the_example_is_valid():
-    config = load_config(EXAMPLE)
-    assert config.optim.steps > 1000
-    assert any(corpus.manifest for corpus in config.corpora)
+def test_the_examples_are_valid_and_the_second_goes_on_from_the_first():
+    begun, finished = (load_config(EXAMPLES / f"{name}_gtcrn_asr.yaml") for name in ("train", "finish"))
+    assert begun.optim.steps > 1000
+    assert any(corpus.manifest for corpus in begun.corpora)
+    assert Path(finished.start).resolve() == (begun.output / "last.safetensors").resolve()
+    assert (finished.corpora, finished.mixing, finished.held_out) == (begun.corpora, begun.mixing, begun.held_out)
 
 
 @pytest.mark.parametrize(
