@@ -8,9 +8,10 @@ from pathlib import Path
 from gtcrn_frontend.export import LAYOUTS, export_model
 
 EXAMPLES = """layouts:
-  onnx         self-contained graph for any ONNX runtime, any number of streams and frames per run; documented inside
+  onnx         self-contained graph for any ONNX runtime, any number of frames per run (of GTCRN of streams, too);
+               documented inside
   sherpa-onnx  one frame per run: loads in sherpa-onnx's OnlineSpeechDenoiser and OfflineSpeechDenoiser as it is,
-               and in this package by its path
+               and in this package by its path; GTCRN only
   safetensors  plain weights under the released parameter names
 
 examples:

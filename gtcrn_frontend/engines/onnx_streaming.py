@@ -75,6 +75,7 @@ def streaming_graph_spec(session: onnxruntime.InferenceSession, source: Path) ->
         ModelError: the graph is not of this form, or its transform is not one with half overlap.
     """
     _check(session, source)
+    _try_out(session, source)
     mix, caches = _inputs(session)
     shapes = {_canonical(name): tuple(node.shape) for name, node in caches.items()}
     facts: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
@@ -86,12 +87,15 @@ def streaming_graph_spec(session: onnxruntime.InferenceSession, source: Path) ->
     except ValueError as error:
         raise ModelError(f"{source}: expected whole numbers in the graph's metadata: {error}") from error
     window = facts.get("window_type", GTCRN_SPEC.window)
-    if n_fft // 2 + 1 != mix.shape[1] or not 2 * hop_length == win_length <= n_fft or window != GTCRN_SPEC.window:
+    half_overlap = 0 < 2 * hop_length == win_length <= n_fft and window == GTCRN_SPEC.window
+    if n_fft // 2 + 1 != mix.shape[1] or not half_overlap or sample_rate < 1:
         raise ModelError(
-            f"{source}: expected {mix.shape[1]} bins, a hop of half a window and the window {GTCRN_SPEC.window}, got "
-            f"n_fft {n_fft}, window {win_length}, hop {hop_length}, {window}"
+            f"{source}: expected {mix.shape[1]} bins, a hop of half a window, the window {GTCRN_SPEC.window} and a "
+            f"rate, got n_fft {n_fft}, window {win_length}, hop {hop_length}, {window}, {sample_rate} Hz"
         )
     transform = {"analysis": (win_length - hop_length,), "synthesis": (win_length - hop_length,)}
+    if len(transform.keys() | shapes.keys()) < 2 + len(caches):
+        raise ModelError(f"{source}: expected caches of different names, none of {list(transform)}, got {list(caches)}")
     spec = ModelSpec(
         source.stem, sample_rate, n_fft, win_length, hop_length, window, True, 0, None, "", transform | shapes
     )
@@ -115,6 +119,21 @@ def _inputs(session: onnxruntime.InferenceSession) -> tuple[Any, dict[str, Any]]
     """The spectrum, and the caches by name."""
     inputs = {node.name: node for node in session.get_inputs()}
     return inputs.pop("mix", None), inputs
+
+
+def _try_out(session: onnxruntime.InferenceSession, source: Path) -> None:
+    """Runs one frame: shapes of outputs are often not declared."""
+    mix, caches = _inputs(session)
+    feeds = {name: np.zeros(node.shape, np.float32) for name, node in caches.items()}
+    feeds["mix"] = np.zeros((1, mix.shape[1], 1, 2), np.float32)
+    expected = {"enh" if name == "mix" else f"{name}_out": array.shape for name, array in feeds.items()}
+    try:
+        outputs = session.run(list(expected), feeds)
+    except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
+        raise ModelError(f"{source}: ONNX Runtime failed: {error}") from error
+    found = {name: output.shape for name, output in zip(expected, outputs, strict=True)}
+    if found != expected or any(output.dtype != np.float32 for output in outputs):
+        raise ModelError(f"{source}: expected a streaming graph with the outputs {expected}, all float, got {found}")
 
 
 def _check(session: onnxruntime.InferenceSession, source: Path) -> None:

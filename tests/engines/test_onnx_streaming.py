@@ -106,6 +106,7 @@ def test_without_metadata_the_bins_tell_the_transform(tmp_path):
         pytest.param({"mix": (1, 257, 3, 2)}, id="several frames"),
         pytest.param({"mix": (1, 257, 2)}, id="an axis less"),
         pytest.param({"mix": (1, 1, 257, 2)}, id="bins and time exchanged"),
+        pytest.param({"mix": (1, 1, 1, 2)}, id="one bin"),
         pytest.param({"caches": {"cache": ("n", 3)}}, id="a cache of any size"),
         pytest.param({"outputs": {"mix": "enh", "conv_cache": "conv_cache_out"}}, id="fewer outputs"),
         pytest.param({"outputs": {"mix": "out", **{n: f"{n}_out" for n in GTCRN_CACHES}}}, id="another output"),
@@ -117,12 +118,33 @@ def test_a_graph_in_another_layout(deviation, tmp_path):
         graph(tmp_path / "other.onnx", **deviation)
 
 
+@pytest.mark.parametrize("caches", [{"analysis": (1,)}, {"synthesis_cache": (1,)}, {"h": (1,), "h_cache": (1,)}])
+def test_names_of_caches_that_are_taken(caches, tmp_path):
+    with pytest.raises(ModelError, match=r"other\.onnx: expected caches of different names"):
+        graph(tmp_path / "other.onnx", caches=caches)
+
+
+def test_outputs_of_other_shapes_than_inputs(tmp_path):
+    nodes = [
+        helper.make_node("Identity", ["mix"], ["enh"]),
+        helper.make_node("Concat", ["h", "h"], ["h_out"], axis=0),
+    ]
+    shapes = {"mix": (1, 257, 1, 2), "h": (2,), "enh": (1, 257, 1, 2), "h_out": None}
+    infos = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()}
+    made = helper.make_graph(nodes, "growing", [infos["mix"], infos["h"]], [infos["enh"], infos["h_out"]])
+    path = tmp_path / "growing.onnx"
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    with pytest.raises(ModelError, match=r"growing\.onnx: expected a streaming graph with the outputs .*got .*\(4,\)"):
+        load_onnx(load_model(path))
+
+
 @pytest.mark.parametrize(
-    "facts", [{"hop_length": "128"}, {"n_fft": "640"}, {"window_type": "hamming"}, {"hop_length": "half"}]
+    "facts",
+    [{"hop_length": "128"}, {"n_fft": "640"}, {"window_type": "hamming"}, {"hop_length": "half"}, {"sample_rate": "0"}],
 )
-def test_a_transform_that_is_not_ours(facts, tmp_path):
+def test_a_transform_that_is_not_ours(name, value, tmp_path):
     with pytest.raises(ModelError, match=r"other\.onnx: expected (257 bins|whole numbers)"):
-        graph(tmp_path / "other.onnx", metadata=facts)
+        graph(tmp_path / "other.onnx", metadata={name: value})
 
 
 # UL-UNAS, as published
