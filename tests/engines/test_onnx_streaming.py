@@ -142,9 +142,9 @@ def test_outputs_of_other_shapes_than_inputs(tmp_path):
     "facts",
     [{"hop_length": "128"}, {"n_fft": "640"}, {"window_type": "hamming"}, {"hop_length": "half"}, {"sample_rate": "0"}],
 )
-def test_a_transform_that_is_not_ours(name, value, tmp_path):
+def test_a_transform_that_is_not_ours(facts, tmp_path):
     with pytest.raises(ModelError, match=r"other\.onnx: expected (257 bins|whole numbers)"):
-        graph(tmp_path / "other.onnx", metadata={name: value})
+        graph(tmp_path / "other.onnx", metadata=facts)
 
 
 # UL-UNAS, as published
