@@ -29,7 +29,7 @@ DEPTH = len(ENCODER_KERNELS)
 LOOK_AHEAD_FRAMES = 2 * DEPTH  # with causal=True: each decoder of both U-Nets looks one frame ahead
 
 
-def _complex(of_re: Tensor, of_im: Tensor) -> Tensor:
+def complex_product(of_re: Tensor, of_im: Tensor) -> Tensor:
     """Returns the product with complex weights from x times their real parts and x times their imaginary parts."""
     re_re, im_re = of_re.chunk(2)
     re_im, im_im = of_im.chunk(2)
@@ -45,7 +45,7 @@ class ComplexConv2d(nn.Module):
         self.conv_im = nn.Conv2d(inputs, outputs, **settings)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _complex(self.conv_re(x), self.conv_im(x))
+        return complex_product(self.conv_re(x), self.conv_im(x))
 
 
 class ComplexConvTranspose2d(nn.Module):
@@ -55,7 +55,7 @@ class ComplexConvTranspose2d(nn.Module):
         self.tconv_im = nn.ConvTranspose2d(inputs, outputs, **settings)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _complex(self.tconv_re(x), self.tconv_im(x))
+        return complex_product(self.tconv_re(x), self.tconv_im(x))
 
 
 class ComplexBatchNorm2d(nn.Module):
@@ -106,10 +106,18 @@ class UniDeepFsmn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x `(N, steps, features)`, returns the same shape."""
+        projected = self.projected(x)
+        return x + self.recalled(functional.pad(projected, (0, 0, MEMORY - 1, 0)))
+
+    def projected(self, x: Tensor) -> Tensor:
+        """What is remembered of each position."""
         projected: Tensor = self.project(torch.relu(self.linear(x)))
-        past = functional.pad(projected.transpose(1, 2), (MEMORY - 1, 0))
-        recalled: Tensor = self.conv1(past[..., None])
-        return x + projected + recalled[..., 0].transpose(1, 2)
+        return projected
+
+    def recalled(self, projected: Tensor) -> Tensor:
+        """What is added to each position but the first `MEMORY - 1`, from what is remembered of it and of those."""
+        recalled: Tensor = self.conv1(projected.transpose(1, 2)[..., None])
+        return projected[:, MEMORY - 1 :] + recalled[..., 0].transpose(1, 2)
 
 
 class FrequencyFsmn(nn.Module):
@@ -123,7 +131,7 @@ class FrequencyFsmn(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         planes, channels, width, frames = x.shape
         rows = x.permute(0, 3, 2, 1).reshape(planes * frames, width, channels)
-        rows = _complex(self.fsmn_re_L1(rows), self.fsmn_im_L1(rows))
+        rows = complex_product(self.fsmn_re_L1(rows), self.fsmn_im_L1(rows))
         return rows.view(planes, frames, width, channels).permute(0, 3, 2, 1)
 
 
@@ -139,8 +147,8 @@ class TimeFsmn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         steps = x[:, :, 0].transpose(1, 2)
-        steps = _complex(self.fsmn_re_L1(steps), self.fsmn_im_L1(steps))
-        steps = _complex(self.fsmn_re_L2(steps), self.fsmn_im_L2(steps))
+        steps = complex_product(self.fsmn_re_L1(steps), self.fsmn_im_L1(steps))
+        steps = complex_product(self.fsmn_re_L2(steps), self.fsmn_im_L2(steps))
         return steps.transpose(1, 2)[:, :, None]
 
 
@@ -170,9 +178,13 @@ class SELayer(nn.Module):
             mean = mean.cumsum(dim=2) / frames
         else:
             mean = mean.mean(dim=2, keepdim=True)
+        return self.scaled(x, mean)
+
+    def scaled(self, x: Tensor, mean: Tensor) -> Tensor:
+        """x `(2B, C, F, T)` scaled by what the average `(2B, C, T or 1)` leads to."""
         mean = mean.transpose(1, 2)
         # The gates' product is complex, the scaling is not: real parts scale real parts.
-        return x * _complex(self.fc_r(mean), self.fc_i(mean)).transpose(1, 2)[:, :, None]
+        return x * complex_product(self.fc_r(mean), self.fc_i(mean)).transpose(1, 2)[:, :, None]
 
 
 class UNet(nn.Module):
