@@ -139,7 +139,8 @@ class SegmentEngine(Engine[SegmentState]):
 
 def in_segments(spec: ModelSpec, segments: Segments) -> ModelSpec:
     """Returns the facts of a network that is run in other segments."""
-    return replace(spec, segments=segments, look_ahead=segments.latency - spec.win_length, cache_shapes=segments.shapes)
+    look_ahead = segments.latency - spec.win_length
+    return replace(spec, segments=segments, look_ahead=look_ahead, cache_shapes=segments.cache_shapes)
 
 
 @lru_cache

@@ -10,7 +10,7 @@ from gtcrn_frontend.config import is_number
 from gtcrn_frontend.engines.onnx import STREAMING_LAYOUTS
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.export.origin import Origin
-from gtcrn_frontend.spec import GTCRN_SPEC, ModelSpec
+from gtcrn_frontend.spec import FRCRN_SPEC, GTCRN_SPEC, ModelSpec
 from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model, model_path
@@ -70,8 +70,12 @@ def _graph(spec: ModelSpec, parameters: dict[str, F32], layout: str, origin: Ori
         from gtcrn_frontend.export.streaming import streaming_graph
 
         return streaming_graph(STREAMING_LAYOUTS[spec.name](parameters), spec, origin, strength)
+    if layout == "onnx" and spec == FRCRN_SPEC:
+        from gtcrn_frontend.export.frcrn import frcrn_graph
+
+        return frcrn_graph(parameters, spec, origin, strength)
     if spec != GTCRN_SPEC:
-        able = " or ".join(["gtcrn", *(STREAMING_LAYOUTS if layout == "onnx" else ())])
+        able = " or ".join(["gtcrn", *((*STREAMING_LAYOUTS, FRCRN_SPEC.name) if layout == "onnx" else ())])
         raise ModelError(f"expected {able} for the layout {layout}, got a checkpoint of {spec.name}")
     folded = fold_gtcrn(parameters)
     if layout == "sherpa-onnx":

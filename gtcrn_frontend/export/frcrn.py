@@ -176,8 +176,8 @@ class _Network(Graph):
             )
             scale = weight / np.sqrt(var + _NORM_EPS)
             parts.append((scale, bias - scale * mean))
-        scale, shift = (np.concatenate(values).astype(np.float32) for values in zip(*parts, strict=True))
-        return scale, shift
+        scales, shifts = zip(*parts, strict=True)
+        return np.concatenate(scales).astype(np.float32), np.concatenate(shifts).astype(np.float32)
 
 
 def _tall(weights: list[F32]) -> F32:

@@ -6,7 +6,7 @@ is joined with waits for it, and what comes out is `LOOK_AHEAD_FRAMES` late.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +19,6 @@ from gtcrn_frontend.nets.frcrn import (
     LOOK_AHEAD_FRAMES,
     MEMORY,
     N_BINS,
-    Encoder,
-    SELayer,
     TimeFsmn,
     UNet,
     complex_product,
@@ -85,10 +83,11 @@ class CausalFRCRN(FRCRN):
         re, im = delayed[:, :, :frames].unbind(-1)
         mask_re, mask_im = mask.chunk(2)
         enhanced = torch.stack([re * mask_re - im * mask_im, re * mask_im + im * mask_re], dim=-1)
-        both = (torch.stack(pair, dim=1) for pair in zip(caches1, caches2, strict=True))
-        return enhanced, FRCRNCache(
-            *both, _batch_first(waiting[:, :, frames:]), delayed[:, :, frames:], cache.frames + frames
+        encoders, decoders, skips, memory, means = (
+            torch.stack(pair, dim=1) for pair in zip(caches1, caches2, strict=True)
         )
+        rest = _batch_first(waiting[:, :, frames:]), delayed[:, :, frames:], cache.frames + frames
+        return enhanced, FRCRNCache(encoders, decoders, skips, memory, means, *rest)
 
 
 def _stream_unet(unet: UNet, x: Tensor, number: Tensor, cache: list[Tensor]) -> list[Tensor]:
@@ -102,9 +101,9 @@ def _stream_unet(unet: UNet, x: Tensor, number: Tensor, cache: list[Tensor]) -> 
     """
     encoders, decoders, skips, memory, means = cache
     channels = means.shape[2]
-    before_encoder = encoders.split(_encoder_sizes(channels), dim=1)
-    before_decoder = decoders.split(_decoder_sizes(channels), dim=1)
-    waiting = skips.split(_skip_sizes(channels), dim=1)
+    before_encoder = torch.split(encoders, _encoder_sizes(channels), dim=1)
+    before_decoder = torch.split(decoders, _decoder_sizes(channels), dim=1)
+    waiting = torch.split(skips, _skip_sizes(channels), dim=1)
     mean = iter(means.unbind(1))
     new: list[list[Tensor]] = [[], [], [], []]
 
@@ -135,15 +134,15 @@ def _stream_unet(unet: UNet, x: Tensor, number: Tensor, cache: list[Tensor]) -> 
     return [unet.linear(x), *map(_batch_first, (*flat, memory, torch.stack(new[3], dim=1)))]
 
 
-def _encode(layer: Encoder, x: Tensor) -> Tensor:
-    """What the encoder makes of each frame but the first, which is there as the past of the second."""
+def _encode(layer: Any, x: Tensor) -> Tensor:
+    """What the `Encoder` makes of each frame but the first, which is there as the past of the second."""
     parts = (layer.conv.conv_re, layer.conv.conv_im)
     convolved = complex_product(*(functional.conv2d(x, part.weight, part.bias, stride=(2, 1)) for part in parts))
     return functional.leaky_relu(layer.bn(convolved))
 
 
-def _scale(layer: SELayer, x: Tensor, mean: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
-    """x `(2B, C, F, T)` scaled by the average over the frames so far; that average at the end, `(2B, C)`."""
+def _scale(layer: Any, x: Tensor, mean: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+    """x `(2B, C, F, T)` scaled by an `SELayer`'s average over the frames so far; that average at the end, `(2B, C)`."""
     begun = _begun(number)[:, None]
     counts = (number + 1).clamp_min(1).repeat(2, 1)[:, None]
     before = number[:, :1].clamp_min(0).repeat(2, 1)
@@ -188,7 +187,7 @@ def _planes_first(x: Tensor) -> Tensor:
 
 
 def _batch_first(x: Tensor) -> Tensor:
-    return x.unflatten(0, (2, -1)).transpose(0, 1)
+    return torch.stack(x.chunk(2), dim=1)
 
 
 def _encoder_sizes(channels: int) -> list[int]:
