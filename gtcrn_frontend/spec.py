@@ -23,12 +23,15 @@ class Segments:
         cross_fade: over which one run's output fades out and the next one's in.
         advance: new samples from run to run.
         margin: what a run sees behind the samples that it is run for.
+        grid: a run begins at a multiple of it in the stream, so that the frames of all runs lie on each other; `advance`
+            and `length` are multiples.
     """
 
     context: int
     cross_fade: int
     advance: int
     margin: int
+    grid: int = 1
 
     @property
     def length(self) -> int:
@@ -168,11 +171,13 @@ LITE_RTSE_SPEC = ModelSpec(
     },
 )
 
-STREAM_SEGMENTS = Segments(context=16000, cross_fade=1600, advance=8000, margin=6400)
+_GRID = 960  # three frames of FRCRN, twenty of WaveCRN
+
+STREAM_SEGMENTS = Segments(context=15680, cross_fade=1600, advance=7680, margin=6720, grid=_GRID)
 """One second of latency at 16 kHz, four times the cost of the network by itself."""
 
-WHOLE_SEGMENTS = Segments(context=16000, cross_fade=4000, advance=64000, margin=8000)
-"""For whole signals: 1.4 times the cost; up to 3.25 s are one segment."""
+WHOLE_SEGMENTS = Segments(context=15840, cross_fade=4000, advance=64320, margin=8000, grid=_GRID)
+"""For whole signals: 1.4 times the cost; up to 3.27 s are one segment."""
 
 FRCRN_SPEC = ModelSpec(
     name="frcrn",

@@ -8,8 +8,9 @@ that fade out while the next segment's fade in. That the margin is cut off is wh
     kept                                 fades in ............................. fades out
     the next segment, `advance` later    |------- context -------|- cross_fade -|-------- ...
 
-Digital silence at either end of a segment is not shown to the network: it is what lies before a stream and behind it,
-and would count in averages over time. So a signal within one segment is enhanced exactly as the network does by itself.
+Digital silence at either end of a segment is not shown to the network (at the beginning in steps of the grid): it is
+what lies before a stream and behind it, and would count in averages over time. So a signal within one segment is
+enhanced exactly as the network does by itself.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ class SegmentEngine(Engine[SegmentState]):
         kept = np.zeros(last - first, np.float32)
         sounding = np.flatnonzero(segment)
         if len(sounding) and sounding[0] < last and sounding[-1] >= first:
-            start, stop = int(sounding[0]), int(sounding[-1]) + 1
+            start, stop = int(sounding[0]) // size.grid * size.grid, int(sounding[-1]) + 1
             enhanced = self._enhance(np.ascontiguousarray(segment[start:stop]))
             begin, end = max(start, first), min(stop, last)
             kept[begin - first : end - first] = enhanced[begin - start : end - start]

@@ -89,6 +89,19 @@ def test_the_network_never_sees_more_than_a_segment_nor_silence_around_it():
     assert not seen
 
 
+def test_runs_begin_on_the_grid_of_the_stream():
+    """The network tells the time in its frames of 8 samples: the same for all runs, wherever the signal begins."""
+    segments = dataclasses.replace(SMALL, grid=8)
+    assert segments.length % 8 == segments.advance % 8 == 0
+    out = run(lambda samples: (np.arange(len(samples)) % 8).astype(np.float32), np.ones((60, HOP)), segments=segments)
+    delay = SPEC.delay
+    np.testing.assert_allclose(out[delay:], np.arange(240 - delay) % 8, atol=1e-6)
+    late = np.ones((60, HOP), np.float32)
+    late[:3] = 0
+    moved = run(lambda samples: (np.arange(len(samples)) % 8).astype(np.float32), late, segments=segments)
+    np.testing.assert_array_equal(moved[delay + 16 :], out[delay + 16 :])
+
+
 def test_the_context_and_the_margin_are_cut_off():
     """A network that spoils all but what a run is kept for."""
 
@@ -169,6 +182,8 @@ def test_whole_signals_get_longer_segments_of_the_same_network():
 @pytest.mark.parametrize("spec", [FRCRN_SPEC, WAVECRN_SPEC])
 def test_segments_fit_the_hops_of_the_networks(spec, segments):
     assert segments.advance % spec.hop_length == 0
+    assert segments.advance % segments.grid == segments.length % segments.grid == 0
+    assert segments.grid % spec.hop_length == segments.grid % 48 == 0
     assert in_segments(spec, segments).delay == segments.latency - spec.hop_length
     assert spec == in_segments(spec, STREAM_SEGMENTS)
     assert STREAM_SEGMENTS.latency == spec.sample_rate
