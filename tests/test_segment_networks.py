@@ -104,6 +104,15 @@ def test_no_enhancement_is_the_input_bit_by_bit(wavecrn_path, noise):
     np.testing.assert_array_equal(streamed(Enhancer(wavecrn_path, strength=0), noise, size=999), noise)
 
 
+def test_the_guard_chooses_the_strength_of_what_comes_out_a_second_later(wavecrn_path, noise):
+    enhancer = Enhancer(wavecrn_path, strength="auto")
+    whole = streamed(enhancer, noise, size=len(noise))
+    np.testing.assert_array_equal(streamed(enhancer, noise, size=999), whole)
+    assert not np.array_equal(whole, streamed(Enhancer(wavecrn_path), noise, size=len(noise)))
+    enhancer.process_chunk(noise)
+    assert enhancer.guard.hops == len(noise) // enhancer.hop_length
+
+
 def test_another_rate_and_two_channels_keep_their_length(wavecrn_path, noise):
     stereo = np.stack([noise, noise[::-1]], axis=1)[: RATE + 11]
     enhancer = Enhancer(wavecrn_path, sample_rate=48000, channels=2)

@@ -70,7 +70,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(network, degradation, setting
     assert load_checkpoint(tmp_path / "sliced/checkpoint.pt")["step"] == 2
     train(sliced, resume=True)
     assert load_checkpoint(tmp_path / "sliced/checkpoint.pt")["step"] == 3
-    assert load_checkpoint(tmp_path / "sliced/checkpoint.pt")["step"] == 3
     weights = [safetensors.numpy.load_file(tmp_path / name / "last.safetensors") for name in ("run", "sliced")]
     for name, array in weights[0].items():
         np.testing.assert_array_equal(array, weights[1][name], err_msg=name)
