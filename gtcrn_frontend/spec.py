@@ -23,8 +23,8 @@ class Segments:
         cross_fade: over which one run's output fades out and the next one's in.
         advance: new samples from run to run.
         margin: what a run sees behind the samples that it is run for.
-        grid: a run begins at a multiple of it in the stream, so that the frames of all runs lie on each other; `advance`
-            and `length` are multiples.
+        grid: a run begins at a multiple of it in the stream, so that the frames of all runs lie on each other;
+            `advance` and `length` are multiples.
     """
 
     context: int
