@@ -144,12 +144,6 @@ class Stream:
         self._states = [loaded.engine.import_state(arrays) for arrays in exported]
         self.loaded = loaded
 
-    def for_whole_signal(self) -> Stream:
-        """Returns a new stream with the settings of this one, for a signal that is there from begin to end."""
-        stream = Stream(self.loaded.for_whole_signals(), self.config)
-        stream.strength, stream.bypass = self.strength, self.bypass
-        return stream
-
     def copy(self) -> Stream:
         """Returns a stream that is where this one is, and goes on by itself."""
         twin = copy(self)

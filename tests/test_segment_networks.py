@@ -1,14 +1,17 @@
 """FRCRN and WaveCRN through `Enhancer`: latency as declared, any chunks, states, whole signals, ONNX, causal FRCRN."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
-from gtcrn_frontend import Enhancer, StreamState
+from gtcrn_frontend import Enhancer, EnhancerConfig, StreamState, enhance_file
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.export import export_model
 from gtcrn_frontend.nets.frcrn import FRCRN
@@ -58,7 +61,7 @@ def frcrn_path(frcrn, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def noise():
-    return np.random.default_rng(0).normal(0, 0.1, 2 * RATE).astype(np.float32)
+    return np.random.default_rng(0).normal(0, 0.1, 3 * RATE // 2).astype(np.float32)
 
 
 def alone(net, samples):
@@ -139,6 +142,26 @@ def test_a_long_signal_is_enhanced_in_bounded_segments(wavecrn, wavecrn_path, no
     assert max(seen) <= 92160
     assert len(seen) <= 4
     assert np.abs(enhanced - alone(wavecrn, samples)).max() < 0.05 * np.abs(enhanced).max()
+
+
+def test_a_file_is_a_whole_signal(wavecrn_path, noise, tmp_path):
+    soundfile.write(tmp_path / "noise.wav", noise, RATE, subtype="FLOAT")
+    from_file = enhance_file(tmp_path / "noise.wav", config=EnhancerConfig(model=wavecrn_path))
+    np.testing.assert_array_equal(from_file, Enhancer(wavecrn_path).enhance(noise))
+
+
+def test_an_enhancer_for_a_whole_signal_can_be_copied_and_pickled_on_its_way(wavecrn_path, noise):
+    enhancer = Enhancer(wavecrn_path, strength=0.5)
+    enhancer.bypass = True
+    whole = enhancer.for_whole_signal()
+    assert (whole.strength, whole.bypass, whole.latency_ms) == (0.5, True, 4770)
+    whole.bypass = False
+    head = whole.process_chunk(noise[:5000])
+    twins = [copy.deepcopy(whole), pickle.loads(pickle.dumps(whole))]
+    tails = [np.concatenate([each.process_chunk(noise[5000:]), each.flush()]) for each in (whole, *twins)]
+    enhancer.bypass = False
+    for tail in tails:
+        np.testing.assert_array_equal(np.concatenate([head, tail]), enhancer.enhance(noise))
 
 
 def test_a_running_stream_is_not_touched_by_a_whole_signal(wavecrn_path, noise):
