@@ -12,6 +12,7 @@ import soundfile
 import torch
 
 from gtcrn_frontend import Enhancer, EnhancerConfig, StreamState, enhance_file
+from gtcrn_frontend.cli.main import main
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.export import export_model
 from gtcrn_frontend.nets.frcrn import FRCRN
@@ -19,7 +20,6 @@ from gtcrn_frontend.nets.frcrn_causal import CausalFRCRN
 from gtcrn_frontend.nets.wavecrn import WaveCRN
 from gtcrn_frontend.spec import FRCRN_CAUSAL_SPEC
 from gtcrn_frontend.training.checkpoint import save_weights
-from gtcrn_frontend.weights.checkpoint import write_safetensors
 from gtcrn_frontend.weights.model import load_model
 from gtcrn_frontend.weights.networks import recognise
 
@@ -235,11 +235,10 @@ def test_wavecrn_has_no_graph_and_says_so(wavecrn_path, tmp_path):
         export_model(wavecrn_path, tmp_path / "wavecrn.onnx", "onnx")
 
 
-def test_causal_frcrn_streams_with_the_look_ahead_that_it_declares(frcrn, noise, tmp_path):
+def test_causal_frcrn_streams_with_the_look_ahead_that_it_declares(frcrn, frcrn_path, noise, tmp_path):
     """The same weights under the other name; a stream is the whole signal, 14 frames and a window late."""
     path, samples = tmp_path / "causal.safetensors", noise[:7000]
-    arrays = {name: tensor.numpy() for name, tensor in frcrn.state_dict().items()}
-    write_safetensors(path, arrays, {"architecture": "frcrn_causal"})
+    assert main(["models", "convert", str(frcrn_path), str(path), "--network", "frcrn_causal"]) == 0
     enhancer, tail = Enhancer(path), np.zeros(FRCRN_CAUSAL_SPEC.look_ahead, np.float32)
     assert enhancer.spec is FRCRN_CAUSAL_SPEC
     assert enhancer.latency_ms == 320

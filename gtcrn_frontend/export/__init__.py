@@ -24,7 +24,13 @@ _SUFFIXES = {"onnx": ".onnx", "sherpa-onnx": ".onnx", "safetensors": ".safetenso
 
 
 def export_model(
-    model: str | Path, output: str | Path, layout: str, *, strength: float = 1.0, force: bool = False
+    model: str | Path,
+    output: str | Path,
+    layout: str,
+    *,
+    strength: float = 1.0,
+    force: bool = False,
+    network: str = "",
 ) -> Origin:
     """Returns where the weights come from, after writing them in another layout.
 
@@ -36,6 +42,7 @@ def export_model(
         layout: one of `LAYOUTS`.
         strength: 0 (input unchanged) to 1 (full enhancement), carried in the mask of a graph: s M + (1 - s).
         force: whether to replace a file that exists.
+        network: of the checkpoint, see `weights.model.load_model`.
 
     Raises:
         ConfigError: a setting is out of range or does not fit the layout, or the output exists or has no folder.
@@ -45,7 +52,7 @@ def export_model(
     output = Path(output)
     _check(output, layout, strength, force)
     source = model_path(model)
-    loaded = load_model(source)
+    loaded = load_model(source, network)
     if loaded.spec is None or loaded.parameters is None:
         raise ModelError(
             f"{source}: expected a checkpoint (.safetensors, .tar), got a graph, whose parameters are folded into it: "
