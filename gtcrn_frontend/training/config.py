@@ -17,8 +17,8 @@ ModelSource = NewType("ModelSource", str)
 """A registered name or a path."""
 
 SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones", "wind", "music")
-
 DEGRADATIONS = ("noise", "compression")
+
 POSITIVE = {
     "piece_s",
     "steps",

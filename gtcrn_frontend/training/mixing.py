@@ -85,11 +85,12 @@ class Mixer:
 
     def example(self, rng: np.random.Generator) -> tuple[Samples, Samples]:
         """Returns one noisy piece and its target, `(length,) float32` each, at most full scale."""
-        if self.pools.pairs and (not len(self.pools.speech.numbers) or rng.random() < 0.5):
-            return self._pair(rng)
         config = self.config
+        from_pair = bool(self.pools.pairs) and (not len(self.pools.speech.numbers) or rng.random() < 0.5)
         if config.degradation == "compression":
-            return self._damaged(rng)
+            return self._damaged(rng, self._pair(rng)[1] if from_pair else self._speech(rng))
+        if from_pair:
+            return self._pair(rng)
         kind = rng.random()
         has_noise, has_speech = kind >= config.clean_share, kind < 1 - config.noise_only_share
         # The microphone colours speech and noise alike; noise gets a colour of its own on top.
@@ -118,9 +119,9 @@ class Mixer:
         level = self._gain(rng, speech if has_speech else mixture, mixture)
         return mixture * level, target * level
 
-    def _damaged(self, rng: np.random.Generator) -> tuple[Samples, Samples]:
+    def _damaged(self, rng: np.random.Generator, clean: Samples) -> tuple[Samples, Samples]:
         """Returns speech after a narrow channel, and before it; no noise, no room."""
-        speech = self._signal(self._spectrum(self._speech(rng)) * self._response(rng, limit_band=True))
+        speech = self._signal(self._spectrum(clean) * self._response(rng))
         speech = speech * self._gain(rng, speech, speech)
         return damage(rng, speech), speech
 

@@ -12,7 +12,7 @@ from gtcrn_frontend.training.config import MixingConfig
 from gtcrn_frontend.training.config_file import load_config
 from gtcrn_frontend.training.data import load_data
 from gtcrn_frontend.training.degradation import clip, damage, quantise
-from gtcrn_frontend.training.mixing import Mixer
+from gtcrn_frontend.training.mixing import Mixer, Pool
 
 SIGNAL = np.random.default_rng(0).normal(0, 0.2, 4000).astype(np.float32)
 PEAK = float(np.abs(SIGNAL).max())
@@ -73,6 +73,18 @@ def test_examples_are_speech_and_the_same_speech_damaged(settings, write_config)
         assert few_values or (clipped and np.array_equal(damaged, clip(target, np.abs(damaged).max())))
     batches = [mixer.batch((1, 2), 3) for _ in range(2)]
     np.testing.assert_array_equal(*[np.stack(batch) for batch in batches])
+
+
+def test_of_pairs_the_clean_half_is_taken(settings, write_config, monkeypatch):
+    data = load_data(load_config(write_config(settings)), 16000)
+    only_pairs = dataclasses.replace(data.train, speech=Pool(np.empty(0, np.int64), np.empty(0)), pairs=[(0, 1)])
+    mixer = Mixer(
+        data.store, only_pairs, MixingConfig(piece_s=0.25, degradation="compression", equalise_share=0), 16000
+    )
+    monkeypatch.setattr(mixer, "_pair", lambda rng: (SIGNAL[::-1], SIGNAL))
+    damaged, target = mixer.example(np.random.default_rng(0))
+    np.testing.assert_allclose(target / target.std(), SIGNAL / SIGNAL.std(), atol=1e-4)
+    assert not np.array_equal(damaged, target)
 
 
 def test_an_unknown_damage_is_refused(settings, write_config):
