@@ -27,12 +27,10 @@ def test_lite_rtse_costs_what_its_sources_say():
 
 
 def test_frcrn_and_wavecrn_have_the_published_sizes():
-    frcrn, causal, wavecrn = (network_complexity(name) for name in ("frcrn", "frcrn_causal", "wavecrn"))
+    frcrn, wavecrn = network_complexity("frcrn"), network_complexity("wavecrn")
     assert frcrn.parameters == FRCRN_SPEC.parameters
     assert frcrn.parameters - frcrn.trainable == 2 * 642 * 640, "the transform, which is fixed"
     assert round(frcrn.parameters / 1e6) == 14
-    assert frcrn.parameters == causal.parameters
-    assert causal.macs_per_s == pytest.approx(frcrn.macs_per_s, rel=1e-3)
     assert round(wavecrn.parameters / 1e6, 2) == round(WAVECRN_SPEC.parameters / 1e6, 2) == 4.65
 
 
