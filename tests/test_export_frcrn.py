@@ -52,7 +52,10 @@ def test_a_strength_mixes_the_input_in(net):
 
 
 def test_the_file_tells_what_it_is(net):
-    metadata = session(net, strength=0.5).get_modelmeta().custom_metadata_map
+    described = session(net, strength=0.5).get_modelmeta()
+    assert "wav (N, samples)" in described.description
+    assert described.graph_name == "frcrn"
+    metadata = described.custom_metadata_map
     expected = {"network": "frcrn", "sample_rate": "16000", "strength": "0.5", "licence": "Apache-2.0"}
     assert expected.items() <= metadata.items()
 

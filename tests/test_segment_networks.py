@@ -44,7 +44,9 @@ def wavecrn():
 def wavecrn_path(wavecrn, tmp_path_factory):
     path = tmp_path_factory.mktemp("wavecrn") / "wavecrn.safetensors"
     save_weights(path, wavecrn, {})
-    return path
+    kept = Enhancer(path)  # while there is one, the others share its model
+    yield path
+    del kept
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,9 @@ def frcrn():
 def frcrn_path(frcrn, tmp_path_factory):
     path = tmp_path_factory.mktemp("frcrn") / "frcrn.safetensors"
     save_weights(path, frcrn, {})
-    return path
+    kept = Enhancer(path)
+    yield path
+    del kept
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,12 @@ from gtcrn_frontend.export.origin import Origin
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.weights.parameters import F32
 
+DOCUMENTATION = """{name}, speech enhancement of whole signals: samples in, enhanced samples out.
+
+    wav (N, samples)   N signals of any length, full scale 1, {sample_rate} Hz    enhanced
+
+Everything is float32. The network averages over the whole signal: a stream is run in segments that overlap.
+"""
 OPSET, IR_VERSION = 17, 8
 INPUT, OUTPUT = "wav", "enhanced"
 
@@ -26,7 +32,7 @@ _CONV: dict[str, Any] = {"strides": [2, 1], "pads": [0, 1, 0, 1]}
 
 
 def frcrn_graph(parameters: Mapping[str, F32], spec: ModelSpec, origin: Origin, strength: float) -> bytes:
-    """Returns an ONNX file: `wav (N, n)`, n >= 1, full scale 1, to `enhanced (N, n)`, as `nets.frcrn.FRCRN.enhance`.
+    """Returns an ONNX file that computes `nets.frcrn.FRCRN.enhance`; `DOCUMENTATION` describes it, and is in it.
 
     Args:
         parameters: the state dict; batch counters are not needed.
@@ -39,7 +45,8 @@ def frcrn_graph(parameters: Mapping[str, F32], spec: ModelSpec, origin: Origin, 
     metadata = {"network": spec.name, "model": origin.name, "strength": f"{strength:g}"}
     metadata |= {"sample_rate": str(spec.sample_rate)} | origin.to_metadata()
     shape = ("N", "samples")
-    return network.to_bytes({INPUT: shape}, {OUTPUT: shape}, metadata, OPSET, IR_VERSION)
+    documentation = DOCUMENTATION.format(name=spec.name, sample_rate=spec.sample_rate)
+    return network.to_bytes({INPUT: shape}, {OUTPUT: shape}, metadata, OPSET, IR_VERSION, documentation, name=spec.name)
 
 
 class _Network(Graph):

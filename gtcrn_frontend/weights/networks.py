@@ -1,10 +1,10 @@
 """The networks that run here, and how a checkpoint tells which it is of: `NETWORKS`.
 
 A network is added by
-- a `ModelSpec` in `spec.py`;
-- names and shapes of its parameters in `weights/layouts.py`;
+- a `ModelSpec` in `spec.py`, with `segments` if it needs the future;
+- names and shapes of its parameters in `weights/layouts.py`, or in a file of its own;
 - a torch module in `nets/`, made without arguments, whose state dict has these names (see `nets/__init__.py` for the
-  one method that it needs);
+  methods that it needs);
 - an entry below, which makes checkpoints, engines, `Enhancer`, training and the command line know it.
 
 Beyond that, ONNX Runtime runs ready streaming graphs of any network, and checkpoints of those that have a graph without
