@@ -53,7 +53,7 @@ class Enhancer:
         ModelError: the model or the engine cannot be loaded.
     """
 
-    __slots__ = ("_config", "_stream")  # a misspelt setting is an error, not a new attribute
+    __slots__ = ("_config", "_stream", "_whole")  # a misspelt setting is an error, not a new attribute
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class Enhancer:
             num_threads=num_threads,
             providers=providers,
         )
+        self._whole = False
         self._stream = Stream(self._load(), self._config)
 
     @classmethod
@@ -245,15 +246,29 @@ class Enhancer:
     def enhance(self, samples: npt.ArrayLike) -> Samples:
         """Returns a whole signal enhanced, in its type; the running stream is not touched.
 
+        Networks that need the future run on longer segments than in a stream: their output differs a little from that
+        of `process_chunk`, and costs less.
+
         Args:
             samples: as in `process_chunk`.
 
         Raises:
             AudioFormatError: as in `process_chunk`.
         """
-        stream = self.__copy__()
-        stream.reset()
-        return np.concatenate([stream.process_chunk(samples), stream.flush()])
+        twin = self.for_whole_signal()
+        return np.concatenate([twin.process_chunk(samples), twin.flush()])
+
+    def for_whole_signal(self) -> Enhancer:
+        """Returns a new enhancer with these settings, for a signal that is there from begin to end, such as a file.
+
+        Networks that need the future run on longer segments in it: more latency, less computing. For all others it is
+        an enhancer like any.
+        """
+        twin = object.__new__(type(self))
+        twin._config, twin._whole = self._config, True
+        twin._stream = Stream(twin._load(), self._config)
+        twin._stream.strength, twin._stream.bypass = self.strength, self.bypass
+        return twin
 
     def get_state(self) -> StreamState:
         """Returns the state of the stream: a copy, fit for `to_bytes`."""
@@ -278,7 +293,7 @@ class Enhancer:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Enhancer:
         twin = object.__new__(type(self))
-        twin._config = self._config
+        twin._config, twin._whole = self._config, self._whole
         twin._stream = self._current_stream().copy()
         return twin
 
@@ -286,20 +301,22 @@ class Enhancer:
         stream = self._current_stream()
         return {
             "config": self._config,
+            "whole": self._whole,
             "strength": stream.strength,
             "bypass": stream.bypass,
             "stream": stream.get_state(),
         }
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
-        self._config = saved["config"]
+        self._config, self._whole = saved["config"], saved["whole"]
         self._stream = Stream(self._load(), self._config)
         self._stream.strength, self._stream.bypass = saved["strength"], saved["bypass"]
         self._stream.set_state(saved["stream"])
 
     def _load(self) -> LoadedModel:
         config = self._config
-        return load(config.model, config.engine, config.num_threads, config.providers)
+        loaded = load(config.model, config.engine, config.num_threads, config.providers)
+        return loaded.for_whole_signals() if self._whole else loaded
 
     def _current_stream(self) -> Stream:
         """The stream in an engine of this process: after `fork`, the parent's cannot be used."""

@@ -84,9 +84,10 @@ def enhancer_for(audio: soundfile.SoundFile, config: EnhancerConfig) -> Enhancer
         ModelError: the model or the engine cannot be loaded.
     """
     try:
-        return Enhancer.from_config(replace(config, sample_rate=audio.samplerate, channels=audio.channels))
+        enhancer = Enhancer.from_config(replace(config, sample_rate=audio.samplerate, channels=audio.channels))
     except ConfigError as error:
         raise AudioFormatError(f"{name_of(audio.name)}: {error}") from error
+    return enhancer.for_whole_signal()
 
 
 def _enhanced_blocks(audio: soundfile.SoundFile, enhancer: Enhancer, progress: Progress) -> Iterator[Samples]:

@@ -15,6 +15,41 @@ Domain = Literal["spectrum", "waveform"]
 
 
 @dataclass(frozen=True)
+class Segments:
+    """How a stream reaches a network that needs the future, in samples: see `engines.segments`.
+
+    Attributes:
+        context: what a run of the network sees before the samples that it is run for.
+        cross_fade: over which one run's output fades out and the next one's in.
+        advance: new samples from run to run.
+        margin: what a run sees behind the samples that it is run for.
+        grid: a run begins at a multiple of it in the stream, so that the frames of all runs lie on each other;
+            `advance` and `length` are multiples.
+    """
+
+    context: int
+    cross_fade: int
+    advance: int
+    margin: int
+    grid: int = 1
+
+    @property
+    def length(self) -> int:
+        """Samples that one run of the network sees."""
+        return self.context + self.latency
+
+    @property
+    def latency(self) -> int:
+        """The longest time that a sample waits."""
+        return self.cross_fade + self.advance + self.margin
+
+    @property
+    def cache_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the canonical engine state."""
+        return {"recent": (self.length,), "ready": (self.advance,), "fading": (self.cross_fade,), "position": (1,)}
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """The facts of one network, independent of its weights.
 
@@ -31,6 +66,8 @@ class ModelSpec:
         licence: of the architecture's reference implementation (SPDX); empty where it is not known.
         cache_shapes: shape of each array of the canonical engine state of one stream, by name, all float32.
         domain: what a frame is for the network: its `spectrum`, or its samples (`waveform`).
+        segments: of a network that is run on whole signals or segments of them; None of one that is run frame by frame.
+            Then the latency is that of the segments.
     """
 
     name: str
@@ -45,6 +82,7 @@ class ModelSpec:
     licence: str
     cache_shapes: Mapping[str, tuple[int, ...]] = field(hash=False)
     domain: Domain = "spectrum"
+    segments: Segments | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cache_shapes", MappingProxyType(dict(self.cache_shapes)))
@@ -131,4 +169,68 @@ LITE_RTSE_SPEC = ModelSpec(
         "scale": (2, 32, 2, 257),
         "order": (452, 6, 257),
     },
+)
+
+_GRID = 960  # three frames of FRCRN, twenty of WaveCRN
+
+STREAM_SEGMENTS = Segments(context=15680, cross_fade=1600, advance=7680, margin=6720, grid=_GRID)
+"""One second of latency at 16 kHz, four times the cost of the network by itself."""
+
+WHOLE_SEGMENTS = Segments(context=15840, cross_fade=4000, advance=64320, margin=8000, grid=_GRID)
+"""For whole signals: 1.4 times the cost; up to 3.27 s are one segment."""
+
+FRCRN_SPEC = ModelSpec(
+    name="frcrn",
+    sample_rate=16000,
+    n_fft=640,
+    win_length=640,
+    hop_length=320,
+    window="hann_sqrt",
+    causal=False,
+    look_ahead=STREAM_SEGMENTS.latency - 640,
+    parameters=13963604,
+    licence="Apache-2.0",
+    cache_shapes=STREAM_SEGMENTS.cache_shapes,
+    segments=STREAM_SEGMENTS,
+)
+
+FRCRN_CAUSAL_SPEC = ModelSpec(
+    name="frcrn_causal",
+    sample_rate=16000,
+    n_fft=640,
+    win_length=640,
+    hop_length=320,
+    window="hann_sqrt",
+    causal=True,
+    look_ahead=14 * 320,  # seven decoders of two U-Nets see one frame ahead each
+    parameters=13963604,
+    licence="Apache-2.0",
+    cache_shapes={
+        "analysis": (320,),
+        "synthesis": (320,),
+        "encoders": (2, 2, 38721),
+        "decoders": (2, 2, 76928),
+        "skips": (2, 2, 199552),
+        "memory": (2, 2, 4, 128, 19),
+        "means": (2, 2, 11, 128),
+        "first": (2, 321, 7),
+        "spectrum": (321, 14, 2),
+        "frames": (1,),
+    },
+)
+
+WAVECRN_SPEC = ModelSpec(
+    name="wavecrn",
+    sample_rate=16000,
+    n_fft=0,
+    win_length=320,
+    hop_length=320,
+    window="",
+    causal=False,
+    look_ahead=STREAM_SEGMENTS.latency - 320,
+    parameters=4654592,
+    licence="",
+    cache_shapes=STREAM_SEGMENTS.cache_shapes,
+    domain="waveform",
+    segments=STREAM_SEGMENTS,
 )

@@ -9,7 +9,7 @@ from gtcrn_frontend.export import LAYOUTS, export_model
 
 EXAMPLES = """layouts:
   onnx         self-contained graph for any ONNX runtime, any number of frames per run (of GTCRN of streams, too);
-               documented inside
+               documented inside; FRCRN from waveform to waveform
   sherpa-onnx  one frame per run: loads in sherpa-onnx's OnlineSpeechDenoiser and OfflineSpeechDenoiser as it is,
                and in this package by its path; GTCRN only
   safetensors  plain weights under the released parameter names

@@ -21,6 +21,7 @@ EXAMPLES = f"""examples:
   gtcrn-frontend models download gtcrn-dns3
   gtcrn-frontend models verify
   gtcrn-frontend models convert gtcrn-dns3 dns3.safetensors
+  gtcrn-frontend models convert pytorch_model.bin frcrn.safetensors --network frcrn_causal
 
 Downloads are kept in one folder per user; the environment variable {CACHE_VARIABLE} chooses another.
 """
@@ -64,6 +65,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     convert = actions.add_parser("convert", help=text, description=f"{text.capitalize()}.")
     convert.add_argument("source", metavar="SOURCE", help="model name, or path of a .tar or .safetensors checkpoint")
     convert.add_argument("output", metavar="OUTPUT.safetensors", type=Path, help="file to write")
+    text = "network it is of, where the tensors do not tell: frcrn_causal has those of frcrn"
+    convert.add_argument("--network", metavar="NAME", default="", help=text)
     convert.add_argument("--force", action="store_true", help="replace the output if it exists")
     convert.set_defaults(action=_convert)
 
@@ -177,6 +180,6 @@ def _verified(registry: Registry, name: str) -> str:
 
 
 def _convert(args: argparse.Namespace) -> int:
-    origin = export_model(args.source, args.output, "safetensors", force=args.force)
+    origin = export_model(args.source, args.output, "safetensors", force=args.force, network=args.network)
     print(f"{args.output}: {origin.name} as safetensors, digest {origin.digest}")
     return 0

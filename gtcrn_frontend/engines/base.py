@@ -49,6 +49,10 @@ class Engine(ABC, Generic[State]):
         """Returns the enhanced hops of one stream, see `process_many`."""
         return self.process_many([(hops, state)])[0]
 
+    def for_whole_signals(self) -> Engine[Any]:
+        """Returns the engine for signals that are there from begin to end: this one, unless waiting pays."""
+        return self
+
     @abstractmethod
     def export_state(self, state: State) -> dict[str, F32]:
         """Returns copies of the state's arrays in canonical form, see `ModelSpec.cache_shapes`."""

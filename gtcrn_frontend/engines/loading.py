@@ -31,6 +31,11 @@ class LoadedModel:
         self.engine = engine
         self.process_id = os.getpid()
 
+    def for_whole_signals(self) -> LoadedModel:
+        """Returns the model in the engine for signals that are there from begin to end, see `Engine`."""
+        engine = self.engine.for_whole_signals()
+        return self if engine is self.engine else LoadedModel(self.model, engine)
+
 
 def absent_engines() -> dict[str, str]:
     """Returns why an engine cannot be used, by name, for those that cannot."""
@@ -88,9 +93,9 @@ def _build(model: Model, engine: str, num_threads: int, providers: Sequence[str]
 
         return NativeEngine(model, num_threads)
     if engine == "torch":
-        from gtcrn_frontend.engines.torch import TorchEngine  # takes seconds to import
+        from gtcrn_frontend.engines.torch import load_torch  # takes seconds to import
 
-        return TorchEngine(model)
+        return load_torch(model)
     from gtcrn_frontend.engines.onnx import load_onnx
 
     return load_onnx(model, num_threads, providers)

@@ -1,16 +1,19 @@
 """The ONNX Runtime engine: always there, and the way to CUDA, TensorRT or CoreML.
 
 Checkpoints of GTCRN run in the package's own graph, to which their folded weights are bound at load; streaming graphs
-as they are published, of whatever network, run as they are.
+as they are published, of whatever network, run as they are; so do graphs from waveform to waveform, in segments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from gtcrn_frontend.engines.base import Engine
 from gtcrn_frontend.engines.onnx_gtcrn import BoundGraphEngine, SelfContainedGraphEngine
 from gtcrn_frontend.engines.onnx_lite_rtse import lite_rtse_onnx_layout
-from gtcrn_frontend.engines.onnx_session import OnnxEngine, open_session
+from gtcrn_frontend.engines.onnx_segments import INPUT, waveform_graph_engine
+from gtcrn_frontend.engines.onnx_session import open_session
 from gtcrn_frontend.engines.onnx_streaming import StreamingGraphEngine, streaming_graph_spec
 from gtcrn_frontend.engines.onnx_weights import onnx_layout, with_slopes
 from gtcrn_frontend.spec import GTCRN_SPEC
@@ -22,7 +25,7 @@ STREAMING_LAYOUTS: dict[str, Callable[[Mapping[str, F32]], dict[str, F32]]] = {"
 """Networks with a streaming graph without weights, `models/NETWORK.onnx`: what turns parameters into its weights."""
 
 
-def load_onnx(model: Model, num_threads: int = 1, providers: Sequence[str] = ()) -> OnnxEngine:
+def load_onnx(model: Model, num_threads: int = 1, providers: Sequence[str] = ()) -> Engine[Any]:
     """Returns an engine that runs the model in ONNX Runtime.
 
     Args:
@@ -35,7 +38,10 @@ def load_onnx(model: Model, num_threads: int = 1, providers: Sequence[str] = ())
     """
     if model.graph is not None:
         session = open_session(model.graph, num_threads, providers, {})
-        if {node.name for node in session.get_inputs()} == set(SelfContainedGraphEngine.INPUTS):
+        inputs = {node.name for node in session.get_inputs()}
+        if inputs == {INPUT}:
+            return waveform_graph_engine(session, model.source)
+        if inputs == set(SelfContainedGraphEngine.INPUTS):
             return SelfContainedGraphEngine(GTCRN_SPEC, session)
         return StreamingGraphEngine(streaming_graph_spec(session, model.source), session)
     spec, parameters = model.weights_for("onnx")

@@ -55,6 +55,19 @@ def open_session(
         raise ModelError(f"ONNX Runtime cannot load the model: {error}") from error
 
 
+def description(session: onnxruntime.InferenceSession) -> str:
+    """Returns what runs and on what, see `Engine.description`."""
+    return f"ONNX Runtime {onnxruntime.__version__}, {session.get_providers()[0]}"
+
+
+def run_session(session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
+    """Returns the outputs of a run, in order; `ModelError` if it fails."""
+    try:
+        return list(session.run(outputs, feeds))
+    except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
+        raise ModelError(f"ONNX Runtime failed: {error}") from error
+
+
 class OnnxEngine(SpectralEngine):
     """A session, and the name of its engine."""
 
@@ -62,11 +75,8 @@ class OnnxEngine(SpectralEngine):
 
     def __init__(self, spec: ModelSpec, session: onnxruntime.InferenceSession) -> None:
         self.spec = spec
-        self.description = f"ONNX Runtime {onnxruntime.__version__}, {session.get_providers()[0]}"
+        self.description = description(session)
         self._session = session
 
     def _call(self, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
-        try:
-            return list(self._session.run(outputs, feeds))
-        except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
-            raise ModelError(f"ONNX Runtime failed: {error}") from error
+        return run_session(self._session, outputs, feeds)

@@ -8,34 +8,51 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 
+from gtcrn_frontend.engines.base import Engine
+from gtcrn_frontend.engines.segments import SegmentEngine
 from gtcrn_frontend.engines.spectral import SpectralEngine
 from gtcrn_frontend.engines.stft import C64
-from gtcrn_frontend.nets import SpectralNet, new_net
+from gtcrn_frontend.nets import SpectralNet, WholeSignalNet, new_net
+from gtcrn_frontend.spec import WHOLE_SEGMENTS
 from gtcrn_frontend.weights.model import Model
 from gtcrn_frontend.weights.parameters import F32
 
 _IMPORTED_IN_PROCESS = os.getpid()
 
 
-class TorchEngine(SpectralEngine):
-    """Any `nets.SpectralNet`, in evaluation mode, outside of autograd. Caches are those of the network, batch of one.
+def load_torch(model: Model) -> Engine[Any]:
+    """Returns an engine that runs the model in torch, in evaluation mode, outside of autograd.
 
     Torch's number of threads belongs to the process; this engine leaves it alone. Only in a forked child it sets it to
     one, as torch's own data loaders do: OpenMP would wait there for threads that stayed behind in the parent.
+
+    Raises:
+        ModelError: the model is a ready graph.
     """
+    spec, _ = model.weights_for(TorchEngine.name)
+    if spec.segments is None:
+        return TorchEngine(model)
+    net = cast(WholeSignalNet, _load_net(model))
+
+    @torch.inference_mode()
+    def enhance(samples: F32) -> F32:
+        enhanced: F32 = net.enhance(torch.from_numpy(samples)[None])[0].numpy()
+        return enhanced
+
+    return SegmentEngine(TorchEngine.name, TorchEngine.description, spec, enhance, WHOLE_SEGMENTS)
+
+
+class TorchEngine(SpectralEngine):
+    """Any `nets.SpectralNet`. Caches are those of the network, batch of one."""
 
     name = "torch"
+    description = f"torch {torch.__version__}, CPU"
 
     def __init__(self, model: Model) -> None:
-        self.spec, parameters = model.weights_for(self.name)
-        if os.getpid() != _IMPORTED_IN_PROCESS:
-            torch.set_num_threads(1)
-        self.description = f"torch {torch.__version__}, CPU"
-        net = new_net(self.spec.name).eval().requires_grad_(False)
-        # The batch counters are absent from checked parameters, and evaluation does not read them.
-        net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in parameters.items()}, strict=False)
-        self._net = cast(SpectralNet, net)
+        self.spec, _ = model.weights_for(self.name)
+        self._net = cast(SpectralNet, _load_net(model))
         self._cache_type = type(self._net.new_cache())
 
     @torch.inference_mode()
@@ -56,3 +73,13 @@ class TorchEngine(SpectralEngine):
 
     def _caches_from_canonical(self, arrays: Mapping[str, F32]) -> tuple[Any, ...]:
         return tuple(torch.from_numpy(arrays[name].copy())[None] for name in self._cache_type._fields)
+
+
+def _load_net(model: Model) -> nn.Module:
+    spec, parameters = model.weights_for(TorchEngine.name)
+    if os.getpid() != _IMPORTED_IN_PROCESS:
+        torch.set_num_threads(1)
+    net = new_net(spec.name).eval().requires_grad_(False)
+    # The batch counters are absent from checked parameters, and evaluation does not read them.
+    net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in parameters.items()}, strict=False)
+    return net

@@ -10,7 +10,7 @@ from gtcrn_frontend.config import is_number
 from gtcrn_frontend.engines.onnx import STREAMING_LAYOUTS
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.export.origin import Origin
-from gtcrn_frontend.spec import GTCRN_SPEC, ModelSpec
+from gtcrn_frontend.spec import FRCRN_SPEC, GTCRN_SPEC, ModelSpec
 from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model, model_path
@@ -24,7 +24,13 @@ _SUFFIXES = {"onnx": ".onnx", "sherpa-onnx": ".onnx", "safetensors": ".safetenso
 
 
 def export_model(
-    model: str | Path, output: str | Path, layout: str, *, strength: float = 1.0, force: bool = False
+    model: str | Path,
+    output: str | Path,
+    layout: str,
+    *,
+    strength: float = 1.0,
+    force: bool = False,
+    network: str = "",
 ) -> Origin:
     """Returns where the weights come from, after writing them in another layout.
 
@@ -36,6 +42,7 @@ def export_model(
         layout: one of `LAYOUTS`.
         strength: 0 (input unchanged) to 1 (full enhancement), carried in the mask of a graph: s M + (1 - s).
         force: whether to replace a file that exists.
+        network: of the checkpoint, see `weights.model.load_model`.
 
     Raises:
         ConfigError: a setting is out of range or does not fit the layout, or the output exists or has no folder.
@@ -45,7 +52,7 @@ def export_model(
     output = Path(output)
     _check(output, layout, strength, force)
     source = model_path(model)
-    loaded = load_model(source)
+    loaded = load_model(source, network)
     if loaded.spec is None or loaded.parameters is None:
         raise ModelError(
             f"{source}: expected a checkpoint (.safetensors, .tar), got a graph, whose parameters are folded into it: "
@@ -70,8 +77,12 @@ def _graph(spec: ModelSpec, parameters: dict[str, F32], layout: str, origin: Ori
         from gtcrn_frontend.export.streaming import streaming_graph
 
         return streaming_graph(STREAMING_LAYOUTS[spec.name](parameters), spec, origin, strength)
+    if layout == "onnx" and spec == FRCRN_SPEC:
+        from gtcrn_frontend.export.frcrn import frcrn_graph
+
+        return frcrn_graph(parameters, spec, origin, strength)
     if spec != GTCRN_SPEC:
-        able = " or ".join(["gtcrn", *(STREAMING_LAYOUTS if layout == "onnx" else ())])
+        able = " or ".join(["gtcrn", *((*STREAMING_LAYOUTS, FRCRN_SPEC.name) if layout == "onnx" else ())])
         raise ModelError(f"expected {able} for the layout {layout}, got a checkpoint of {spec.name}")
     folded = fold_gtcrn(parameters)
     if layout == "sherpa-onnx":

@@ -53,13 +53,16 @@ class Graph:
         metadata: Mapping[str, str],
         opset: int,
         ir_version: int,
+        documentation: str = "",
+        name: str = "gtcrn",
     ) -> bytes:
         """Returns the ONNX file; inputs and outputs are float32."""
         model = helper.make_model(
-            helper.make_graph(self.nodes, "gtcrn", _floats(inputs), _floats(outputs), self.constants()),
+            helper.make_graph(self.nodes, name, _floats(inputs), _floats(outputs), self.constants()),
             opset_imports=[helper.make_opsetid("", opset)],
             ir_version=ir_version,
             producer_name="gtcrn_frontend",
+            doc_string=documentation,
         )
         helper.set_model_props(model, dict(metadata))
         return bytes(model.SerializeToString(deterministic=True))

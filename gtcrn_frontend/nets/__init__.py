@@ -1,7 +1,7 @@
-"""Network definitions in torch, and what all of them offer: `SpectralNet` or `WaveformNet`; nothing else lives here.
+"""Network definitions in torch, and what all of them offer: `SpectralNet` or `WholeSignalNet`; nothing else.
 
 A module is made without arguments; its parameter names are those of the released checkpoints. In training mode and out
-of it, `forward` takes whole signals; what a stream needs beyond that is `new_cache` and `stream`.
+of it, `forward` takes whole signals; what a stream needs beyond that is `new_cache` and `stream`, or `enhance`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gtcrn_frontend.weights.networks import find_network
 
 
 class SpectralNet(Protocol):
-    """A network whose `ModelSpec.domain` is `spectrum`: frame by frame, with what it remembers in a cache.
+    """A network that is run frame by frame on spectra, with what it remembers in a cache.
 
     A cache is a `NamedTuple` of tensors, one for each array of `ModelSpec.cache_shapes` but those of the transform, of
     the same name and shape, with the batch in front: `(B, *shape)`. Zeros are the cache of a stream that begins.
@@ -31,16 +31,14 @@ class SpectralNet(Protocol):
         """Enhances the next T >= 1 frames `(B, bins, T, 2)` of each stream; returns them and the new cache."""
 
 
-class WaveformNet(Protocol):
-    """A network whose `ModelSpec.domain` is `waveform`: whole signals, without a cache.
+class WholeSignalNet(Protocol):
+    """A network with `ModelSpec.segments`: it needs the future, and a stream reaches it in segments.
 
-    A stream reaches it in segments of `win_length` samples, one every `hop_length`, that are cross-faded where they
-    overlap: the transform of `engines.spectral` with another `analyse` and `synthesise`, whose arrays in
-    `ModelSpec.cache_shapes` are `analysis` and `synthesis`, of `overlap` samples each.
+    Its `forward` takes whole signals of its `ModelSpec.domain`: spectra as above, or samples `(B, n)`.
     """
 
-    def forward(self, samples: Tensor) -> Tensor:
-        """Enhances whole signals or segments: samples `(B, n)`, returns the same shape."""
+    def enhance(self, samples: Tensor) -> Tensor:
+        """Enhances whole signals or segments: samples `(B, n)`, n >= 1, returns the same shape."""
 
 
 def new_net(name: str) -> nn.Module:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gtcrn_frontend.nets import new_net
 from gtcrn_frontend.nets.gtcrn import DPGRNN
+from gtcrn_frontend.nets.sru import SRUCell
 from gtcrn_frontend.weights.networks import find_network
 
 
@@ -100,6 +101,12 @@ def _recurrent(module: Any, x: Tensor, _output: Any) -> tuple[int, int]:
     return steps * weights, steps * (weights + biases + gating)
 
 
+def _sru(module: Any, x: Tensor, y: Tensor) -> tuple[int, int]:
+    macs = len(x) * x.shape[1] * module.weight.numel()
+    # Both gates: a multiply-accumulate, a bias and the sigmoid; both weighted means: two.
+    return macs, macs + 10 * y.numel()
+
+
 def _norm(_module: Any, x: Tensor, _y: Tensor) -> tuple[int, int]:
     return 0, 2 * x.numel()
 
@@ -113,11 +120,14 @@ def _residuals(_module: Any, x: Tensor, _y: Any) -> tuple[int, int]:
 
 
 _LAYERS: dict[type[nn.Module], Callable[[Any, Tensor, Any], tuple[int, int]]] = {
+    nn.Conv1d: _conv,
     nn.Conv2d: _conv,
+    nn.ConvTranspose1d: _conv_transposed,
     nn.ConvTranspose2d: _conv_transposed,
     nn.Linear: _linear,
     nn.GRU: _recurrent,
     nn.LSTM: _recurrent,
+    SRUCell: _sru,
     nn.BatchNorm2d: _norm,
     nn.LayerNorm: _norm,
     nn.PReLU: _elementwise,

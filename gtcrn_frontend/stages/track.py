@@ -86,6 +86,10 @@ class StrengthTrack:
                 mixed[done : done + waiting] *= self._before
                 done += waiting
                 continue
+            if first >= stop - start:  # of a hop that lies before the stream's first sample
+                self._before = self._ends.pop(0)
+                self._hop += 1
+                continue
             last = min(stop - start, first + count - done)
             strength = _way(stop - start)[first:last] * (self._ends[0] - self._before)
             strength += self._before

@@ -17,6 +17,7 @@ ModelSource = NewType("ModelSource", str)
 """A registered name or a path."""
 
 SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones", "wind", "music")
+DEGRADATIONS = ("noise", "compression")
 
 POSITIVE = {
     "piece_s",
@@ -113,6 +114,8 @@ class MixingConfig:
         clip_share: mixtures of an overdriven microphone; the target is not clipped.
         min_speech_snr_db: speech recordings with less distance between their loud and quiet frames are left out,
             since their background would be taught as speech.
+        degradation: what is to be undone: `noise` (and reverberation), or `compression`: speech that is clipped or has
+            few bits, without noise (`degradation.damage`); level, colour and speed vary as before.
     """
 
     piece_s: float = 3.0
@@ -131,6 +134,7 @@ class MixingConfig:
     band_limit_share: float = 0.08
     clip_share: float = 0.03
     min_speech_snr_db: float = 0.0
+    degradation: str = "noise"
 
     def __post_init__(self) -> None:
         _check(self)
@@ -138,6 +142,8 @@ class MixingConfig:
             raise ConfigError(
                 f"synthetic_kinds: expected some of {', '.join(SYNTHETIC_KINDS)}, got {list(self.synthetic_kinds)}"
             )
+        if self.degradation not in DEGRADATIONS:
+            raise ConfigError(f"degradation: expected one of {', '.join(DEGRADATIONS)}, got {self.degradation!r}")
 
 
 @dataclass(frozen=True)

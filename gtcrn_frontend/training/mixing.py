@@ -20,6 +20,7 @@ from gtcrn_frontend.training.colour import (
     speed_ratio,
 )
 from gtcrn_frontend.training.config import MixingConfig
+from gtcrn_frontend.training.degradation import damage
 from gtcrn_frontend.training.rooms import MAX_S, Room, random_room, split_room
 from gtcrn_frontend.training.shoebox import shoebox_room
 from gtcrn_frontend.training.store import AudioStore
@@ -84,9 +85,12 @@ class Mixer:
 
     def example(self, rng: np.random.Generator) -> tuple[Samples, Samples]:
         """Returns one noisy piece and its target, `(length,) float32` each, at most full scale."""
-        if self.pools.pairs and (not len(self.pools.speech.numbers) or rng.random() < 0.5):
-            return self._pair(rng)
         config = self.config
+        from_pair = bool(self.pools.pairs) and (not len(self.pools.speech.numbers) or rng.random() < 0.5)
+        if config.degradation == "compression":
+            return self._damaged(rng, self._pair(rng)[1] if from_pair else self._speech(rng))
+        if from_pair:
+            return self._pair(rng)
         kind = rng.random()
         has_noise, has_speech = kind >= config.clean_share, kind < 1 - config.noise_only_share
         # The microphone colours speech and noise alike; noise gets a colour of its own on top.
@@ -114,6 +118,12 @@ class Mixer:
             mixture = clip(rng, mixture)
         level = self._gain(rng, speech if has_speech else mixture, mixture)
         return mixture * level, target * level
+
+    def _damaged(self, rng: np.random.Generator, clean: Samples) -> tuple[Samples, Samples]:
+        """Returns speech after a narrow channel, and before it; no noise, no room."""
+        speech = self._signal(self._spectrum(clean) * self._response(rng))
+        speech = speech * self._gain(rng, speech, speech)
+        return damage(rng, speech), speech
 
     def _gain(self, rng: np.random.Generator, measured: Samples, mixture: Samples) -> np.float32:
         """Returns the factor that brings `measured` to a random level without clipping the mixture."""

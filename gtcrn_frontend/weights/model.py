@@ -86,8 +86,12 @@ def model_path(model: str | Path) -> Path:
     )
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: Path, network: str = "") -> Model:
     """Returns the model in a checkpoint or a streaming ONNX file (suffix `.onnx`).
+
+    Args:
+        path: the file.
+        network: name of the network that a checkpoint is of; without it what the file says, or what its tensors tell.
 
     Raises:
         ModelError: the file cannot be read, is damaged, or of no known network.
@@ -100,7 +104,7 @@ def load_model(path: Path) -> Model:
         return Model(None, path, hashlib.sha256(graph).hexdigest(), graph=graph)
     arrays = read_checkpoint(path)
     try:
-        spec, parameters = recognise(arrays, read_architecture(path))
+        spec, parameters = recognise(arrays, network or read_architecture(path))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     digest = hashlib.sha256()

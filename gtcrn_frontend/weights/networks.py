@@ -1,10 +1,10 @@
 """The networks that run here, and how a checkpoint tells which it is of: `NETWORKS`.
 
 A network is added by
-- a `ModelSpec` in `spec.py`;
-- names and shapes of its parameters in `weights/layouts.py`;
+- a `ModelSpec` in `spec.py`, with `segments` if it needs the future;
+- names and shapes of its parameters in `weights/layouts.py`, or in a file of its own;
 - a torch module in `nets/`, made without arguments, whose state dict has these names (see `nets/__init__.py` for the
-  one method that it needs);
+  methods that it needs);
 - an entry below, which makes checkpoints, engines, `Enhancer`, training and the command line know it.
 
 Beyond that, ONNX Runtime runs ready streaming graphs of any network, and checkpoints of those that have a graph without
@@ -20,13 +20,29 @@ from typing import Any
 import numpy.typing as npt
 
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.spec import GTCRN_SPEC, LITE_RTSE_SPEC, ULUNAS_SPEC, ModelSpec
+from gtcrn_frontend.spec import (
+    FRCRN_CAUSAL_SPEC,
+    FRCRN_SPEC,
+    GTCRN_SPEC,
+    LITE_RTSE_SPEC,
+    ULUNAS_SPEC,
+    WAVECRN_SPEC,
+    ModelSpec,
+)
+from gtcrn_frontend.weights import frcrn
 from gtcrn_frontend.weights.layouts import Shape, gtcrn_parameters, lite_rtse_parameters
 from gtcrn_frontend.weights.parameters import F32, check_parameters
+from gtcrn_frontend.weights.wavecrn import wavecrn_parameters
+
+Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def _no_parameters() -> dict[str, Shape]:
     return {}
+
+
+def _as_they_are(arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+    return dict(arrays)
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,7 @@ class Network:
         module: its torch module as `package.module:Class`; empty where only ready graphs are known.
         parameters: returns the shape of each tensor of a state dict, by name; batch counters left out.
         prefixes: that names may have in checkpoints of other frameworks, and that are taken away.
+        own_names: returns a state dict under the names of `parameters`, where released checkpoints have others.
     """
 
     spec: ModelSpec
@@ -46,7 +63,10 @@ class Network:
     module: str = ""
     parameters: Callable[[], dict[str, Shape]] = _no_parameters
     prefixes: tuple[str, ...] = ("module.",)
+    own_names: Callable[[Arrays], dict[str, npt.NDArray[Any]]] = _as_they_are
 
+
+_OF_FRCRN = (frcrn.frcrn_parameters, frcrn.PREFIXES, frcrn.with_first_names)
 
 NETWORKS = {
     network.spec.name: network
@@ -54,6 +74,10 @@ NETWORKS = {
         Network(GTCRN_SPEC, ("native", "onnx", "torch"), "gtcrn_frontend.nets.gtcrn:GTCRN", gtcrn_parameters),
         Network(LITE_RTSE_SPEC, ("onnx", "torch"), "gtcrn_frontend.nets.lite_rtse:LiteRTSE", lite_rtse_parameters),
         Network(ULUNAS_SPEC),
+        Network(FRCRN_SPEC, ("torch",), "gtcrn_frontend.nets.frcrn:FRCRN", *_OF_FRCRN),
+        # The same weights: chosen by name only, as a checkpoint of FRCRN is the usual one unless it says so.
+        Network(FRCRN_CAUSAL_SPEC, ("torch",), "gtcrn_frontend.nets.frcrn_causal:CausalFRCRN", *_OF_FRCRN),
+        Network(WAVECRN_SPEC, ("torch",), "gtcrn_frontend.nets.wavecrn:WaveCRN", wavecrn_parameters),
     )
 }
 
@@ -78,7 +102,7 @@ def recognise(arrays: Mapping[str, npt.NDArray[Any]], architecture: str = "") ->
     known = [find_network(architecture)] if architecture else [n for n in NETWORKS.values() if n.module]
     best, found, shared = known[0], dict(arrays), -1
     for network in known:
-        renamed, expected = _without_prefix(arrays, network.prefixes), network.parameters()
+        renamed, expected = network.own_names(_without_prefix(arrays, network.prefixes)), network.parameters()
         count = len(expected.keys() & renamed.keys())
         if count > shared:
             best, found, shared = network, renamed, count
@@ -90,7 +114,8 @@ def recognise(arrays: Mapping[str, npt.NDArray[Any]], architecture: str = "") ->
 
 def batch_counters(arrays: Mapping[str, npt.NDArray[Any]], network: str) -> dict[str, npt.NDArray[Any]]:
     """Returns the batch counters of a checkpoint of this network, which checked parameters lack, by name."""
-    renamed = _without_prefix(arrays, find_network(network).prefixes)
+    known = find_network(network)
+    renamed = known.own_names(_without_prefix(arrays, known.prefixes))
     return {name: array for name, array in renamed.items() if name.endswith("num_batches_tracked")}
 
 

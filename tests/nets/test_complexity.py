@@ -6,7 +6,8 @@ from torch import nn
 
 from gtcrn_frontend.nets.complexity import count, network_complexity
 from gtcrn_frontend.nets.gtcrn import GTCRN
-from gtcrn_frontend.spec import GTCRN_SPEC, LITE_RTSE_SPEC
+from gtcrn_frontend.nets.sru import SRUCell
+from gtcrn_frontend.spec import FRCRN_SPEC, GTCRN_SPEC, LITE_RTSE_SPEC, WAVECRN_SPEC
 
 B, T = 2, 7
 
@@ -23,6 +24,14 @@ def test_lite_rtse_costs_what_its_sources_say():
     assert complexity.parameters == complexity.trainable == LITE_RTSE_SPEC.parameters
     assert round(complexity.parameters / 1e6, 2) == 1.56
     assert 0.55e9 < complexity.macs_per_s < complexity.operations_per_s < 0.67e9
+
+
+def test_frcrn_and_wavecrn_have_the_published_sizes():
+    frcrn, wavecrn = network_complexity("frcrn"), network_complexity("wavecrn")
+    assert frcrn.parameters == FRCRN_SPEC.parameters
+    assert frcrn.parameters - frcrn.trainable == 2 * 642 * 640, "the transform, which is fixed"
+    assert round(frcrn.parameters / 1e6) == 14
+    assert round(wavecrn.parameters / 1e6, 2) == round(WAVECRN_SPEC.parameters / 1e6, 2) == 4.65
 
 
 def test_the_cost_grows_with_the_signal_only():
@@ -48,12 +57,22 @@ def test_the_cost_grows_with_the_signal_only():
         (nn.GRU(5, 4, batch_first=True, bidirectional=True), (B, T, 5), T * 216, T * 2 * (108 + 24 + 16)),
         # four gates, 8 biases per unit, ten operations to join them
         (nn.LSTM(5, 4, batch_first=True), (B, T, 5), T * 144, T * (144 + 32 + 40)),
+        (nn.Conv1d(1, 4, 6, 3, bias=False), (B, 1, 30), 24 * 9, 24 * 9 + 36),
+        (nn.ConvTranspose1d(4, 1, 6, 3, bias=False), (B, 4, 9), 24 * 9, 24 * 30 + 30),
         (nn.BatchNorm2d(3), (B, 3, 2, 5), 0, 60),
         (nn.PReLU(), (B, 3, 2, 5), 0, 30),
     ],
 )
 def test_a_layer_by_hand(layer, shape, macs, operations):
     assert count(layer.eval(), torch.zeros(shape)) == (B * macs, B * operations)
+
+
+@pytest.mark.parametrize(("inputs", "matrices"), [(8, 3), (5, 4)])
+def test_a_recurrence_of_both_directions_by_hand(inputs, matrices):
+    macs = inputs * matrices * 2 * 4
+    layer_norm = 2 * inputs
+    expected = (B * T * macs, B * T * (macs + 10 * 2 * 4 + layer_norm))
+    assert count(SRUCell(inputs, 4).eval(), torch.zeros(T, B, inputs)) == expected
 
 
 def test_counting_leaves_no_hooks_behind_also_when_the_network_fails():

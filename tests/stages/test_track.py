@@ -92,3 +92,15 @@ def test_other_states_are_refused(change):
     track = StrengthTrack(grid(), 0.5, 0)
     with pytest.raises(StateError, match="track"):
         track.load_state(track.state | change)
+
+
+@pytest.mark.parametrize("delay", [1024, 1000, 15680])
+@pytest.mark.parametrize("rate", RATES)
+def test_hops_before_the_first_sample_leave_their_strength_and_no_more(delay, rate):
+    far = HopGrid(hop_length=256, delay=delay, rate=16000, output_rate=rate)
+    before = delay // 256  # hops that lie before it to their end
+    ends = np.linspace(0, 1, before + 40).tolist()
+    track, later = StrengthTrack(far, 0.5, 0), StrengthTrack(far, ends[before - 1], before)
+    track.extend(ends)
+    later.extend(ends[before:])
+    np.testing.assert_array_equal(track.mix(DRY, ENHANCED, 0), later.mix(DRY, ENHANCED, 0))

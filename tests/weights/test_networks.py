@@ -10,6 +10,7 @@ from gtcrn_frontend.weights.model import load_model
 from gtcrn_frontend.weights.networks import NETWORKS, find_network, recognise
 
 IN_TORCH = [name for name, network in NETWORKS.items() if network.module]
+VARIANTS = ("frcrn_causal",)  # have the names of another network, and are told by the metadata only
 
 
 def checkpoint(name):
@@ -27,7 +28,7 @@ def test_the_table_knows_the_names_and_shapes_of_the_module(name):
     assert counted == NETWORKS[name].spec.parameters
 
 
-@pytest.mark.parametrize("name", IN_TORCH)
+@pytest.mark.parametrize("name", [name for name in IN_TORCH if name not in VARIANTS])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_a_checkpoint_is_recognised_by_its_names(name, prefix, tmp_path):
     arrays = checkpoint(name)

@@ -239,11 +239,12 @@ def gtcrn_settings(corpus: Path) -> dict[str, object]:
     }
 
 
-def test_another_network_trains_by_name(run, gtcrn_settings, tmp_path):
+@pytest.mark.parametrize("network", ["lite_rtse", "wavecrn"])
+def test_another_network_trains_by_name(run, gtcrn_settings, network, tmp_path):
     steps = {"number_of_epochs": 1, "steps_per_epoch": 2}
-    scores = run(gtcrn, "gtcrn.yaml", **(gtcrn_settings | steps), network="lite_rtse", output_folder=tmp_path)
+    scores = run(gtcrn, "gtcrn.yaml", **(gtcrn_settings | steps), network=network, output_folder=tmp_path)
     assert all(np.isfinite(value) for value in scores.values())
-    assert Enhancer(tmp_path / "gtcrn.safetensors").spec.name == "lite_rtse"
+    assert Enhancer(tmp_path / "gtcrn.safetensors").spec.name == network
 
 
 def test_gtcrn_trains_resumes_to_the_bit_and_equals_the_command(run, gtcrn_settings, corpus, tmp_path, monkeypatch):
