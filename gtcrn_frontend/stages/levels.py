@@ -1,0 +1,143 @@
+"""The guard's arithmetic: from three energies of a hop to levels of speech and noise, and to a strength.
+
+    speech level   the energy of e, averaged over hops in which e is not small against d - e and the level itself
+    noise level    the energy of d - e, averaged over the other hops
+    lost speech    hops much louder than the noise of which little is left: words taken for noise, or sudden noise
+
+Here d is the input, e the enhanced signal, and d - e what the network took away. The ratio of the levels sets the
+strength between two bounds, less where speech is lost, and smoothed:
+
+    wanted = max - (max - min) * clip((SNR - noisy) / (clean - noisy), 0, 1)
+    wanted = wanted * (1 - caution * lost)
+
+Everything is a continuous function of the energies, so that engines that differ in the last bits agree here, too.
+Where the C extension was built, it does the work (engines/native/guard.c); the functions below are the reference.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.engines.native.binding import DOUBLES, FLOATS, ffi, lib
+from gtcrn_frontend.weights.parameters import F32
+
+Energies = npt.NDArray[np.float64]
+"""Of hops, `(n_hops, 3)`: mean squares of the input, the enhanced signal, and their difference."""
+
+FLOOR = 1e-9  # -90 dB: no level is lower
+_QUIET = 0.01  # hops 20 dB below the speech level are no speech
+_LOUD = 8.0  # a hop this many times as strong as the noise is speech, or an event
+
+
+@dataclass
+class Levels:
+    """What the guard of one channel was told, and what it knows; `gtcrn_guard` in C has the same names.
+
+    Attributes:
+        noisy_snr_db, clean_snr_db, min_strength, max_strength, caution: see `GuardConfig`.
+        noise_step, lost_step, strength_step: shares of the way that a hop moves these to their new values.
+        most_heard: hops of speech that the speech level is averaged over, at most.
+        speech, noise: levels as mean squares.
+        lost: share of speech that is lost.
+        strength: at the end of the last hop.
+        heard: hops of speech that the speech level stands for.
+        hops, speech_hops, lost_hops: counts, see `GuardReport`.
+    """
+
+    noisy_snr_db: float
+    clean_snr_db: float
+    min_strength: float
+    max_strength: float
+    caution: float
+    noise_step: float
+    lost_step: float
+    strength_step: float
+    most_heard: float
+    speech: float
+    noise: float
+    lost: float
+    strength: float
+    heard: float
+    hops: int = 0
+    speech_hops: int = 0
+    lost_hops: int = 0
+
+    def native(self) -> Any:
+        """Returns a copy in C, with attributes of the same names; this object where the extension was not built."""
+        return self if lib is None else ffi.new("gtcrn_guard *", vars(self))
+
+
+def decide(levels: Levels, energies: Energies) -> list[float]:
+    """Returns the strengths at the end of hops, from their energies; the levels move on."""
+    if not isinstance(levels, Levels):
+        energies = np.ascontiguousarray(energies, np.float64)
+        strengths = np.empty(len(energies))
+        lib.gtcrn_guard_decide(
+            levels, ffi.from_buffer(DOUBLES, energies), len(energies), ffi.from_buffer(DOUBLES, strengths)
+        )
+        return strengths.tolist()
+    return [_decide_hop(levels, *hop) for hop in energies.tolist()]
+
+
+def hear(levels: Levels, dry: F32, enhanced: F32) -> list[float]:
+    """Returns the strengths at the end of hops, `(n_hops, hop_length)`, contiguous, before and after the network."""
+    if isinstance(levels, Levels):
+        return decide(levels, hop_energies(dry, enhanced))
+    count, hop_length = enhanced.shape
+    if count == 1:
+        lib.gtcrn_guard_hear(
+            levels, ffi.from_buffer(FLOATS, dry), ffi.from_buffer(FLOATS, enhanced), 1, hop_length, ffi.NULL
+        )
+        return [levels.strength]
+    strengths = np.empty(count)
+    lib.gtcrn_guard_hear(
+        levels,
+        ffi.from_buffer(FLOATS, dry),
+        ffi.from_buffer(FLOATS, enhanced),
+        count,
+        hop_length,
+        ffi.from_buffer(DOUBLES, strengths),
+    )
+    return strengths.tolist()
+
+
+def hop_energies(dry: F32, enhanced: F32) -> Energies:
+    """Returns the energies of hops, `(n_hops, hop_length)`."""
+    signals = (dry, enhanced, dry - enhanced)
+    return np.stack([np.square(signal, dtype=np.float64).mean(axis=1) for signal in signals], axis=1)
+
+
+def snr_db(levels: Levels) -> float:
+    """Returns the level of speech over that of noise."""
+    return 10.0 * math.log10((levels.speech + FLOOR) / (levels.noise + FLOOR))
+
+
+def wanted(levels: Levels) -> float:
+    """Returns the strength that the levels ask for."""
+    range_db = levels.clean_snr_db - levels.noisy_snr_db
+    clean = min(max((snr_db(levels) - levels.noisy_snr_db) / range_db, 0.0), 1.0)
+    strength = levels.max_strength - (levels.max_strength - levels.min_strength) * clean
+    return strength * (1.0 - levels.caution * levels.lost)
+
+
+def _decide_hop(levels: Levels, dry: float, enhanced: float, removed: float) -> float:
+    speech_part = enhanced / (enhanced + removed + _QUIET * levels.speech + FLOOR)
+    loud = dry / (dry + _LOUD * levels.noise + FLOOR)
+    lost = loud * removed / (enhanced + removed + FLOOR)
+
+    # The mean of what was heard, then a moving one: so the first word counts for more than the guess before it.
+    levels.heard = min(levels.heard + speech_part, levels.most_heard)
+    levels.speech += speech_part / levels.heard * (enhanced - levels.speech)
+    # Squared: what is taken from speech itself is no noise, and must not count beside what pauses hold.
+    levels.noise += levels.noise_step * (1.0 - speech_part) ** 2 * (removed - levels.noise)
+    levels.lost += levels.lost_step * (lost - levels.lost)
+    levels.strength += levels.strength_step * (wanted(levels) - levels.strength)
+    levels.hops += 1
+    levels.speech_hops += speech_part > 0.5
+    levels.lost_hops += lost > 0.5
+    return levels.strength
