@@ -143,7 +143,7 @@ def test_a_damaged_state_is_refused(noisy):
     enhancer.process_chunk(noisy)
     state = enhancer.get_state()
     for name in ("0.path.guard.levels", "0.path.track.strengths"):
-        bad = StreamState(state.facts, dict(state.arrays) | {name: np.array([7.0, 7, 7, 7, 7])})
+        bad = StreamState(state.facts, dict(state.arrays) | {name: np.full(8, 7.0)})
         with pytest.raises(StateError):
             enhancer.set_state(bad)
     expected = Enhancer(strength="auto")
@@ -218,7 +218,7 @@ def test_in_a_pool_as_alone(noisy, whole):
 
 
 def test_its_parameters_count(noisy):
-    still = {"min_strength": 0.3, "max_strength": 0.3, "caution": 0}
+    still = {"min_strength": 0.3, "max_strength": 0.3, "caution": 0, "max_doubt": 2}
     enhancer = Enhancer(strength="auto", guard=still)
     assert enhancer.guard.strength == 0.3
     assert enhancer.max_attenuation_db == pytest.approx(3.098, abs=1e-3)

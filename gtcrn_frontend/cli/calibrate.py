@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gtcrn_frontend.evaluation.conditions import Item
     from gtcrn_frontend.evaluation.manifest import Manifest
     from gtcrn_frontend.evaluation.sweep import Left, Sweep
+    from gtcrn_frontend.stages.guard import Strength
 
 DEFAULT_SNRS = "clean,10,5,0"
 MOST_JOBS = 4  # each process loads the recogniser
@@ -68,7 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     search.add_argument("--engine", default=EnhancerConfig.engine, help="(default: %(default)s)")
     search.add_argument(
-        "--strengths", type=_strengths, default=(), metavar="LIST", help="such as 1,0.7,0.5 (default: coarse to fine)"
+        "--strengths", type=_strengths, default=(), metavar="LIST", help="such as 1,0.7,auto (default: coarse to fine)"
     )
     counting = parser.add_argument_group("what is counted")
     counting.add_argument("--unit", choices=("word", "character"), default="word", help="WER or CER")
@@ -242,10 +243,11 @@ def _check_output(path: Path) -> None:
         raise ConfigError(f"{path}: expected a file in a folder that exists")
 
 
-def _strengths(text: str) -> tuple[float, ...]:
-    strengths = tuple(float(entry) for entry in text.split(",") if entry.strip())
-    if not strengths or not all(0 < strength <= 1 for strength in strengths):
-        raise argparse.ArgumentTypeError(f"expected strengths above 0, at most 1, got {text}")
+def _strengths(text: str) -> tuple[Strength, ...]:
+    entries = (entry.strip() for entry in text.split(",") if entry.strip())
+    strengths: tuple[Strength, ...] = tuple("auto" if entry == "auto" else float(entry) for entry in entries)
+    if not strengths or not all(strength == "auto" or 0 < strength <= 1 for strength in strengths):
+        raise argparse.ArgumentTypeError(f"expected strengths above 0, at most 1, or auto, got {text}")
     return tuple(dict.fromkeys(strengths))
 
 

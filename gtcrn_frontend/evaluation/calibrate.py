@@ -15,6 +15,7 @@ from gtcrn_frontend.evaluation.outputs import RAW
 from gtcrn_frontend.evaluation.scores import MOST_FAILURES, Scores, score
 from gtcrn_frontend.evaluation.search import FINER_STEPS, first_round, next_round, settings_at_most
 from gtcrn_frontend.evaluation.sweep import Sweep
+from gtcrn_frontend.stages.guard import Strength
 
 
 class Progress(Protocol):
@@ -48,7 +49,7 @@ class Counting:
 def calibrate(
     sweep: Sweep,
     fronts: Sequence[EnhancerConfig],
-    strengths: Sequence[float],
+    strengths: Sequence[Strength],
     counting: Counting,
     progress: Progress,
 ) -> Calibration:

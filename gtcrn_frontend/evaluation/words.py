@@ -6,7 +6,7 @@ import yaml
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.evaluation.decision import RELEVANT, Decision, Verdict
-from gtcrn_frontend.evaluation.outputs import RAW, name_of_model, name_of_setting
+from gtcrn_frontend.evaluation.outputs import RAW, by_strength, name_of_model, name_of_setting, name_of_strength
 from gtcrn_frontend.evaluation.scores import Scores, add_up
 from gtcrn_frontend.evaluation.tables import Value
 from gtcrn_frontend.evaluation.wer import Rate, error_rate, rate_difference
@@ -17,7 +17,7 @@ RATE_NAMES = {"word": "WER", "character": "CER"}
 def headline(decision: Decision) -> str:
     """Returns the decision in one short sentence."""
     if decision.verdict is Verdict.HELPS:
-        return f"Use {name_of_model(decision.setting)} at strength {decision.setting.effective_strength:g}"
+        return f"Use {name_of_model(decision.setting)} at strength {name_of_strength(decision.setting)}"
     if decision.verdict is Verdict.NOTHING_HELPS:
         return "Use no front-end: nothing helps"
     return "Too little data to decide: use no front-end for now"
@@ -88,7 +88,7 @@ def setting_yaml(setting: EnhancerConfig) -> str:
 def in_order(scores: Scores) -> list[EnhancerConfig]:
     """Returns the settings: no front-end first, then model by model as they were tried, by strength."""
     models = list(dict.fromkeys(setting.model for setting in scores.settings))
-    return sorted(scores.settings, key=lambda s: (not s.bypass, models.index(s.model), s.effective_strength))
+    return sorted(scores.settings, key=lambda s: (not s.bypass, models.index(s.model), by_strength(s)))
 
 
 def marked(change: Rate) -> str:

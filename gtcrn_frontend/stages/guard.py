@@ -25,12 +25,15 @@ Strength = float | Literal["auto"]
 _SPEECH_S = 1.0  # time constants: of the speech level, counted in speech,
 _NOISE_S = 0.4  # of the noise level, counted in pauses,
 _LOST_S = 0.2  # of lost speech,
+_DOUBT_S = 1.5  # of doubt,
 _STRENGTH_S = 0.15  # and of the strength itself
+_FLOOR_RISE_DB_PER_S = 15.0
 _SPEECH_LEVEL = 1e-3  # -30 dB of full scale, until speech is heard: a guess
 _GUESS_HOPS = 4.0  # that counts as much as so many hops of speech
 _NOISE_LEVEL = 1e-6  # -60 dB, until a hop is heard
+_FIRST_FLOOR = 1e-4  # -40 dB, until the input is heard
 
-_LEVELS = ("speech", "noise", "lost", "strength", "heard")  # in a saved state
+_LEVELS = ("speech", "noise", "recent", "floor", "lost", "doubt", "strength", "heard")  # in a saved state
 _COUNTS = ("hops", "speech_hops", "lost_hops")
 
 
@@ -44,6 +47,8 @@ class GuardConfig:
         min_strength: 0 to `max_strength`.
         max_strength: below 1: noise is lowered by at most -20 log10(1 - max_strength) dB.
         caution: 0 to 1, the part of the strength that is given up where speech seems to be lost.
+        max_doubt: above 0; with so much doubt, the strength is 0, and it is not lowered up to two thirds of that. Doubt
+            is 0 where hops are kept or taken away, 1 where half of each is kept; 1.5 and more switch this off.
 
     Raises:
         ConfigError: a value is out of range.
@@ -54,6 +59,7 @@ class GuardConfig:
     min_strength: float = 0.3
     max_strength: float = 0.98
     caution: float = 0.25
+    max_doubt: float = 0.55
 
     def __post_init__(self) -> None:
         for name in (f.name for f in fields(self)):
@@ -71,6 +77,8 @@ class GuardConfig:
             )
         if not 0 <= self.caution <= 1:
             raise ConfigError(f"guard: caution: expected a number from 0 to 1, got {self.caution!r}")
+        if not self.max_doubt > 0:
+            raise ConfigError(f"guard: max_doubt: expected a number above 0, got {self.max_doubt!r}")
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,7 @@ class Guard:
 
     @property
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Levels, strength and speech heard, `(5,) float64`; counts of hops, `(4,) int64`; input on its way."""
+        """Levels, shares, strength and speech heard, `(8,) float64`; counts of hops, `(4,) int64`; input on its way."""
         return {
             "levels": np.array([getattr(self._levels, name) for name in _LEVELS], np.float64),
             "hops": np.array([*(getattr(self._levels, name) for name in _COUNTS), self._to_skip], np.int64),
@@ -150,7 +158,7 @@ class Guard:
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Goes on from a state, within the bounds set here; raises `StateError` if it is none of this stage."""
         layout: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
-            "levels": ((5,), np.float64),
+            "levels": ((8,), np.float64),
             "hops": ((4,), np.int64),
             "past": (self._past.shape, np.float32),
         }
@@ -162,11 +170,10 @@ class Guard:
                 raise StateError(f"guard: expected finite values from 0 in {name}, got {array}")
         levels = dict(zip(_LEVELS, state["levels"].tolist(), strict=True))
         if (
-            levels["lost"] > 1
-            or levels["strength"] > 1
+            max(levels["lost"], levels["doubt"], levels["strength"]) > 1
             or not _GUESS_HOPS <= levels["heard"] <= self._levels.most_heard
         ):
-            raise StateError(f"guard: expected levels, two shares of at most 1 and a count, got {state['levels']}")
+            raise StateError(f"guard: expected levels, three shares of at most 1 and a count, got {state['levels']}")
         levels["strength"] = min(levels["strength"], self._max_strength)
         *counts, self._to_skip = state["hops"].tolist()
         for name, value in (*levels.items(), *zip(_COUNTS, counts, strict=True)):
@@ -177,18 +184,23 @@ class Guard:
 def new_levels(spec: ModelSpec, config: GuardConfig) -> Levels:
     """Returns what a guard begins with."""
     hop_s = spec.hop_length / spec.sample_rate
-    noise_step, lost_step, strength_step = (
-        1 - math.exp(-hop_s / time_s) for time_s in (_NOISE_S, _LOST_S, _STRENGTH_S)
+    noise_step, lost_step, doubt_step, strength_step = (
+        1 - math.exp(-hop_s / time_s) for time_s in (_NOISE_S, _LOST_S, _DOUBT_S, _STRENGTH_S)
     )
     levels = Levels(
         **vars(config),
         noise_step=noise_step,
         lost_step=lost_step,
+        doubt_step=doubt_step,
         strength_step=strength_step,
+        floor_rise=10 ** (_FLOOR_RISE_DB_PER_S * hop_s / 10),
         most_heard=_SPEECH_S / hop_s,
         speech=_SPEECH_LEVEL,
         noise=_NOISE_LEVEL,
+        recent=_FIRST_FLOOR,
+        floor=_FIRST_FLOOR,
         lost=0.0,
+        doubt=0.0,
         strength=0.0,
         heard=_GUESS_HOPS,
     )

@@ -139,9 +139,9 @@ static void blobs(const char *blob, size_t bytes)
 /* Hops of odd lengths, silence, and what no engine delivers; outputs of any length, cut anywhere. */
 static void guards(void)
 {
-    gtcrn_guard guard = {.noisy_snr_db = 10, .clean_snr_db = 20, .max_strength = 0.9, .caution = 0.5, .most_heard = 60};
-    guard.noise_step = guard.lost_step = guard.strength_step = 0.1;
-    guard.heard = 4;
+    gtcrn_guard guard = {.noisy_snr_db = 10, .clean_snr_db = 20, .max_strength = 0.9, .caution = 0.5, .max_doubt = 0.5};
+    guard.noise_step = guard.lost_step = guard.doubt_step = guard.strength_step = 0.1;
+    guard.floor_rise = 1.1, guard.most_heard = 60, guard.heard = 4;
     const float values[] = {NAN, INFINITY, 1e30f, 0, 1e-40f, 0.1f};
     for (size_t length = 0; length < 300; length += 37) {
         float *dry = malloc(3 * length * sizeof *dry + 1), *enhanced = malloc(3 * length * sizeof *dry + 1);

@@ -3,11 +3,14 @@
 
 #include <math.h>
 
-static const double quiet = 0.01, loud = 8.0, floor_level = 1e-9; /* see stages/levels.py */
+/* See stages/levels.py. */
+static const double least = 1e-9, quiet = 0.01, loud = 8.0, above_floor = 30.0, recent_share = 0.5,
+                    undoubted_hops = 16.0;
 
 static double snr_db(const gtcrn_guard *guard)
 {
-    return 10.0 * log10((guard->speech + floor_level) / (guard->noise + floor_level));
+    const double noise = fmin(guard->noise, above_floor * guard->floor);
+    return 10.0 * log10((guard->speech + least) / (noise + least));
 }
 
 static double wanted(const gtcrn_guard *guard)
@@ -15,20 +18,26 @@ static double wanted(const gtcrn_guard *guard)
     const double range_db = guard->clean_snr_db - guard->noisy_snr_db, above_db = snr_db(guard) - guard->noisy_snr_db;
     const double clean = fmin(fmax(above_db / range_db, 0.0), 1.0);
     const double strength = guard->max_strength - (guard->max_strength - guard->min_strength) * clean;
-    return strength * (1.0 - guard->caution * guard->lost);
+    const double trust = fmin(fmax(3.0 * (1.0 - guard->doubt / guard->max_doubt), 0.0), 1.0);
+    return strength * (1.0 - guard->caution * guard->lost) * trust;
 }
 
 static double decide(gtcrn_guard *guard, double dry, double enhanced, double removed)
 {
-    const double speech_part = enhanced / (enhanced + removed + quiet * guard->speech + floor_level);
-    const double is_loud = dry / (dry + loud * guard->noise + floor_level);
-    const double lost = is_loud * removed / (enhanced + removed + floor_level);
+    const double speech_part = enhanced / (enhanced + removed + quiet * guard->speech + least);
+    const double is_loud = dry / (dry + loud * guard->noise + least);
+    const double kept = enhanced / (enhanced + removed + least);
+    const double lost = is_loud * removed / (enhanced + removed + least);
     const double pause_part = 1.0 - speech_part;
+    const double doubt_step = fmax(guard->doubt_step, 1.0 / ((double)guard->hops + undoubted_hops));
 
     guard->heard = fmin(guard->heard + speech_part, guard->most_heard);
     guard->speech += speech_part / guard->heard * (enhanced - guard->speech);
     guard->noise += guard->noise_step * pause_part * pause_part * (removed - guard->noise);
+    guard->recent += recent_share * (dry - guard->recent);
+    guard->floor = fmin(guard->recent, fmax(guard->floor, least) * guard->floor_rise);
     guard->lost += guard->lost_step * (lost - guard->lost);
+    guard->doubt += doubt_step * (4.0 * kept * (1.0 - kept) - guard->doubt);
     guard->strength += guard->strength_step * (wanted(guard) - guard->strength);
     guard->hops++;
     guard->speech_hops += speech_part > 0.5;

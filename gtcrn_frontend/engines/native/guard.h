@@ -17,9 +17,9 @@ extern "C" {
 
 /* What the guard of one channel was told, and what it knows. */
 typedef struct {
-    double noisy_snr_db, clean_snr_db, min_strength, max_strength, caution;
-    double noise_step, lost_step, strength_step, most_heard;
-    double speech, noise, lost, strength, heard;
+    double noisy_snr_db, clean_snr_db, min_strength, max_strength, caution, max_doubt;
+    double noise_step, lost_step, doubt_step, strength_step, floor_rise, most_heard;
+    double speech, noise, recent, floor, lost, doubt, strength, heard;
     int64_t hops, speech_hops, lost_hops;
 } gtcrn_guard;
 
