@@ -10,20 +10,21 @@ import numpy as np
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.evaluation.calibrate import Counting, Progress
 from gtcrn_frontend.evaluation.conditions import Item
 from gtcrn_frontend.evaluation.decision import clean_change
-from gtcrn_frontend.evaluation.normalise import Normalisation
 from gtcrn_frontend.evaluation.outputs import RAW
-from gtcrn_frontend.evaluation.scores import Scores, add_up, score
+from gtcrn_frontend.evaluation.scores import MOST_FAILURES, Scores, add_up, score
 from gtcrn_frontend.evaluation.sweep import Sweep
 from gtcrn_frontend.stages.guard import GuardConfig
 
 CANDIDATES: Mapping[str, tuple[float, ...]] = {
     "noisy_snr_db": (5.0, 10.0, 15.0, 20.0, 25.0),
     "clean_snr_db": (20.0, 30.0, 40.0),
-    "max_strength": (0.6, 0.8, 0.9, 0.95, 0.98),
+    "max_strength": (0.8, 0.9, 0.95, 0.98),
     "min_strength": (0.0, 0.3, 0.6),
-    "caution": (0.0, 0.25, 0.5, 1.0),
+    "caution": (0.0, 0.25, 0.5),
+    "max_doubt": (0.4, 0.55, 2.0),
 }
 """What each parameter may become, in the order in which they are tried."""
 ROUNDS = 2
@@ -34,24 +35,66 @@ Score = tuple[float, ...]
 """How good parameters are; less is better, the first entry counts most."""
 Judge = Callable[[Sequence[GuardConfig]], Sequence[Score]]
 
-_SMALLEST_RATE = 0.01
+FAILED: Score = (float("inf"), float("inf"))
+"""A recogniser failed too often to judge."""
+
+_SMALLEST_RATE = 0.01  # is added to both of a ratio: a rate of zero divides by nothing
 
 
 @dataclass(frozen=True)
 class GuardFit:
-    """Parameters that were fitted.
+    """A guard whose parameters were fitted.
 
     Attributes:
-        config: the best ones found; the default ones if nothing better was.
-        utterances: they were fitted on.
-        recognizers: names of those they were fitted on.
-        tried: how many parameter sets were judged.
+        setting: a front-end with it, strength `auto`; with the default parameters if none better were found.
+        utterances: it was fitted on.
+        recognizers: names of those it was fitted on.
     """
 
-    config: GuardConfig
+    setting: EnhancerConfig
     utterances: int
     recognizers: tuple[str, ...]
-    tried: int
+
+    @property
+    def default(self) -> EnhancerConfig:
+        """The same front-end with the default parameters."""
+        return dataclasses.replace(self.setting, guard=None)
+
+
+def fit_guard(
+    sweeps: Sequence[Sweep], fronts: Sequence[EnhancerConfig], counting: Counting, progress: Progress
+) -> GuardFit:
+    """Returns the guard that suits the recognisers best, in the front-end that does so with the default parameters.
+
+    Args:
+        sweeps: recognisers, and what they are to recognise; not what is decided on later.
+        fronts: front-ends, at any strength.
+        counting: how errors are counted.
+        progress: where it is shown.
+
+    Raises:
+        ModelError: a model or a recogniser cannot be loaded, or a recogniser fails too often.
+        ConfigError: the cache cannot be written to.
+    """
+    items = sum(len(sweep.items) for sweep in sweeps)
+    settings_left = len(fronts) + settings_at_most()
+
+    def judged(front: EnhancerConfig, configs: Sequence[GuardConfig]) -> list[Score]:
+        nonlocal settings_left
+        settings = [_with_guard(front, config) for config in configs]
+        settings_left -= len(settings)
+        missing = sum(sweep.missing([RAW, *settings]) for sweep in sweeps)
+        progress.begin("fitting the guard", missing, items * settings_left)
+        return judge(sweeps, settings, counting, progress.update)
+
+    first = {front: judged(front, [GuardConfig()])[0] for front in fronts}
+    if any(score == FAILED for score in first.values()):
+        left = next(left for sweep in sweeps for left in sweep.left)
+        raise ModelError(f"a recogniser failed on more than {MOST_FAILURES:.0%} of the items: {left}")
+    front = min(first, key=lambda front: first[front])
+    best, _ = search(lambda configs: judged(front, configs))
+    names = {(item.utterance.name, item.utterance.path) for item in sweeps[0].items}
+    return GuardFit(_with_guard(front, best), len(names), tuple(sweep.name for sweep in sweeps))
 
 
 def search(
@@ -105,34 +148,25 @@ def split(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     return parts
 
 
-def judge_of(
-    sweeps: Sequence[Sweep],
-    front: EnhancerConfig,
-    normalisation: Normalisation,
-    unit: str,
-    progress: Callable[[int], None],
-) -> Judge:
-    """Returns a judge by recognisers: clean speech that becomes significantly worse counts first, then errors.
+def judge(
+    sweeps: Sequence[Sweep], settings: Sequence[EnhancerConfig], counting: Counting, progress: Callable[[int], None]
+) -> list[Score]:
+    """Returns a score per setting: clean speech that becomes significantly worse counts first, then errors.
 
     Errors are relative to those without front-end, and averaged over recognisers and conditions: none outweighs the
     others because it errs more.
     """
-
-    def judge(configs: Sequence[GuardConfig]) -> list[Score]:
-        settings = [dataclasses.replace(front, strength="auto", guard=config) for config in configs]
-        found = []
-        for sweep in sweeps:
-            sweep.hear([RAW, *settings], progress)
-            heard = {setting: sweep.heard[setting] for setting in (RAW, *settings)}
-            found.append(score(sweep.items, heard, normalisation, unit))
-        return [_score(found, setting) for setting in settings]
-
-    return judge
+    found = []
+    for sweep in sweeps:
+        sweep.hear([RAW, *settings], progress)
+        heard = {setting: sweep.heard[setting] for setting in (RAW, *settings)}
+        found.append(score(sweep.items, heard, counting.normalisation, counting.unit))
+    return [_score(found, setting) for setting in settings]
 
 
 def _score(found: Sequence[Scores], setting: EnhancerConfig) -> Score:
     if any(setting not in scores.counts or RAW not in scores.counts for scores in found):
-        return (float("inf"), float("inf"))  # a recogniser fails too often
+        return FAILED
     changes = [clean_change(scores, setting) for scores in found]
     harmful = sum(change is not None and change.low > 0 for change in changes)
     ratios = [
@@ -146,6 +180,12 @@ def _score(found: Sequence[Scores], setting: EnhancerConfig) -> Score:
 def _rate(scores: Scores, setting: EnhancerConfig, condition: str) -> float:
     total = add_up(scores.of(setting, condition))
     return total.errors / max(total.reference, 1)
+
+
+def _with_guard(front: EnhancerConfig, config: GuardConfig) -> EnhancerConfig:
+    return dataclasses.replace(
+        front, strength="auto", max_attenuation_db=None, guard=None if config == GuardConfig() else config
+    )
 
 
 def _changed(config: GuardConfig, name: str, value: float) -> GuardConfig | None:

@@ -66,7 +66,7 @@ def render(found: Calibration, sweep: Sweep, setup: Setup, took_s: float) -> str
         style=(folder / "report.css").read_text(encoding="utf-8"),
         verdict=decision.verdict.name.lower().replace("_", "-"),
         headline=words.headline(decision),
-        sentences=[_with_minus(sentence) for sentence in words.sentences(decision, setup.counting.unit)],
+        sentences=[_with_minus(sentence) for sentence in words.all_sentences(found, setup.counting.unit)],
         figures=_figures(found, setup),
         yaml=words.setting_yaml(decision.setting),
         rate_name=words.RATE_NAMES[setup.counting.unit],

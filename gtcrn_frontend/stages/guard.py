@@ -39,7 +39,9 @@ _COUNTS = ("hops", "speech_hops", "lost_hops")
 
 @dataclass(frozen=True)
 class GuardConfig:
-    """How the guard acts; the defaults were chosen with `benchmarks/fit_guard.py`, on a few recognisers and conditions.
+    """How the guard acts; `gtcrn-frontend calibrate --fit-guard` fits these to a recogniser.
+
+    The defaults were chosen on several recognisers, models and kinds of noise: see `benchmarks/fit_guard.py`.
 
     Attributes:
         noisy_snr_db: at this SNR and below, the strength is `max_strength`.
