@@ -60,6 +60,12 @@ def test_nor_does_it_at_other_rates(noisy, rates, lengths):
     np.testing.assert_allclose(run(Enhancer(**settings), noisy, lengths), expected, atol=1e-6)
 
 
+def test_samples_may_lie_anyhow_in_memory(noisy, whole):
+    spread = np.repeat(noisy, 3)[::3]
+    assert not spread.flags.c_contiguous
+    np.testing.assert_allclose(run(Enhancer(strength="auto"), spread, [1000, 256, 4000]), whole, atol=1e-6)
+
+
 def test_it_is_a_strength_between_the_bounds_that_moves_slowly(noisy):
     enhancer = Enhancer(strength="auto")
     part = enhancer.process_aligned(noisy)

@@ -90,6 +90,7 @@ class GuardReport:
     Attributes:
         snr_db: estimated level of speech over noise in dB.
         strength: what it has decided for the last hop.
+        doubt: 0 to 1: how often a hop was neither kept nor taken away of late.
         hops: it has decided since it was switched on.
         speech_hops: of these, hops that are mostly speech.
         lost_hops: of these, hops louder than the noise of which little is left.
@@ -97,6 +98,7 @@ class GuardReport:
 
     snr_db: float
     strength: float
+    doubt: float
     hops: int
     speech_hops: int
     lost_hops: int
@@ -127,7 +129,9 @@ class Guard:
     def report(self) -> GuardReport:
         """What it knows now."""
         levels = self._levels
-        return GuardReport(snr_db(levels), levels.strength, levels.hops, levels.speech_hops, levels.lost_hops)
+        return GuardReport(
+            snr_db(levels), levels.strength, levels.doubt, levels.hops, levels.speech_hops, levels.lost_hops
+        )
 
     def push(self, hops: F32) -> None:
         """Takes hops on their way to the engine, `(n_hops, hop_length)`; `pull` follows before the next ones."""

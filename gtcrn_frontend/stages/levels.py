@@ -99,9 +99,10 @@ def decide(levels: Levels | Any, energies: Energies) -> list[float]:
 
 
 def hear(levels: Levels | Any, dry: F32, enhanced: F32) -> list[float]:
-    """Returns the strengths at the end of hops, `(n_hops, hop_length)`, contiguous, before and after the network."""
+    """Returns the strengths at the end of hops, `(n_hops, hop_length)`, before and after the network."""
     if isinstance(levels, Levels):
         return decide(levels, hop_energies(dry, enhanced))
+    dry, enhanced = np.ascontiguousarray(dry), np.ascontiguousarray(enhanced)
     count, hop_length = enhanced.shape
     if count == 1:
         lib.gtcrn_guard_hear(
