@@ -56,7 +56,9 @@ class Enhanced:
         self.dry = samples
         self.wet: Samples = np.asarray(enhancer.enhance(samples), np.float32)
         self.took_s = time.perf_counter() - began
-        self._spec, self._rate = enhancer.spec, sample_rate
+        self._spec = spec = enhancer.spec
+        self._grid = HopGrid(spec.hop_length, spec.overlap, spec.sample_rate, sample_rate)
+        self._first_hop = -(-spec.overlap // spec.hop_length)
 
     def mixed(self, strength: float) -> Samples:
         """Returns what `Enhancer(strength=strength).enhance` does."""
@@ -65,9 +67,8 @@ class Enhanced:
 
     def guarded(self, config: GuardConfig) -> Samples:
         """Returns what `Enhancer(strength="auto", guard=config).enhance` does."""
-        spec, levels = self._spec, new_levels(self._spec, config).native()
-        grid = HopGrid(spec.hop_length, spec.overlap, spec.sample_rate, self._rate)
-        track = StrengthTrack(grid, levels.strength, 0)
+        levels = new_levels(self._spec, config).native()
+        track = StrengthTrack(self._grid, levels.strength, self._first_hop)
         track.extend(decide(levels, self._energies))
         return track.mix(self.dry, self.wet, 0)
 
@@ -76,14 +77,14 @@ class Enhanced:
         """What the guard hears; it hears it at the model's rate."""
         spec = self._spec
         dry, wet = self.dry, self.wet
-        if self._rate != spec.sample_rate:
+        if self._grid.output_rate != spec.sample_rate:
             enhancer = copy(_enhancer(dataclasses.replace(self._setting, output_sample_rate=spec.sample_rate)))
             parts = enhancer.process_aligned(self.dry), enhancer.flush_aligned()
             dry, wet = (np.concatenate([getattr(part, name) for part in parts]) for name in ("dry", "enhanced"))
-        # A stream begins before its first sample, by the overlap.
+        # The engine's hops begin before the stream does, by the overlap; the guard does not hear the first of them.
         padding = np.zeros(spec.overlap, np.float32), np.zeros(-(len(dry) + spec.overlap) % spec.hop_length, np.float32)
-        dry, wet = (np.concatenate([padding[0], each, padding[1]]).reshape(-1, spec.hop_length) for each in (dry, wet))
-        return hop_energies(dry, wet)
+        hops = (np.concatenate([padding[0], each, padding[1]]).reshape(-1, spec.hop_length) for each in (dry, wet))
+        return hop_energies(*(each[self._first_hop :] for each in hops))
 
 
 def outputs(samples: Samples, sample_rate: int, settings: Sequence[EnhancerConfig]) -> Iterator[Output]:

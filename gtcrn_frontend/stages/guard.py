@@ -110,14 +110,16 @@ class Guard:
     Args:
         spec: of the model; its rate and hop give the time constants their unit.
         config: the parameters.
-        begun: the stream has, so that hops that overlap with its past cannot be measured: the strength waits for them.
+
+    The first hops that the engine delivers overlap with what came before; they cannot be measured, and the strength
+    waits for the next.
     """
 
-    def __init__(self, spec: ModelSpec, config: GuardConfig, *, begun: bool = False) -> None:
+    def __init__(self, spec: ModelSpec, config: GuardConfig) -> None:
         self._max_strength = config.max_strength
         self._past: F32 = np.zeros(spec.overlap, np.float32)
         self._dry: F32 = np.empty((0, spec.hop_length), np.float32)
-        self._to_skip = -(-spec.overlap // spec.hop_length) if begun else 0
+        self._to_skip = -(-spec.overlap // spec.hop_length)
         self._levels: Levels = new_levels(spec, config).native()
 
     @property

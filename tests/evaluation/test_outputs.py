@@ -29,7 +29,7 @@ def test_so_it_is_with_the_guard(audio_folder, rate: int, guard: dict[str, float
     noisy = speech + np.random.default_rng(1).normal(0, 0.01, len(speech)).astype(np.float32)
     setting = EnhancerConfig(strength="auto", guard=guard, sample_rate=rate)
     (output,) = outputs(noisy, rate, [setting])
-    np.testing.assert_allclose(output.samples, Enhancer.from_config(setting).enhance(noisy), atol=1e-3)
+    np.testing.assert_allclose(output.samples, Enhancer.from_config(setting).enhance(noisy), atol=1e-4)
 
 
 def test_the_network_runs_once_for_all_strengths(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,8 +159,8 @@ def test_hops_are_compared_with_those_of_the_same_moment(cuts):
     assert strengths == expected
 
 
-def test_in_mid_stream_it_waits_for_hops_that_it_knows():
-    guard = Guard(GTCRN_SPEC, CONFIG, begun=True)
+def test_it_waits_for_hops_that_it_knows_both_sides_of():
+    guard = Guard(GTCRN_SPEC, CONFIG)
     before = guard.strength
     hops = rng.normal(0, 0.1, (3, HOP)).astype(np.float32)
     guard.push(hops)
