@@ -57,8 +57,8 @@ class Enhanced:
         self.wet: Samples = np.asarray(enhancer.enhance(samples), np.float32)
         self.took_s = time.perf_counter() - began
         self._spec = spec = enhancer.spec
-        self._grid = HopGrid(spec.hop_length, spec.overlap, spec.sample_rate, sample_rate)
-        self._first_hop = -(-spec.overlap // spec.hop_length)
+        self._grid = HopGrid(spec.hop_length, spec.delay, spec.sample_rate, sample_rate)
+        self._first_hop = -(-spec.delay // spec.hop_length)
 
     def mixed(self, strength: float) -> Samples:
         """Returns what `Enhancer(strength=strength).enhance` does."""
@@ -81,8 +81,8 @@ class Enhanced:
             enhancer = copy(_enhancer(dataclasses.replace(self._setting, output_sample_rate=spec.sample_rate)))
             parts = enhancer.process_aligned(self.dry), enhancer.flush_aligned()
             dry, wet = (np.concatenate([getattr(part, name) for part in parts]) for name in ("dry", "enhanced"))
-        # The engine's hops begin before the stream does, by the overlap; the guard does not hear the first of them.
-        padding = np.zeros(spec.overlap, np.float32), np.zeros(-(len(dry) + spec.overlap) % spec.hop_length, np.float32)
+        # The engine's hops begin before the stream does, by the delay; the guard does not hear the first of them.
+        padding = np.zeros(spec.delay, np.float32), np.zeros(-(len(dry) + spec.delay) % spec.hop_length, np.float32)
         hops = (np.concatenate([padding[0], each, padding[1]]).reshape(-1, spec.hop_length) for each in (dry, wet))
         return hop_energies(*(each[self._first_hop :] for each in hops))
 

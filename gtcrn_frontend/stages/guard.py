@@ -111,15 +111,15 @@ class Guard:
         spec: of the model; its rate and hop give the time constants their unit.
         config: the parameters.
 
-    The first hops that the engine delivers overlap with what came before; they cannot be measured, and the strength
-    waits for the next.
+    The first hops that the engine delivers hold what came before; they cannot be measured, and the strength waits for
+    the next.
     """
 
     def __init__(self, spec: ModelSpec, config: GuardConfig) -> None:
         self._max_strength = config.max_strength
-        self._past: F32 = np.zeros(spec.overlap, np.float32)
+        self._past: F32 = np.zeros(spec.delay, np.float32)
         self._dry: F32 = np.empty((0, spec.hop_length), np.float32)
-        self._to_skip = -(-spec.overlap // spec.hop_length)
+        self._to_skip = -(-spec.delay // spec.hop_length)
         self._levels: Levels = new_levels(spec, config).native()
 
     @property
@@ -137,7 +137,7 @@ class Guard:
 
     def push(self, hops: F32) -> None:
         """Takes hops on their way to the engine, `(n_hops, hop_length)`; `pull` follows before the next ones."""
-        if hops.size == len(self._past):  # one hop at half overlap: the engine will deliver the one before
+        if hops.size == len(self._past):  # one hop, and a delay of one: the engine will deliver the one before
             self._dry = self._past.reshape(hops.shape)
             self._past = hops.flatten()
             return

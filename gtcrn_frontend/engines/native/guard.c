@@ -71,7 +71,7 @@ void gtcrn_guard_hear(gtcrn_guard *guard, const float *dry, const float *enhance
 /* The number of the first sample of a hop: rounded up, also below zero. */
 static int64_t start(const gtcrn_grid *grid, int64_t hop)
 {
-    const int64_t scaled = (hop * grid->hop_length - grid->overlap) * grid->output_rate;
+    const int64_t scaled = (hop * grid->hop_length - grid->delay) * grid->output_rate;
     return scaled / grid->rate + (scaled % grid->rate > 0);
 }
 

@@ -23,9 +23,9 @@ typedef struct {
     int64_t hops, speech_hops, lost_hops;
 } gtcrn_guard;
 
-/* Where hops lie in the output: hop h begins at (h hop_length - overlap) / rate seconds. */
+/* Where hops lie in the output: hop h begins at (h hop_length - delay) / rate seconds. */
 typedef struct {
-    int64_t hop_length, overlap, rate, output_rate;
+    int64_t hop_length, delay, rate, output_rate;
 } gtcrn_grid;
 
 /* Decides on the strengths (hops,) at the end of hops, from their `energies` (hops, 3): mean squares of the input, of
