@@ -157,7 +157,11 @@ def run(args: argparse.Namespace) -> int:
             raise
         setup = report.Setup(source.name, str(args.manifest), args.noise and str(args.noise), manifest, counting)
         took_s = time.monotonic() - began
-        _print_outcome(found, sweep, counting, took_s)
+        _print_outcome(found, sweep, counting)
+        sweeps = (*to_fit, sweep)
+        recognised, cached = sum(each.recognised for each in sweeps), sum(each.from_cache for each in sweeps)
+        failed = sum(len(each.left) for each in sweeps)
+        print(f"{recognised} recognised, {cached} from the cache, {failed} failed; {took_s:.0f} s", file=sys.stderr)
         if args.write:
             _write_setting(args.write, found, source.name, args.unit)
             print(f"setting written to {args.write}", file=sys.stderr)
@@ -192,7 +196,7 @@ def _material(args: argparse.Namespace) -> tuple[Manifest, list[Item]]:
     return manifest, plan_items(manifest.utterances, noise, snrs_db, args.seed)
 
 
-def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting, took_s: float) -> None:
+def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting) -> None:
     from gtcrn_frontend.evaluation.tables import markdown_table
     from gtcrn_frontend.evaluation.words import all_sentences, headline, summary_rows
 
@@ -205,10 +209,6 @@ def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting, took_s:
     left_out = len(sweep.items) - len(found.scores.items)
     if left_out:
         print(f"  Left out, as the recogniser failed behind some setting: {left_out} of {len(sweep.items)} items.")
-    print(
-        f"{sweep.recognised} recognised, {sweep.from_cache} from the cache, {len(sweep.left)} failed; {took_s:.0f} s",
-        file=sys.stderr,
-    )
 
 
 def _write_setting(path: Path, found: Calibration, recognizer: str, unit: str) -> None:

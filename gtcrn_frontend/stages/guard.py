@@ -35,6 +35,7 @@ _FIRST_FLOOR = 1e-4  # -40 dB, until the input is heard
 
 _LEVELS = ("speech", "noise", "recent", "floor", "lost", "doubt", "strength", "heard")  # in a saved state
 _COUNTS = ("hops", "speech_hops", "lost_hops")
+_NONE: F32 = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ class Guard:
     def __init__(self, spec: ModelSpec, config: GuardConfig) -> None:
         self._max_strength = config.max_strength
         self._past: F32 = np.zeros(spec.delay, np.float32)
-        self._dry: F32 = np.empty((0, spec.hop_length), np.float32)
+        self._dry = _NONE
+        self._hop_length = spec.hop_length
         self._to_skip = -(-spec.delay // spec.hop_length)
         self._levels: Levels = new_levels(spec, config).native()
 
@@ -138,21 +140,21 @@ class Guard:
     def push(self, hops: F32) -> None:
         """Takes hops on their way to the engine, `(n_hops, hop_length)`; `pull` follows before the next ones."""
         if hops.size == len(self._past):  # one hop, and a delay of one: the engine will deliver the one before
-            self._dry = self._past.reshape(hops.shape)
-            self._past = hops.flatten()
+            self._dry, self._past = self._past, hops.flatten()
             return
         samples = np.concatenate([self._past, hops.reshape(-1)])
-        self._dry = samples[: hops.size].reshape(hops.shape)  # of the moments that the engine will deliver
+        self._dry = samples[: hops.size]  # of the moments that the engine will deliver
         self._past = samples[hops.size :].copy()
 
     def pull(self, enhanced: F32) -> list[float]:
         """Returns the strengths at the end of the hops that the engine has delivered for those pushed."""
-        dry, self._dry = self._dry, self._dry[:0]
+        dry, self._dry = self._dry, _NONE  # which would keep a long chunk alive
         if not self._to_skip:
             return hear(self._levels, dry, enhanced)
         skipped = min(self._to_skip, len(enhanced))
         self._to_skip -= skipped
-        return [self.strength] * skipped + hear(self._levels, dry[skipped:], enhanced[skipped:])
+        still = [self.strength] * skipped
+        return still + hear(self._levels, dry[skipped * self._hop_length :], enhanced[skipped:])
 
     @property
     def state(self) -> dict[str, npt.NDArray[Any]]:

@@ -99,10 +99,16 @@ def decide(levels: Levels | Any, energies: Energies) -> list[float]:
 
 
 def hear(levels: Levels | Any, dry: F32, enhanced: F32) -> list[float]:
-    """Returns the strengths at the end of hops, `(n_hops, hop_length)`, before and after the network."""
+    """Returns the strengths at the end of hops; the levels move on.
+
+    Args:
+        levels: in Python or in C.
+        dry: before the network, `(n_hops * hop_length,)`, contiguous.
+        enhanced: behind it, `(n_hops, hop_length)`.
+    """
     if isinstance(levels, Levels):
-        return decide(levels, hop_energies(dry, enhanced))
-    dry, enhanced = np.ascontiguousarray(dry), np.ascontiguousarray(enhanced)
+        return decide(levels, hop_energies(dry.reshape(enhanced.shape), enhanced))
+    enhanced = np.ascontiguousarray(enhanced)
     count, hop_length = enhanced.shape
     if count == 1:
         lib.gtcrn_guard_hear(

@@ -77,7 +77,7 @@ class StrengthTrack:
             mixed, over = self._mixed_in_python(dry, enhanced, sample)
         else:
             mixed = np.empty(len(dry), np.float32)
-            dry, enhanced = np.ascontiguousarray(dry), np.ascontiguousarray(enhanced)
+            dry = np.ascontiguousarray(dry)  # the caller's own; enhanced comes from an engine
             over = lib.gtcrn_mix(
                 self._native_grid,
                 self._hop,
