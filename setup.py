@@ -11,6 +11,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = Path("gtcrn_frontend/engines/native")
+HEADERS = ("gtcrn.h", "guard.h")
 WINDOWS = os.name == "nt"
 
 # What -ffast-math allows, but for taking NaN and infinity for impossible; and not -ffast-math itself, because with it
@@ -61,19 +62,20 @@ def kernels() -> dict[str, list[str]]:
 
 
 def declared() -> FFI:
-    """Returns what gtcrn.h declares between its marks; lines of the preprocessor are not for cffi."""
-    header = (FOLDER / "gtcrn.h").read_text(encoding="utf-8")
-    inside = header.partition("/* cffi: begin.")[2].partition("*/")[2].partition("/* cffi: end.")[0]
+    """Returns what the headers declare between their marks; lines of the preprocessor are not for cffi."""
     ffi = FFI()
-    ffi.cdef("#define GTCRN_STATE_FLOATS ...\n" + inside)
-    ffi.set_source("gtcrn_frontend.engines.native._native", '#include "gtcrn.h"')
+    ffi.cdef("#define GTCRN_STATE_FLOATS ...")
+    for header in HEADERS:
+        text = (FOLDER / header).read_text(encoding="utf-8")
+        ffi.cdef(text.partition("/* cffi: begin.")[2].partition("*/")[2].partition("/* cffi: end.")[0])
+    ffi.set_source("gtcrn_frontend.engines.native._native", "".join(f'#include "{header}"\n' for header in HEADERS))
     return ffi
 
 
 if __name__ == "__main__":
     native = Extension(
         "gtcrn_frontend.engines.native._native",
-        [str(FOLDER / name) for name in ("model.c", "dispatch.c", "parallel.c")],
+        [str(FOLDER / name) for name in ("model.c", "dispatch.c", "parallel.c", "guard.c")],
         include_dirs=[str(FOLDER)],
         depends=[str(path) for path in sorted(FOLDER.glob("*.[ch]"))],
         extra_compile_args=[] if WINDOWS else ["-std=gnu11", "-fvisibility=hidden"],

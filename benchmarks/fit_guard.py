@@ -1,11 +1,12 @@
-"""Fits the guard's parameters on recognisers: what `strength="auto"` does to their error rates, and to clean speech.
+"""Fits the guard's default parameters on the project's recognisers and several models, and judges the present ones.
 
-    python benchmarks/fit_guard.py --recognizers RUNS/digits-clean RUNS/digits-robust
+    python benchmarks/fit_guard.py --rounds 0
+    python benchmarks/fit_guard.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar
 
-One parameter after the other is set to the best of a few values, as long as that helps. The best is the lowest error
-rate relative to that of the raw input, averaged over recognisers and conditions, among those that leave clean speech
-alone (PESQ against the input) and are in no condition significantly worse than the raw input. The network runs once
-for each signal; what is tried are only the guard's decisions.
+It searches as `gtcrn-frontend calibrate --fit-guard` does. Best is the lowest error rate relative to that of the raw
+input, averaged over models, recognisers and conditions, among those that leave clean speech alone (PESQ against the
+input) and are in fewest conditions significantly worse than the raw input. What is heard are other utterances, in
+other noise, than what benchmarks/recognizers/table.py judges with. The network runs once for each signal.
 """
 
 from __future__ import annotations
@@ -24,25 +25,18 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "recognizers"))
 
-from conditions import CLEAN, UTTERANCES, Condition, Spoken, mixtures, task
+from conditions import CLEAN, UTTERANCES, Condition, Spoken, mixtures_to_fit, task
 from corpora import ROOT, SAMPLE_RATE, Noises
 from table import _count, _recognizer
 
-from gtcrn_frontend import Enhancer, GuardConfig
+from gtcrn_frontend import EnhancerConfig, GuardConfig
 from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
+from gtcrn_frontend.evaluation.guard_fit import search
 from gtcrn_frontend.evaluation.metrics import pesq_wb
+from gtcrn_frontend.evaluation.outputs import Enhanced, name_of_model
 from gtcrn_frontend.evaluation.tables import markdown_table, write_json
 from gtcrn_frontend.evaluation.wer import ErrorCounts, error_rate, rate_difference
-from gtcrn_frontend.stages.guard import Energies, Guard, hop_energies
-from gtcrn_frontend.stages.track import HopGrid, StrengthTrack
 
-CANDIDATES: dict[str, tuple[float, ...]] = {
-    "noisy_snr_db": (15.0, 20.0, 25.0),
-    "clean_snr_db": (30.0, 35.0),
-    "min_strength": (0.1, 0.3, 0.6),
-    "max_strength": (0.9, 0.95, 0.98),
-    "caution": (0.0, 0.25, 0.5),
-}
 SNRS_DB = (0, 10, 20)
 MIN_PESQ = 4.45  # 0.05 above what is promised
 CLEAN_SECONDS = 6
@@ -50,38 +44,16 @@ CLEAN_SECONDS = 6
 Samples = npt.NDArray[np.float32]
 
 
-class Guarded:
-    """One signal, enhanced once, and mixed as the guard would with other parameters."""
-
-    def __init__(self, enhancer: Enhancer, samples: Samples) -> None:
-        self.spec = enhancer.spec
-        self.dry = samples
-        self.enhanced = np.asarray(enhancer.enhance(samples), np.float32)
-        hop = self.spec.hop_length
-        padding = np.zeros(-len(samples) % hop, np.float32)
-        hops = [np.concatenate([signal, padding]).reshape(-1, hop) for signal in (self.dry, self.enhanced)]
-        # A stream begins with the hop before its first sample.
-        self.energies: list[Energies] = [(0.0, 0.0, 0.0), *hop_energies(*hops)]
-
-    def mixed(self, config: GuardConfig) -> Samples:
-        """Returns what `Enhancer(strength="auto", guard=config).enhance` does."""
-        guard, spec = Guard(self.spec, config), self.spec
-        grid = HopGrid(spec.hop_length, spec.delay, spec.sample_rate, spec.sample_rate)
-        track = StrengthTrack(grid, guard.strength, 0)
-        track.extend(guard.decide(self.energies))
-        return track.mix(self.dry, self.enhanced, 0)
-
-
 @dataclass(frozen=True)
 class Trial:
-    """One recogniser in one condition."""
+    """One recogniser behind one model in one condition."""
 
     recognizer: SherpaRecognizer
     name: str
     unit: str
     condition: Condition
     spoken: list[Spoken]
-    signals: list[Guarded]
+    signals: list[Enhanced]
 
     def count(self, signals: Sequence[Samples]) -> list[ErrorCounts]:
         """Returns the errors of each utterance."""
@@ -114,7 +86,7 @@ class Score:
 class Judge:
     """Scores parameters; each only once."""
 
-    def __init__(self, trials: Sequence[Trial], clean: Sequence[Guarded]) -> None:
+    def __init__(self, trials: Sequence[Trial], clean: Sequence[Enhanced]) -> None:
         self._trials, self._clean = trials, clean
         self._raw = [trial.count([signal.dry for signal in trial.signals]) for trial in trials]
         self._scores: dict[GuardConfig, Score] = {}
@@ -125,18 +97,16 @@ class Judge:
 
     def fixed(self, strength: float) -> Score:
         """Returns the score of a fixed strength."""
-
-        def mixed(signal: Guarded) -> Samples:
-            return np.asarray(signal.dry + np.float32(strength) * (signal.enhanced - signal.dry), np.float32)
-
-        counts = [trial.count([mixed(signal) for signal in trial.signals]) for trial in self._trials]
-        return self._score(counts, min(pesq_wb(signal.dry, mixed(signal), SAMPLE_RATE) for signal in self._clean))
+        counts = [trial.count([signal.mixed(strength) for signal in trial.signals]) for trial in self._trials]
+        return self._score(
+            counts, min(pesq_wb(signal.dry, signal.mixed(strength), SAMPLE_RATE) for signal in self._clean)
+        )
 
     def guarded(self, config: GuardConfig) -> Score:
         """Returns the score of the guard with some parameters."""
         if config not in self._scores:
-            counts = [trial.count([signal.mixed(config) for signal in trial.signals]) for trial in self._trials]
-            lowest = min(pesq_wb(signal.dry, signal.mixed(config), SAMPLE_RATE) for signal in self._clean)
+            counts = [trial.count([signal.guarded(config) for signal in trial.signals]) for trial in self._trials]
+            lowest = min(pesq_wb(signal.dry, signal.guarded(config), SAMPLE_RATE) for signal in self._clean)
             self._scores[config] = self._score(counts, lowest)
         return self._scores[config]
 
@@ -152,36 +122,23 @@ class Judge:
         return Score(float(np.mean(ratios)), pesq, tuple(worse), rates)
 
 
-def fit(judge: Judge, rounds: int) -> GuardConfig:
-    """Returns the best parameters found from the defaults on, changing one at a time."""
-    best = GuardConfig()
-    for _ in range(rounds):
-        before = best
-        for name, values in CANDIDATES.items():
-            tries = [best, *(dataclasses.replace(best, **{name: value}) for value in values)]
-            best = min(tries, key=lambda config: judge.guarded(config).order)
-            score = judge.guarded(best)
-            print(f"{name}: {best}, {score.relative:.3f} of raw, PESQ {score.pesq:.2f}", flush=True)
-        if best == before:
-            break
-    return best
-
-
-def clean_speech(audio: Path, enhancer: Enhancer) -> list[Guarded]:
+def clean_speech(audio: Path, setting: EnhancerConfig) -> list[Enhanced]:
     """Returns the beginnings of recordings without noise."""
     paths = sorted((audio / "pairs").glob("dns_*_clean.flac")) + sorted((audio / "speech/ljspeech").glob("*"))[:60:30]
     signals = []
     for path in paths:
         samples, rate = soundfile.read(path, CLEAN_SECONDS * SAMPLE_RATE, dtype="float32")
         if rate == SAMPLE_RATE:
-            signals.append(Guarded(enhancer, samples))
+            signals.append(Enhanced(samples, SAMPLE_RATE, setting))
     return signals
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recognizers", nargs="+", type=Path, required=True, help="folders TASK-VARIANT")
-    parser.add_argument("--model", default="gtcrn-asr", help="name or path (default: %(default)s)")
+    parser.add_argument(
+        "--recognizers", nargs="+", type=Path, help="folders TASK-VARIANT (default: those in tests/assets/recognizers)"
+    )
+    parser.add_argument("--model", nargs="+", default=["gtcrn-asr"], help="names or paths (default: gtcrn-asr)")
     parser.add_argument("--utterances", type=int, default=24, help="of each task (default: %(default)s)")
     parser.add_argument("--noise", nargs="+", default=Noises.KINDS, choices=Noises.KINDS, help="kinds (default: all)")
     parser.add_argument("--rounds", type=int, default=2, help="through all parameters; 0 judges the defaults only")
@@ -190,20 +147,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
 
     began = time.process_time()
-    enhancer = Enhancer(args.model)
+    settings = [EnhancerConfig(model=model) for model in args.model]
+    folders = args.recognizers or sorted(p.parent for p in (ROOT / "tests/assets/recognizers").glob("*/offline.onnx"))
+    conditions = (CLEAN, *(Condition(kind, snr_db) for snr_db in SNRS_DB for kind in args.noise))
     trials = []
-    for folder in args.recognizers:
+    for folder in folders:
         name = folder.name.split("-")[0]
         if name not in UTTERANCES:
             parser.error(f"folders are named after their task, {', '.join(UTTERANCES)}; got {folder.name}")
-        for condition in (CLEAN, *(Condition(kind, snr_db) for snr_db in SNRS_DB for kind in args.noise)):
-            spoken = mixtures(name, args.audio, condition)[: args.utterances]
-            signals = [Guarded(enhancer, item.samples) for item in spoken]
-            unit = task(name, args.audio).unit
-            trials.append(Trial(_recognizer(folder), folder.name, unit, condition, spoken, signals))
+        for condition in conditions:
+            spoken = mixtures_to_fit(name, args.audio, condition)
+            spoken = spoken[:: max(len(spoken) // args.utterances, 1)][: args.utterances]
+            for setting in settings:
+                signals = [Enhanced(item.samples, SAMPLE_RATE, setting) for item in spoken]
+                trial_name = f"{folder.name} {name_of_model(setting)}"
+                unit = task(name, args.audio).unit
+                trials.append(Trial(_recognizer(folder), trial_name, unit, condition, spoken, signals))
         print(f"{folder.name}: ready after {time.process_time() - began:.0f} s", flush=True)
-    judge = Judge(trials, clean_speech(args.audio, enhancer))
-    best = fit(judge, args.rounds) if args.rounds else GuardConfig()
+    judge = Judge(trials, [signal for setting in settings for signal in clean_speech(args.audio, setting)])
+
+    def judged(configs: Sequence[GuardConfig]) -> list[tuple[float, ...]]:
+        for config in configs:
+            score = judge.guarded(config)
+            print(
+                f"{config}: {score.relative:.3f} of raw, PESQ {score.pesq:.2f}, worse in {len(score.worse)}", flush=True
+            )
+        return [judge.guarded(config).order for config in configs]
+
+    best = search(judged, rounds=args.rounds)[0] if args.rounds else GuardConfig()
 
     scores = {"raw": judge.raw()}
     scores |= {f"fixed {strength:g}": judge.fixed(strength) for strength in (0.5, 0.8, 1.0)}

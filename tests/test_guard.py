@@ -60,6 +60,12 @@ def test_nor_does_it_at_other_rates(noisy, rates, lengths):
     np.testing.assert_allclose(run(Enhancer(**settings), noisy, lengths), expected, atol=1e-6)
 
 
+def test_samples_may_lie_anyhow_in_memory(noisy, whole):
+    spread = np.repeat(noisy, 3)[::3]
+    assert not spread.flags.c_contiguous
+    np.testing.assert_allclose(run(Enhancer(strength="auto"), spread, [1000, 256, 4000]), whole, atol=1e-6)
+
+
 def test_it_is_a_strength_between_the_bounds_that_moves_slowly(noisy):
     enhancer = Enhancer(strength="auto")
     part = enhancer.process_aligned(noisy)
@@ -143,7 +149,7 @@ def test_a_damaged_state_is_refused(noisy):
     enhancer.process_chunk(noisy)
     state = enhancer.get_state()
     for name in ("0.path.guard.levels", "0.path.track.strengths"):
-        bad = StreamState(state.facts, dict(state.arrays) | {name: np.array([7.0, 7, 7, 7, 7])})
+        bad = StreamState(state.facts, dict(state.arrays) | {name: np.full(8, 7.0)})
         with pytest.raises(StateError):
             enhancer.set_state(bad)
     expected = Enhancer(strength="auto")
@@ -179,7 +185,7 @@ def test_it_listens_while_bypassed(noisy):
     assert enhancer.guard == other.guard
     enhancer.bypass = False
     assert len(enhancer.process_chunk(noisy))
-    assert enhancer.guard.hops == 2 * len(noisy) // 256
+    assert enhancer.guard.hops == 2 * len(noisy) // 256 - 1  # the first lies before the stream
 
 
 def test_after_flush_and_reset_it_begins_anew(noisy, whole):
@@ -209,7 +215,7 @@ def test_in_a_pool_as_alone(noisy, whole):
     out = pool.process({auto: noisy, fixed: noisy})
     np.testing.assert_allclose(out[auto], whole[: len(out[auto])], atol=1e-6)
     assert pool.info(auto).strength == "auto"
-    assert pool.info(auto).guards[0].hops == len(noisy) // 256
+    assert pool.info(auto).guards[0].hops == len(noisy) // 256 - 1
     assert pool.info(fixed).guards == ()
     pool.set_strength(auto, 0.5)
     pool.set_strength(fixed, "auto")
@@ -218,7 +224,7 @@ def test_in_a_pool_as_alone(noisy, whole):
 
 
 def test_its_parameters_count(noisy):
-    still = {"min_strength": 0.3, "max_strength": 0.3, "caution": 0}
+    still = {"min_strength": 0.3, "max_strength": 0.3, "caution": 0, "max_doubt": 2}
     enhancer = Enhancer(strength="auto", guard=still)
     assert enhancer.guard.strength == 0.3
     assert enhancer.max_attenuation_db == pytest.approx(3.098, abs=1e-3)

@@ -46,8 +46,8 @@ def task(name: str, audio: Path) -> Task:
 
 
 @cache
-def _held_out_noises(audio: Path) -> Noises:
-    return corpora.noises(audio, held_out=True)
+def _noises(audio: Path, *, held_out: bool) -> Noises:
+    return corpora.noises(audio, held_out=held_out)
 
 
 @cache
@@ -57,15 +57,31 @@ def clean(name: str, audio: Path) -> list[Spoken]:
     return [Spoken(item.samples, of.text(item.symbols)) for item in of.judged(UTTERANCES[name])]
 
 
+@cache
+def others(name: str, audio: Path) -> list[Spoken]:
+    """Returns utterances of the same speakers, or clips held out as well, that are not among those of `clean`."""
+    of, count = task(name, audio), UTTERANCES[name]
+    judged = {item.samples.tobytes() for item in of.judged(count)}
+    more = [item for item in of.judged(2 * count) if item.samples.tobytes() not in judged]
+    return [Spoken(item.samples, of.text(item.symbols)) for item in more]
+
+
 def mixtures(name: str, audio: Path, condition: Condition) -> list[Spoken]:
     """Returns the utterances of a task in a condition: always the same ones, in other excerpts of noise."""
-    utterances = clean(name, audio)
+    return _mixed(name, clean(name, audio), condition, _noises(audio, held_out=True), "")
+
+
+def mixtures_to_fit(name: str, audio: Path, condition: Condition) -> list[Spoken]:
+    """Returns other utterances in noise that is not held out: to choose parameters with, but not to judge them."""
+    return _mixed(name, others(name, audio), condition, _noises(audio, held_out=False), "fit ")
+
+
+def _mixed(name: str, utterances: list[Spoken], condition: Condition, noise: Noises, seed_of: str) -> list[Spoken]:
     if condition.kind is None or condition.snr_db is None:
         return utterances
-    noise = _held_out_noises(audio)
     out = []
     for number, spoken in enumerate(utterances):
-        seed = zlib.crc32(f"{name} {condition.kind} {condition.snr_db} {number}".encode())
+        seed = zlib.crc32(f"{seed_of}{name} {condition.kind} {condition.snr_db} {number}".encode())
         drawn = noise.draw(condition.kind, np.random.default_rng(seed), len(spoken.samples))
         out.append(Spoken(mixture(spoken.samples, drawn, condition.snr_db), spoken.text))
     return out

@@ -1,11 +1,13 @@
 """Does the front-end help? Error rates of the project's recognisers by SNR and noise, without it and with it.
 
     python benchmarks/recognizers/table.py
-    python benchmarks/recognizers/table.py --model gtcrn-asr ../shared/reference/gtcrn_dns3.tar --strength 1 0.5
+    python benchmarks/recognizers/table.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar > guard.md
 
 Real sherpa-onnx recognisers (offline) hear held-out speakers or clips in held-out noise. Rates are percentages with
 the half width of their 95 % bootstrap interval over utterances. A rate is marked `-` where the front-end is
-significantly better than nothing (paired bootstrap), and `!` where it is significantly worse.
+significantly better than nothing (paired bootstrap), and `!` where it is significantly worse. For each model there is
+a row for full strength, for the best fixed strength (known only afterwards), for what `calibrate` decides on (on the
+other half of the utterances) and for the guard, strength auto.
 """
 
 from __future__ import annotations
@@ -24,18 +26,19 @@ import numpy.typing as npt
 from conditions import CLEAN, CONDITIONS, SNRS_DB, UTTERANCES, Condition, mixtures, task
 from corpora import ROOT, SAMPLE_RATE, Noises
 from tqdm import tqdm
+from verdicts import MIDDLE_DB, RAW, Counts, Results, front_end, goals, with_choices
 
-from gtcrn_frontend import Enhancer
+from gtcrn_frontend import EnhancerConfig, GuardConfig
 from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
 from gtcrn_frontend.evaluation.machine import environment
+from gtcrn_frontend.evaluation.outputs import Enhanced
 from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
 from gtcrn_frontend.evaluation.wer import ErrorCounts, count_errors, error_rate, rate_difference
+from gtcrn_frontend.stages.guard import Strength
 
-RAW = "raw"
-MIDDLE_DB = (0, 5, 10)  # where a front-end should help; the noise table is over these
+STRENGTHS: tuple[Strength, ...] = (1.0, 0.85, 0.7, 0.5, "auto")
 
 Samples = npt.NDArray[np.float32]
-Counts = dict[str, list[ErrorCounts]]  # by front-end, one per utterance
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Job:
     condition: Condition
     recognizers: tuple[Path, ...]
     models: tuple[str, ...]
-    strengths: tuple[float, ...]
+    strengths: tuple[Strength, ...]
     audio: Path
 
 
@@ -56,12 +59,10 @@ def run(job: Job) -> dict[str, Counts]:
     noisy = [item.samples for item in spoken]
     signals: dict[str, list[Samples]] = {RAW: noisy}
     for model in job.models:
-        enhanced = [_enhancer(model).enhance(samples) for samples in noisy]
+        enhanced = [Enhanced(samples, SAMPLE_RATE, EnhancerConfig(model=model)) for samples in noisy]
         for strength in job.strengths:
-            # What `Enhancer(strength=...)` gives, without running the network again.
-            s = np.float32(strength)
             signals[front_end(model, strength)] = [
-                s * wet + (1 - s) * dry for wet, dry in zip(enhanced, noisy, strict=True)
+                each.guarded(GuardConfig()) if strength == "auto" else each.mixed(strength) for each in enhanced
             ]
     unit = task(job.task, job.audio).unit
     return {
@@ -76,20 +77,10 @@ def run(job: Job) -> dict[str, Counts]:
     }
 
 
-def front_end(model: str, strength: float) -> str:
-    """Returns the name of a front-end in the table."""
-    return f"{Path(model).stem} {strength:g}"
-
-
 def _count(said: str, heard: str, unit: str) -> ErrorCounts:
     if unit == "phrase":  # a clip is right or wrong as a whole
         return ErrorCounts(int(said != heard), 0, 0, 1)
     return count_errors(said, heard, unit)
-
-
-@functools.cache
-def _enhancer(model: str) -> Enhancer:
-    return Enhancer(model)
 
 
 @functools.cache
@@ -104,7 +95,7 @@ def _recognizer(folder: Path) -> SherpaRecognizer:
     )
 
 
-def rows_by_snr(results: dict[Condition, Counts]) -> list[dict[str, Value]]:
+def rows_by_snr(results: Results) -> list[dict[str, Value]]:
     """Returns a row per front-end: rates at each SNR over all kinds of noise, and clean."""
     groups = {f"{snr} dB": [c for c in results if c.snr_db == snr] for snr in SNRS_DB}
     groups["0..10 dB"] = [c for c in results if c.snr_db in MIDDLE_DB]
@@ -112,7 +103,7 @@ def rows_by_snr(results: dict[Condition, Counts]) -> list[dict[str, Value]]:
     return _rows(results, groups)
 
 
-def rows_by_noise(results: dict[Condition, Counts]) -> list[dict[str, Value]]:
+def rows_by_noise(results: Results) -> list[dict[str, Value]]:
     """Returns a row per front-end: rates at 0 to 10 dB in each kind of noise."""
     return _rows(
         results,
@@ -120,7 +111,7 @@ def rows_by_noise(results: dict[Condition, Counts]) -> list[dict[str, Value]]:
     )
 
 
-def _rows(results: dict[Condition, Counts], groups: dict[str, list[Condition]]) -> list[dict[str, Value]]:
+def _rows(results: Results, groups: dict[str, list[Condition]]) -> list[dict[str, Value]]:
     rows: list[dict[str, Value]] = []
     for name in next(iter(results.values())):
         row: dict[str, Value] = {"front-end": name}
@@ -137,7 +128,9 @@ def _rows(results: dict[Condition, Counts], groups: dict[str, list[Condition]]) 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", nargs="+", default=["gtcrn-asr"], help="names or paths (default: gtcrn-asr)")
-    parser.add_argument("--strength", nargs="+", type=float, default=[1.0, 0.7, 0.5], help="(default: 1 0.7 0.5)")
+    parser.add_argument(
+        "--strength", nargs="+", type=_strength, default=STRENGTHS, help=f"(default: {' '.join(map(str, STRENGTHS))})"
+    )
     parser.add_argument(
         "--recognizers", nargs="+", type=Path, help="folders TASK-VARIANT (default: those in tests/assets/recognizers)"
     )
@@ -171,11 +164,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name, counts in future.result().items():
                 results[name][futures[future].condition] = counts
 
-    for name, by_condition in results.items():
-        ordered = {condition: by_condition[condition] for condition in CONDITIONS}
+    tables = {
+        name: with_choices({condition: by_condition[condition] for condition in CONDITIONS}, args.model, args.strength)
+        for name, by_condition in results.items()
+    }
+    if "auto" in args.strength:
+        print(f"\nThe goals\n\n{markdown_table(goals(tables, args.model), {})}")
+    for name, table in tables.items():
         title = f"{name}: errors per 100 {task(name.split('-')[0], args.audio).unit}s"
-        print(f"\n{title}, by SNR\n\n{markdown_table(rows_by_snr(ordered), {})}")
-        print(f"\n{title}, at {MIDDLE_DB} dB by noise\n\n{markdown_table(rows_by_noise(ordered), {})}")
+        print(f"\n{title}, by SNR\n\n{markdown_table(rows_by_snr(table), {})}")
+        print(f"\n{title}, at {MIDDLE_DB} dB by noise\n\n{markdown_table(rows_by_noise(table), {})}")
     print(f"\n{time.monotonic() - began:.0f} s with {args.jobs} processes")
     if args.json:
         content = {
@@ -186,6 +184,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name, by_condition in results.items()
         }
         write_json(args.json, {"environment": environment(), "results": content})
+
+
+def _strength(text: str) -> Strength:
+    return "auto" if text == "auto" else float(text)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from gtcrn_frontend.evaluation.conditions import Item
     from gtcrn_frontend.evaluation.manifest import Manifest
     from gtcrn_frontend.evaluation.sweep import Left, Sweep
+    from gtcrn_frontend.stages.guard import Strength
 
 DEFAULT_SNRS = "clean,10,5,0"
 MOST_JOBS = 4  # each process loads the recogniser
@@ -29,6 +32,7 @@ EXAMPLES = """examples:
   gtcrn-frontend calibrate --recognizer my_asr:transcribe --manifest recordings/ --report report.html
   gtcrn-frontend calibrate --recognizer 'whisper-cli -m base.bin -np -nt -f {}' --manifest kaldi/data/test
   gtcrn-frontend calibrate --recognizer speechbrain_model/ --manifest test.csv --model gtcrn-asr gtcrn-dns3
+  gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --fit-guard --write frontend.yaml
 
 A manifest is JSON lines with audio and text, a CSV file with such a heading, a Kaldi folder, or a folder of recordings
 each beside a .txt file. Without --noise the recordings are taken as they are; an entry may name its condition then.
@@ -68,7 +72,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     search.add_argument("--engine", default=EnhancerConfig.engine, help="(default: %(default)s)")
     search.add_argument(
-        "--strengths", type=_strengths, default=(), metavar="LIST", help="such as 1,0.7,0.5 (default: coarse to fine)"
+        "--strengths", type=_strengths, default=(), metavar="LIST", help="such as 1,0.7,auto (default: coarse to fine)"
+    )
+    search.add_argument(
+        "--fit-guard",
+        nargs="*",
+        metavar="WHAT",
+        help="also fit the parameters of the guard (strength auto), on half of the utterances, and decide on the "
+        "others; on further recognisers too, if named: what suits several is less likely to be luck",
     )
     counting = parser.add_argument_group("what is counted")
     counting.add_argument("--unit", choices=("word", "character"), default="word", help="WER or CER")
@@ -111,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
     from gtcrn_frontend.cli._recognizers import recognizer_source
     from gtcrn_frontend.evaluation.cache import Cache, Heard
     from gtcrn_frontend.evaluation.calibrate import Counting, calibrate
+    from gtcrn_frontend.evaluation.guard_fit import fit_guard, split
     from gtcrn_frontend.evaluation.normalise import Normalisation
     from gtcrn_frontend.evaluation.sweep import Sweep
     from gtcrn_frontend.weights.registry import cache_folder
@@ -119,24 +131,37 @@ def run(args: argparse.Namespace) -> int:
     for path in filter(None, (args.write, args.report)):
         _check_output(path)
     try:
-        source = recognizer_source(args.recognizer)
+        sources = [recognizer_source(what) for what in (args.recognizer, *(args.fit_guard or ()))]
     except ImportError as error:  # sherpa-onnx is an extra; its message names it
         raise ModelError(str(error)) from error
+    source = sources[0]
     counting = Counting(Normalisation.from_text(args.normalise), args.unit)
     fronts = [EnhancerConfig(model=_model(model), engine=args.engine) for model in dict.fromkeys(args.model)]
     manifest, items = _material(args)
     cache = Cache(None if args.no_cache else args.cache or cache_folder() / "calibrate", Heard)
-    with Sweep(items, source, cache, jobs=args.jobs, timeout_s=args.timeout, report=_say_failed) as sweep:
+    sweep_over = partial(Sweep, cache=cache, jobs=args.jobs, timeout_s=args.timeout, report=_say_failed)
+    with ExitStack() as stack:
+        to_fit: list[Sweep] = []
+        if args.fit_guard is not None:
+            items_to_fit, items = split(items)
+            to_fit = [stack.enter_context(sweep_over(items_to_fit, each)) for each in sources]
+        sweep = stack.enter_context(sweep_over(items, source))
         try:
             with _Bar() as bar:
-                found = calibrate(sweep, fronts, args.strengths, counting, bar)
+                fit = fit_guard(to_fit, fronts, counting, bar) if to_fit else None
+                found = calibrate(sweep, fronts, args.strengths, counting, bar, fit)
         except KeyboardInterrupt:
             kept = "nothing was kept" if args.no_cache else "the same command goes on from here"
-            print(f"interrupted after {sweep.recognised} results: {kept}", file=sys.stderr)
+            recognised = sum(each.recognised for each in (sweep, *to_fit))
+            print(f"interrupted after {recognised} results: {kept}", file=sys.stderr)
             raise
         setup = report.Setup(source.name, str(args.manifest), args.noise and str(args.noise), manifest, counting)
         took_s = time.monotonic() - began
-        _print_outcome(found, sweep, counting, took_s)
+        _print_outcome(found, sweep, counting)
+        sweeps = (*to_fit, sweep)
+        recognised, cached = sum(each.recognised for each in sweeps), sum(each.from_cache for each in sweeps)
+        failed = sum(len(each.left) for each in sweeps)
+        print(f"{recognised} recognised, {cached} from the cache, {failed} failed; {took_s:.0f} s", file=sys.stderr)
         if args.write:
             _write_setting(args.write, found, source.name, args.unit)
             print(f"setting written to {args.write}", file=sys.stderr)
@@ -171,31 +196,27 @@ def _material(args: argparse.Namespace) -> tuple[Manifest, list[Item]]:
     return manifest, plan_items(manifest.utterances, noise, snrs_db, args.seed)
 
 
-def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting, took_s: float) -> None:
+def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting) -> None:
     from gtcrn_frontend.evaluation.tables import markdown_table
-    from gtcrn_frontend.evaluation.words import headline, sentences, summary_rows
+    from gtcrn_frontend.evaluation.words import all_sentences, headline, summary_rows
 
     print(markdown_table(summary_rows(found.scores, counting.unit), {}))
     print("Percent, ± half of the 95 % interval; - significantly fewer errors than without front-end, ! more.")
     print()
     print(f"{headline(found.decision)}.")
-    for sentence in sentences(found.decision, counting.unit):
+    for sentence in all_sentences(found, counting.unit):
         print(f"  {sentence}")
     left_out = len(sweep.items) - len(found.scores.items)
     if left_out:
         print(f"  Left out, as the recogniser failed behind some setting: {left_out} of {len(sweep.items)} items.")
-    print(
-        f"{sweep.recognised} recognised, {sweep.from_cache} from the cache, {len(sweep.left)} failed; {took_s:.0f} s",
-        file=sys.stderr,
-    )
 
 
 def _write_setting(path: Path, found: Calibration, recognizer: str, unit: str) -> None:
     from gtcrn_frontend.atomic import replaced_at_end
-    from gtcrn_frontend.evaluation.words import headline, sentences, setting_yaml
+    from gtcrn_frontend.evaluation.words import all_sentences, headline, setting_yaml
 
     reasons = [f"gtcrn-frontend calibrate --recognizer {recognizer}", f"{headline(found.decision)}."]
-    lines = [" ".join(line.split()) for line in (*reasons, *sentences(found.decision, unit))]
+    lines = [" ".join(line.split()) for line in (*reasons, *all_sentences(found, unit))]
     try:
         with replaced_at_end(path) as part:
             comment = "".join(f"# {line}\n" for line in lines)
@@ -242,10 +263,11 @@ def _check_output(path: Path) -> None:
         raise ConfigError(f"{path}: expected a file in a folder that exists")
 
 
-def _strengths(text: str) -> tuple[float, ...]:
-    strengths = tuple(float(entry) for entry in text.split(",") if entry.strip())
-    if not strengths or not all(0 < strength <= 1 for strength in strengths):
-        raise argparse.ArgumentTypeError(f"expected strengths above 0, at most 1, got {text}")
+def _strengths(text: str) -> tuple[Strength, ...]:
+    entries = (entry.strip() for entry in text.split(",") if entry.strip())
+    strengths: tuple[Strength, ...] = tuple("auto" if entry == "auto" else float(entry) for entry in entries)
+    if not strengths or not all(strength == "auto" or 0 < strength <= 1 for strength in strengths):
+        raise argparse.ArgumentTypeError(f"expected strengths above 0, at most 1, or auto, got {text}")
     return tuple(dict.fromkeys(strengths))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ModelError
@@ -15,6 +15,10 @@ from gtcrn_frontend.evaluation.outputs import RAW
 from gtcrn_frontend.evaluation.scores import MOST_FAILURES, Scores, score
 from gtcrn_frontend.evaluation.search import FINER_STEPS, first_round, next_round, settings_at_most
 from gtcrn_frontend.evaluation.sweep import Sweep
+from gtcrn_frontend.stages.guard import Strength
+
+if TYPE_CHECKING:
+    from gtcrn_frontend.evaluation.guard_fit import GuardFit
 
 
 class Progress(Protocol):
@@ -31,10 +35,11 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Calibration:
-    """The outcome: errors by setting, and what to do."""
+    """The outcome: errors by setting, what to do, and the guard if it was fitted."""
 
     scores: Scores
     decision: Decision
+    fit: GuardFit | None = None
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,10 @@ class Counting:
 def calibrate(
     sweep: Sweep,
     fronts: Sequence[EnhancerConfig],
-    strengths: Sequence[float],
+    strengths: Sequence[Strength],
     counting: Counting,
     progress: Progress,
+    fit: GuardFit | None = None,
 ) -> Calibration:
     """Returns how the recogniser does behind each setting tried, and the decision.
 
@@ -60,6 +66,7 @@ def calibrate(
         strengths: to try with each of them; none searches from coarse to fine.
         counting: how errors are counted.
         progress: where it is shown.
+        fit: a guard that was fitted on other utterances, to be tried too.
 
     Raises:
         ImportError: the package jiwer is not installed.
@@ -67,7 +74,8 @@ def calibrate(
         ConfigError: the cache cannot be written to.
     """
     tried: list[EnhancerConfig] = []
-    at_most = 1 + (len(strengths) * len(fronts) if strengths else settings_at_most(fronts))
+    fitted = [fit.default, fit.setting] if fit else []
+    at_most = 1 + (len(strengths) * len(fronts) if strengths else settings_at_most(fronts)) + len(fitted)
 
     def go(name: str, settings: Sequence[EnhancerConfig]) -> Scores:
         tried.extend(settings)
@@ -84,10 +92,14 @@ def calibrate(
     scores = go("no front-end", [RAW])
     if strengths:
         listed = [dataclasses.replace(front, strength=strength) for strength in strengths for front in fronts]
-        scores = go("strengths", listed)
+        scores = go("strengths", _each_once([*listed, *fitted]))
     else:
-        scores = go("coarse", first_round(fronts))
+        scores = go("coarse", _each_once([*first_round(fronts), *fitted]))
         for step in FINER_STEPS:
             if settings := next_round(fronts, step, scores):
                 scores = go(f"steps of {step:g}", settings)
-    return Calibration(scores, decide(scores))
+    return Calibration(scores, decide(scores), fit)
+
+
+def _each_once(settings: Sequence[EnhancerConfig]) -> list[EnhancerConfig]:
+    return list(dict.fromkeys(settings))

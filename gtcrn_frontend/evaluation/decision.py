@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.evaluation.bootstrap import CONFIDENCE, LEAST_UNITS, RESAMPLES
 from gtcrn_frontend.evaluation.manifest import CLEAN
-from gtcrn_frontend.evaluation.outputs import RAW
+from gtcrn_frontend.evaluation.outputs import RAW, by_strength
 from gtcrn_frontend.evaluation.scores import Scores
 from gtcrn_frontend.evaluation.wer import Rate, error_rate, rate_difference
 
@@ -92,7 +92,7 @@ def decide(scores: Scores, seed: int = 0) -> Decision:
         needed = LEAST_UTTERANCES if n < LEAST_UTTERANCES else None
         return Decision(verdict, RAW, None, raw, nothing, nothing, None, harmful, n, needed)
     # Of equals, the one that changes the signal least.
-    candidate = min(allowed, key=lambda s: (_errors(scores, s), s.effective_strength))
+    candidate = min(allowed, key=lambda s: (_errors(scores, s), by_strength(s)))
     change, critical = _best_of_all(scores, candidate, tried, seed)
     verdict = _verdict(change, raw, n)
     return Decision(

@@ -17,7 +17,7 @@ from gtcrn_frontend.errors import GtcrnFrontendError
 from gtcrn_frontend.evaluation.calibrate import Counting
 from gtcrn_frontend.evaluation.conditions import Item, read_item
 from gtcrn_frontend.evaluation.differences import Edit, edits
-from gtcrn_frontend.evaluation.outputs import RAW, at_full_strength, outputs
+from gtcrn_frontend.evaluation.outputs import RAW, at_full_strength, name_of_strength, outputs
 from gtcrn_frontend.evaluation.scores import Scores
 from gtcrn_frontend.evaluation.sweep import Sweep
 
@@ -100,8 +100,8 @@ def _example(index: int, scores: Scores, sweep: Sweep, setting: EnhancerConfig, 
 def _players(item: Item, setting: EnhancerConfig) -> list[Player]:
     """The audio as recorded, at full strength and mixed; none if it cannot be read any more."""
     versions = {"as it came": RAW, "enhanced, full strength": at_full_strength(setting)}
-    if setting.effective_strength != 1:
-        versions[f"mixed, strength {setting.effective_strength:g}"] = setting
+    if setting.strength_or_auto != 1:
+        versions[f"mixed, strength {name_of_strength(setting)}"] = setting
     try:
         samples, rate = read_item(item)
         made = outputs(samples[: int(LONGEST_S * rate)], rate, list(versions.values()))

@@ -20,7 +20,7 @@ from gtcrn_frontend.evaluation.charts import COLOURS, LARGE, SMALL, Line, streng
 from gtcrn_frontend.evaluation.examples import best_and_worst
 from gtcrn_frontend.evaluation.machine import environment
 from gtcrn_frontend.evaluation.manifest import Manifest
-from gtcrn_frontend.evaluation.outputs import RAW, name_of_model, name_of_setting
+from gtcrn_frontend.evaluation.outputs import RAW, by_strength, name_of_model, name_of_setting
 from gtcrn_frontend.evaluation.scores import Scores, add_up
 from gtcrn_frontend.evaluation.sweep import Sweep
 from gtcrn_frontend.evaluation.wer import Rate, error_rate, rate_difference
@@ -66,7 +66,7 @@ def render(found: Calibration, sweep: Sweep, setup: Setup, took_s: float) -> str
         style=(folder / "report.css").read_text(encoding="utf-8"),
         verdict=decision.verdict.name.lower().replace("_", "-"),
         headline=words.headline(decision),
-        sentences=[_with_minus(sentence) for sentence in words.sentences(decision, setup.counting.unit)],
+        sentences=[_with_minus(sentence) for sentence in words.all_sentences(found, setup.counting.unit)],
         figures=_figures(found, setup),
         yaml=words.setting_yaml(decision.setting),
         rate_name=words.RATE_NAMES[setup.counting.unit],
@@ -121,8 +121,8 @@ def _charts(found: Calibration, unit: str) -> list[dict[str, Any]]:
         lines = [
             Line(
                 name,
-                [(s.effective_strength, error_rate(scores.of(s, condition))) for s in settings],
-                next((s.effective_strength for s in settings if s == found.decision.setting), None),
+                [(by_strength(s), error_rate(scores.of(s, condition))) for s in settings if by_strength(s) <= 1],
+                next((by_strength(s) for s in settings if s == found.decision.setting), None),
             )
             for name, settings in _models(scores).items()
         ]

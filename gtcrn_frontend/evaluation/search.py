@@ -10,19 +10,20 @@ from gtcrn_frontend.evaluation.decision import clean_change
 from gtcrn_frontend.evaluation.outputs import at_full_strength
 from gtcrn_frontend.evaluation.scores import Scores
 from gtcrn_frontend.evaluation.wer import rate_difference
+from gtcrn_frontend.stages.guard import Strength
 
-COARSE = (0.5, 1.0)
+FIRST: tuple[Strength, ...] = (0.5, 1.0, "auto")
 """Half strength first: where enhancement helps at all, adding the input back mostly helps more than full strength."""
 FINER_STEPS = (0.25, 0.125)
 
 
 def first_round(fronts: Sequence[EnhancerConfig]) -> list[EnhancerConfig]:
-    """Returns the settings to begin with: each front-end at the coarse strengths."""
-    return [dataclasses.replace(front, strength=strength) for strength in COARSE for front in fronts]
+    """Returns the settings to begin with: each front-end at the first strengths."""
+    return [dataclasses.replace(front, strength=strength) for strength in FIRST for front in fronts]
 
 
 def next_round(fronts: Sequence[EnhancerConfig], step: float, scores: Scores) -> list[EnhancerConfig]:
-    """Returns the neighbours of the best strength of each front-end that may still win, at a distance of `step`.
+    """Returns the neighbours of the best fixed strength of each front-end that may still win, at a distance of `step`.
 
     Args:
         fronts: front-ends at full strength.
@@ -45,11 +46,12 @@ def next_round(fronts: Sequence[EnhancerConfig], step: float, scores: Scores) ->
 
 def settings_at_most(fronts: Sequence[EnhancerConfig]) -> int:
     """Returns how many settings a search tries at most."""
-    return len(fronts) * (len(COARSE) + 2 * len(FINER_STEPS))
+    return len(fronts) * (len(FIRST) + 2 * len(FINER_STEPS))
 
 
 def _best(scores: Scores, front: EnhancerConfig) -> EnhancerConfig | None:
-    own = [s for s in scores.settings if not s.bypass and at_full_strength(s) == at_full_strength(front)]
+    fixed = [s for s in scores.settings if not s.bypass and s.strength != "auto"]
+    own = [s for s in fixed if at_full_strength(s) == at_full_strength(front)]
     return min(own, key=lambda setting: (_is_harmful(scores, setting), _errors(scores, setting)), default=None)
 
 

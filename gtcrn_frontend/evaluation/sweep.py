@@ -77,6 +77,11 @@ class Sweep:
     ) -> None:
         self._processes.__exit__()
 
+    @property
+    def name(self) -> str:
+        """What reports call the recogniser."""
+        return self._source.name
+
     def missing(self, settings: Sequence[EnhancerConfig]) -> int:
         """Returns how many results behind these settings are neither here nor in the cache."""
         return sum(len(work.steps) for work in self._works(settings))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 import yaml
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.evaluation.decision import RELEVANT, Decision, Verdict
-from gtcrn_frontend.evaluation.outputs import RAW, name_of_model, name_of_setting
+from gtcrn_frontend.evaluation.outputs import RAW, by_strength, name_of_model, name_of_setting, name_of_strength
 from gtcrn_frontend.evaluation.scores import Scores, add_up
 from gtcrn_frontend.evaluation.tables import Value
 from gtcrn_frontend.evaluation.wer import Rate, error_rate, rate_difference
+
+if TYPE_CHECKING:
+    from gtcrn_frontend.evaluation.calibrate import Calibration
+    from gtcrn_frontend.evaluation.guard_fit import GuardFit
 
 RATE_NAMES = {"word": "WER", "character": "CER"}
 
@@ -17,10 +24,15 @@ RATE_NAMES = {"word": "WER", "character": "CER"}
 def headline(decision: Decision) -> str:
     """Returns the decision in one short sentence."""
     if decision.verdict is Verdict.HELPS:
-        return f"Use {name_of_model(decision.setting)} at strength {decision.setting.effective_strength:g}"
+        return f"Use {name_of_model(decision.setting)} at strength {name_of_strength(decision.setting)}"
     if decision.verdict is Verdict.NOTHING_HELPS:
         return "Use no front-end: nothing helps"
     return "Too little data to decide: use no front-end for now"
+
+
+def all_sentences(found: Calibration, unit: str) -> list[str]:
+    """Returns the reasons of the decision, and what came of fitting the guard."""
+    return sentences(found.decision, unit) + (fit_sentences(found.fit, found.scores, unit) if found.fit else [])
 
 
 def sentences(decision: Decision, unit: str) -> list[str]:
@@ -49,6 +61,31 @@ def sentences(decision: Decision, unit: str) -> list[str]:
         names = ", ".join(map(name_of_setting, decision.harmful))
         said.append(f"Ruled out, as clean speech becomes significantly worse: {names}.")
     return said
+
+
+def fit_sentences(fit: GuardFit, scores: Scores, unit: str) -> list[str]:
+    """Returns what came of fitting the guard, judged on utterances that had no part in it."""
+    on = f"{fit.utterances} other utterances" + (
+        f" of {len(fit.recognizers)} recognisers" if fit.recognizers[1:] else ""
+    )
+    if fit.setting == fit.default:
+        return [f"Fitting the guard on {on} found nothing better than its default parameters."]
+    if not {fit.setting, fit.default} <= set(scores.counts):
+        return [f"The guard was fitted on {on}, but the recogniser fails too often behind it to judge it."]
+    rate, before, after = RATE_NAMES[unit], scores.of(fit.default), scores.of(fit.setting)
+    change = rate_difference(before, after)
+    verdict = {"-": "fitting it helps", "!": "fitting it hurts", " ": "no significant difference"}[marked(change)]
+    changed = {
+        name: value
+        for name, value in asdict(fit.setting.guard_config).items()
+        if value != getattr(fit.default.guard_config, name)
+    }
+    return [
+        f"The guard was fitted on {on}: {', '.join(f'{name} {value:g}' for name, value in changed.items())}. "
+        f"On the utterances judged here, its {rate} is {_percent(error_rate(after))} instead of "
+        f"{_percent(error_rate(before))} with its default parameters: {_points(change.value)} "
+        f"({100 * change.low:+.1f} to {100 * change.high:+.1f}), {verdict}."
+    ]
 
 
 def summary_rows(scores: Scores, unit: str) -> list[dict[str, Value]]:
@@ -88,7 +125,7 @@ def setting_yaml(setting: EnhancerConfig) -> str:
 def in_order(scores: Scores) -> list[EnhancerConfig]:
     """Returns the settings: no front-end first, then model by model as they were tried, by strength."""
     models = list(dict.fromkeys(setting.model for setting in scores.settings))
-    return sorted(scores.settings, key=lambda s: (not s.bypass, models.index(s.model), s.effective_strength))
+    return sorted(scores.settings, key=lambda s: (not s.bypass, models.index(s.model), by_strength(s)))
 
 
 def marked(change: Rate) -> str:

@@ -1,25 +1,13 @@
 """The guard, `strength="auto"`: how much enhancement the sound of this moment needs, hop by hop.
 
-All it knows of a hop are three energies: of the input d, of the enhanced signal e, and of what the network took away,
-d - e. From those it follows
-
-    speech level   the energy of e, averaged over hops in which e is not small against d - e and the level itself
-    noise level    the energy of d - e, averaged over the other hops
-    lost speech    hops much louder than the noise of which little is left: words taken for noise, or sudden noise
-
-and sets the strength between two bounds by the ratio of the levels, less where speech is lost, and smoothed:
-
-    wanted = max - (max - min) * clip((SNR - noisy) / (clean - noisy), 0, 1)
-    wanted = wanted * (1 - caution * lost)
-
-Everything is a continuous function of the energies, so that engines that differ in the last bits agree here, too.
-The strength never reaches 1: some of the input stays, and silence between words does not become digital silence.
+It compares each hop of the input with what the network made of it; levels.py says how it decides. The strength never
+reaches 1: some of the input stays, and silence between words does not become digital silence.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -28,29 +16,33 @@ import numpy.typing as npt
 
 from gtcrn_frontend.errors import ConfigError, StateError
 from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.stages.levels import Levels, hear, snr_db, wanted
 from gtcrn_frontend.weights.parameters import F32
 
 Strength = float | Literal["auto"]
 """A strength from 0 to 1, or that of the guard."""
 
-Energies = tuple[float, float, float]
-"""Of one hop: sums of squares of the input, the enhanced signal, and their difference."""
-
 _SPEECH_S = 1.0  # time constants: of the speech level, counted in speech,
 _NOISE_S = 0.4  # of the noise level, counted in pauses,
 _LOST_S = 0.2  # of lost speech,
+_DOUBT_S = 1.5  # of doubt,
 _STRENGTH_S = 0.15  # and of the strength itself
+_FLOOR_RISE_DB_PER_S = 15.0
 _SPEECH_LEVEL = 1e-3  # -30 dB of full scale, until speech is heard: a guess
 _GUESS_HOPS = 4.0  # that counts as much as so many hops of speech
 _NOISE_LEVEL = 1e-6  # -60 dB, until a hop is heard
-_FLOOR = 1e-9  # -90 dB: no level is lower
-_QUIET = 0.01  # hops 20 dB below the speech level are no speech
-_LOUD = 8.0  # a hop this many times as strong as the noise is speech, or an event
+_FIRST_FLOOR = 1e-4  # -40 dB, until the input is heard
+
+_LEVELS = ("speech", "noise", "recent", "floor", "lost", "doubt", "strength", "heard")  # in a saved state
+_COUNTS = ("hops", "speech_hops", "lost_hops")
+_NONE: F32 = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
 class GuardConfig:
-    """How the guard acts; the defaults were chosen with `benchmarks/fit_guard.py`, on a few recognisers and conditions.
+    """How the guard acts; `gtcrn-frontend calibrate --fit-guard` fits these to a recogniser.
+
+    The defaults were chosen on several recognisers, models and kinds of noise: see `benchmarks/fit_guard.py`.
 
     Attributes:
         noisy_snr_db: at this SNR and below, the strength is `max_strength`.
@@ -58,6 +50,8 @@ class GuardConfig:
         min_strength: 0 to `max_strength`.
         max_strength: below 1: noise is lowered by at most -20 log10(1 - max_strength) dB.
         caution: 0 to 1, the part of the strength that is given up where speech seems to be lost.
+        max_doubt: above 0; with so much doubt, the strength is 0, and it is not lowered up to two thirds of that. Doubt
+            is 0 where hops are kept or taken away, 1 where half of each is kept; 1.5 and more switch this off.
 
     Raises:
         ConfigError: a value is out of range.
@@ -68,6 +62,7 @@ class GuardConfig:
     min_strength: float = 0.3
     max_strength: float = 0.98
     caution: float = 0.25
+    max_doubt: float = 0.55
 
     def __post_init__(self) -> None:
         for name in (f.name for f in fields(self)):
@@ -85,6 +80,8 @@ class GuardConfig:
             )
         if not 0 <= self.caution <= 1:
             raise ConfigError(f"guard: caution: expected a number from 0 to 1, got {self.caution!r}")
+        if not self.max_doubt > 0:
+            raise ConfigError(f"guard: max_doubt: expected a number above 0, got {self.max_doubt!r}")
 
 
 @dataclass(frozen=True)
@@ -94,6 +91,7 @@ class GuardReport:
     Attributes:
         snr_db: estimated level of speech over noise in dB.
         strength: what it has decided for the last hop.
+        doubt: 0 to 1: how often a hop was neither kept nor taken away of late.
         hops: it has decided since it was switched on.
         speech_hops: of these, hops that are mostly speech.
         lost_hops: of these, hops louder than the noise of which little is left.
@@ -101,6 +99,7 @@ class GuardReport:
 
     snr_db: float
     strength: float
+    doubt: float
     hops: int
     speech_hops: int
     lost_hops: int
@@ -112,87 +111,64 @@ class Guard:
     Args:
         spec: of the model; its rate and hop give the time constants their unit.
         config: the parameters.
-        begun: the stream has, so that hops that overlap with its past cannot be measured: the strength waits for them.
+
+    The first hops that the engine delivers hold what came before; they cannot be measured, and the strength waits for
+    the next.
     """
 
-    def __init__(self, spec: ModelSpec, config: GuardConfig, *, begun: bool = False) -> None:
-        self._config = config
-        self._hop_length = spec.hop_length
+    def __init__(self, spec: ModelSpec, config: GuardConfig) -> None:
+        self._max_strength = config.max_strength
         self._past: F32 = np.zeros(spec.delay, np.float32)
-        self._dry: F32 = np.empty((0, spec.hop_length), np.float32)
-        self._to_skip = -(-spec.delay // spec.hop_length) if begun else 0
-        self._slope = (config.max_strength - config.min_strength) / (config.clean_snr_db - config.noisy_snr_db)
-        hop_s = spec.hop_length / spec.sample_rate
-        self._noise_step, self._lost_step, self._strength_step = (
-            1.0 - math.exp(-hop_s / time_s) for time_s in (_NOISE_S, _LOST_S, _STRENGTH_S)
-        )
-        self._speech_hops_kept = _SPEECH_S / hop_s
-        self._heard = _GUESS_HOPS  # hops of speech that the speech level stands for
-        self._speech, self._noise, self._lost = _SPEECH_LEVEL, _NOISE_LEVEL, 0.0
-        self._strength = self._wanted()
-        self._hops = self._speech_hops = self._lost_hops = 0
+        self._dry = _NONE
+        self._hop_length = spec.hop_length
+        self._to_skip = -(-spec.delay // spec.hop_length)
+        self._levels: Levels = new_levels(spec, config).native()
 
     @property
     def strength(self) -> float:
         """The strength at the end of the last hop."""
-        return self._strength
+        return self._levels.strength
 
     @property
     def report(self) -> GuardReport:
         """What it knows now."""
-        return GuardReport(self._snr_db(), self._strength, self._hops, self._speech_hops, self._lost_hops)
+        levels = self._levels
+        return GuardReport(
+            snr_db(levels), levels.strength, levels.doubt, levels.hops, levels.speech_hops, levels.lost_hops
+        )
 
     def push(self, hops: F32) -> None:
         """Takes hops on their way to the engine, `(n_hops, hop_length)`; `pull` follows before the next ones."""
+        if hops.size == len(self._past):  # one hop, and a delay of one: the engine will deliver the one before
+            self._dry, self._past = self._past, hops.flatten()
+            return
         samples = np.concatenate([self._past, hops.reshape(-1)])
-        self._dry = samples[: hops.size].reshape(hops.shape)  # of the moments that the engine will deliver
+        self._dry = samples[: hops.size]  # of the moments that the engine will deliver
         self._past = samples[hops.size :].copy()
 
     def pull(self, enhanced: F32) -> list[float]:
         """Returns the strengths at the end of the hops that the engine has delivered for those pushed."""
+        dry, self._dry = self._dry, _NONE  # which would keep a long chunk alive
+        if not self._to_skip:
+            return hear(self._levels, dry, enhanced)
         skipped = min(self._to_skip, len(enhanced))
         self._to_skip -= skipped
-        energies = hop_energies(self._dry[skipped:], enhanced[skipped:])
-        self._dry = self._dry[:0].copy()  # a view would keep the samples alive
-        return [self._strength] * skipped + self.decide(energies)
-
-    def decide(self, energies: Sequence[Energies]) -> list[float]:
-        """Returns the strengths at the end of hops, from their `energies`."""
-        config, hop_length = self._config, self._hop_length
-        strengths = []
-        for dry_energy, enhanced_energy, removed_energy in energies:
-            dry, enhanced, removed = dry_energy / hop_length, enhanced_energy / hop_length, removed_energy / hop_length
-            speech_part = enhanced / (enhanced + removed + _QUIET * self._speech + _FLOOR)
-            loud = dry / (dry + _LOUD * self._noise + _FLOOR)
-            lost = loud * removed / (enhanced + removed + _FLOOR)
-
-            # The mean of what was heard, then a moving one: so the first word counts for more than the guess before it.
-            self._heard = min(self._heard + speech_part, self._speech_hops_kept)
-            self._speech += speech_part / self._heard * (enhanced - self._speech)
-            # Squared: what is taken from speech itself is no noise, and must not count beside what pauses hold.
-            self._noise += self._noise_step * (1.0 - speech_part) ** 2 * (removed - self._noise)
-            self._lost += self._lost_step * (lost - self._lost)
-            wanted = self._wanted() * (1.0 - config.caution * self._lost)
-            self._strength += self._strength_step * (wanted - self._strength)
-            strengths.append(self._strength)
-            self._hops += 1
-            self._speech_hops += speech_part > 0.5
-            self._lost_hops += lost > 0.5
-        return strengths
+        still = [self.strength] * skipped
+        return still + hear(self._levels, dry[skipped * self._hop_length :], enhanced[skipped:])
 
     @property
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Levels, strength and speech heard, `(5,) float64`; counts of hops, `(4,) int64`; input on its way."""
+        """Levels, shares, strength and speech heard, `(8,) float64`; counts of hops, `(4,) int64`; input on its way."""
         return {
-            "levels": np.array([self._speech, self._noise, self._lost, self._strength, self._heard], np.float64),
-            "hops": np.array([self._hops, self._speech_hops, self._lost_hops, self._to_skip], np.int64),
+            "levels": np.array([getattr(self._levels, name) for name in _LEVELS], np.float64),
+            "hops": np.array([*(getattr(self._levels, name) for name in _COUNTS), self._to_skip], np.int64),
             "past": self._past.copy(),
         }
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Goes on from a state, within the bounds set here; raises `StateError` if it is none of this stage."""
         layout: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
-            "levels": ((5,), np.float64),
+            "levels": ((8,), np.float64),
             "hops": ((4,), np.int64),
             "past": (self._past.shape, np.float32),
         }
@@ -202,33 +178,41 @@ class Guard:
                 raise StateError(f"guard: expected {name} of shape {shape} and type {np.dtype(dtype)}, got {array!r}")
             if not np.isfinite(array).all() or (name != "past" and array.min() < 0):
                 raise StateError(f"guard: expected finite values from 0 in {name}, got {array}")
-        speech, noise, lost, strength, heard = (float(value) for value in state["levels"])
-        if lost > 1 or strength > 1 or not _GUESS_HOPS <= heard <= self._speech_hops_kept:
-            raise StateError(f"guard: expected levels, two shares of at most 1 and a count, got {state['levels']}")
-        self._speech, self._noise, self._lost, self._heard = speech, noise, lost, heard
-        self._strength = min(strength, self._config.max_strength)
-        self._hops, self._speech_hops, self._lost_hops, self._to_skip = (int(value) for value in state["hops"])
+        levels = dict(zip(_LEVELS, state["levels"].tolist(), strict=True))
+        if (
+            max(levels["lost"], levels["doubt"], levels["strength"]) > 1
+            or not _GUESS_HOPS <= levels["heard"] <= self._levels.most_heard
+        ):
+            raise StateError(f"guard: expected levels, three shares of at most 1 and a count, got {state['levels']}")
+        levels["strength"] = min(levels["strength"], self._max_strength)
+        *counts, self._to_skip = state["hops"].tolist()
+        for name, value in (*levels.items(), *zip(_COUNTS, counts, strict=True)):
+            setattr(self._levels, name, value)
         self._past = state["past"].copy()
 
-    def _snr_db(self) -> float:
-        return 10.0 * math.log10((self._speech + _FLOOR) / (self._noise + _FLOOR))
 
-    def _wanted(self) -> float:
-        config = self._config
-        above_db = min(max(self._snr_db(), config.noisy_snr_db), config.clean_snr_db) - config.noisy_snr_db
-        return config.max_strength - self._slope * above_db
-
-
-def hop_energies(dry: F32, enhanced: F32) -> list[Energies]:
-    """Returns for each hop the sums of squares of dry, enhanced and dry - enhanced; both `(n_hops, hop_length)`.
-
-    The third is made of the first two and their product. What that loses to rounding is 60 dB below them.
-    """
-    if len(dry) == 1:  # the same products without the overhead of many
-        d, e = dry[0], enhanced[0]
-        rows = [(float(d.dot(d)), float(e.dot(e)), float(d.dot(e)))]
-    else:
-        d, e, e_columns = dry[:, np.newaxis], enhanced[:, np.newaxis], enhanced[:, :, np.newaxis]
-        products = d @ dry[:, :, np.newaxis], e @ e_columns, d @ e_columns
-        rows = list(zip(*(product.reshape(-1).tolist() for product in products), strict=True))
-    return [(of_dry, of_enhanced, max(of_dry + of_enhanced - 2.0 * both, 0.0)) for of_dry, of_enhanced, both in rows]
+def new_levels(spec: ModelSpec, config: GuardConfig) -> Levels:
+    """Returns what a guard begins with."""
+    hop_s = spec.hop_length / spec.sample_rate
+    noise_step, lost_step, doubt_step, strength_step = (
+        1 - math.exp(-hop_s / time_s) for time_s in (_NOISE_S, _LOST_S, _DOUBT_S, _STRENGTH_S)
+    )
+    levels = Levels(
+        **vars(config),
+        noise_step=noise_step,
+        lost_step=lost_step,
+        doubt_step=doubt_step,
+        strength_step=strength_step,
+        floor_rise=10 ** (_FLOOR_RISE_DB_PER_S * hop_s / 10),
+        most_heard=_SPEECH_S / hop_s,
+        speech=_SPEECH_LEVEL,
+        noise=_NOISE_LEVEL,
+        recent=_FIRST_FLOOR,
+        floor=_FIRST_FLOOR,
+        lost=0.0,
+        doubt=0.0,
+        strength=0.0,
+        heard=_GUESS_HOPS,
+    )
+    levels.strength = wanted(levels)
+    return levels

@@ -93,7 +93,7 @@ class SignalPath:
             self._mixer.set_strength(0.0 if bypass else strength)
             return
         if self._guard is None:
-            self._guard = Guard(self._spec, self._guard_config, begun=self._samples_in > 0)
+            self._guard = Guard(self._spec, self._guard_config)
         if bypass:
             self._mixer.set_strength(0.0)
         elif self._mixer.track is None:
@@ -202,7 +202,7 @@ class SignalPath:
             self._load_guard(by_stage["guard"], by_stage["track"], follows=follows)
 
     def _load_guard(self, guard: Arrays, track: Arrays, *, follows: bool) -> None:
-        self._guard = Guard(self._spec, self._guard_config, begun=self._samples_in > 0)
+        self._guard = Guard(self._spec, self._guard_config)
         if guard:
             self._guard.load_state(guard)
         if follows:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.engines.native.binding import FLOATS, ffi, lib
 from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.weights.parameters import F32
+
+_MOST_HOPS = 2**40  # centuries: a larger number is none of a stream
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,9 @@ class HopGrid:
     rate: int
     output_rate: int
 
-    @cached_property
-    def hop_samples(self) -> int:
-        """Samples of the output in a hop, or 0 if not all hops have equally many."""
-        whole, rest = divmod(self.hop_length * self.output_rate, self.rate)
-        return 0 if rest or self.delay % self.hop_length else whole
+    def native(self) -> Any:
+        """Returns a copy in C, with attributes of the same names."""
+        return ffi.new("gtcrn_grid *", vars(self))
 
     def start(self, hop: int) -> int:
         """Returns the number of the first sample of a hop in the output; negative before the stream's first."""
@@ -58,6 +58,7 @@ class StrengthTrack:
         self._hop = hop  # the first that is not mixed to its end
         self._before = strength
         self._ends: list[float] = []
+        self._native_grid = None if lib is None else grid.native()
 
     def extend(self, ends: Sequence[float]) -> None:
         """Adds the strengths at the ends of the hops that follow."""
@@ -72,60 +73,49 @@ class StrengthTrack:
 
     def mix(self, dry: F32, enhanced: F32, sample: int) -> F32:
         """Returns dry + strength * (enhanced - dry); the samples `(n,)` are the next ones, from number `sample` on."""
-        mixed = enhanced - dry
-        count = len(mixed)
-        done = self._scale_whole_hops(mixed, sample)
-        while done < count:
-            if not self._ends:
-                mixed[done:] *= self._before
-                break
-            start, stop = self._grid.start(self._hop), self._grid.start(self._hop + 1)
-            first = sample + done - start
-            if first < 0:  # the guard was switched on within a hop
-                waiting = min(count - done, -first)
-                mixed[done : done + waiting] *= self._before
-                done += waiting
-                continue
-            if first >= stop - start:  # of a hop that lies before the stream's first sample
-                self._before = self._ends.pop(0)
-                self._hop += 1
-                continue
-            last = min(stop - start, first + count - done)
-            strength = _way(stop - start)[first:last] * (self._ends[0] - self._before)
-            strength += self._before
-            mixed[done : done + last - first] *= strength
-            done += last - first
-            if last == stop - start:
-                self._before = self._ends.pop(0)
-                self._hop += 1
-        mixed += dry
+        if self._native_grid is None:
+            mixed, over = self._mixed_in_python(dry, enhanced, sample)
+        else:
+            mixed = np.empty(len(dry), np.float32)
+            dry = np.ascontiguousarray(dry)  # the caller's own; enhanced comes from an engine
+            over = lib.gtcrn_mix(
+                self._native_grid,
+                self._hop,
+                [self._before, *self._ends],
+                len(self._ends),
+                sample,
+                ffi.from_buffer(FLOATS, dry),
+                ffi.from_buffer(FLOATS, enhanced),
+                len(dry),
+                ffi.from_buffer(FLOATS, mixed),
+            )
+        if over:
+            self._before = self._ends[over - 1]
+            self._hop += over
+            del self._ends[:over]
         return mixed
 
-    def _scale_whole_hops(self, samples: F32, sample: int) -> int:
-        """Returns how many samples it has multiplied: all whole hops at once, if the samples begin with some.
-
-        For rates at which all hops have equally many samples; equal to the last bit to one hop after the other.
-        """
-        length = self._grid.hop_samples
-        if not length or sample != self._grid.start(self._hop):
-            return 0
-        count = min(len(samples) // length, len(self._ends))
-        if count < 1:
-            return 0
-        ends = self._ends[:count]
-        if count == 1:
-            strength = _way(length) * (ends[0] - self._before)
-            strength += self._before
-            samples[:length] *= strength
-        else:
-            befores = np.array([self._before, *ends[:-1]])
-            strength = _way(length) * (np.array(ends) - befores).astype(np.float32)[:, np.newaxis]
-            strength += befores.astype(np.float32)[:, np.newaxis]
-            samples[: count * length] *= strength.reshape(-1)
-        self._before = ends[-1]
-        self._hop += count
-        del self._ends[:count]
-        return count * length
+    def _mixed_in_python(self, dry: F32, enhanced: F32, sample: int) -> tuple[F32, int]:
+        """What `gtcrn_mix` does: the samples, and how many hops are mixed to their end."""
+        strengths = [self._before, *self._ends]
+        mixed = enhanced - dry
+        count, done, over = len(mixed), 0, 0
+        while True:
+            start, stop = self._grid.start(self._hop + over), self._grid.start(self._hop + over + 1)
+            first = sample + done - start
+            if over < len(self._ends) and stop - start <= first:
+                over += 1
+                continue
+            if done == count:
+                return mixed + dry, over
+            if over == len(self._ends) or first < 0:  # none decided; or the guard was switched on within a hop
+                until = count if over == len(self._ends) else min(count, done - first)
+                mixed[done:until] *= strengths[over]
+            else:
+                until = min(count, done + stop - start - first)
+                way = np.arange(first + 1, first + 1 + until - done, dtype=np.float32) / np.float32(stop - start)
+                mixed[done:until] *= strengths[over] + way * (strengths[over + 1] - strengths[over])
+            done = until
 
     @property
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -142,15 +132,7 @@ class StrengthTrack:
             raise StateError(f"track: expected float64 strengths of shape (n,), got {strengths!r}")
         if not ((strengths >= 0) & (strengths <= 1)).all():
             raise StateError(f"track: expected strengths in [0, 1], got {strengths}")
-        if hop is None or hop.shape != (1,) or hop.dtype != np.int64 or hop[0] < 0:
+        if hop is None or hop.shape != (1,) or hop.dtype != np.int64 or not 0 <= hop[0] < _MOST_HOPS:
             raise StateError(f"track: expected the number of a hop, got {hop!r}")
         self._before, *self._ends = strengths.tolist()
         self._hop = int(hop[0])
-
-
-@lru_cache(maxsize=64)
-def _way(length: int) -> F32:
-    """How far sample k, from 1, has gone from one strength to the next: k / length."""
-    way = np.arange(1, length + 1, dtype=np.float32) / np.float32(length)
-    way.flags.writeable = False
-    return way

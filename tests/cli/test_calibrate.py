@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 import sys
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import pytest
 import soundfile
 import yaml
 
-from gtcrn_frontend import EnhancerConfig
+from gtcrn_frontend import Enhancer, EnhancerConfig, GuardConfig
 from gtcrn_frontend.cli import calibrate
 from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.evaluation import guard_fit
+from gtcrn_frontend.evaluation.words import setting_yaml
 
 RATE = 16000
 UTTERANCES = 12
@@ -128,6 +131,44 @@ def test_what_helps_is_found_written_reported_and_free_the_second_time(folder: P
     assert run(*arguments) == 0
     assert (folder / "calls").read_text() == calls
     assert capsys.readouterr().out == captured.out
+
+
+def test_the_guard_is_fitted_on_other_utterances_and_written(
+    folder: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"clean_snr_db": (60.0,), "max_strength": (0.5, 0.98)}
+    monkeypatch.setattr(guard_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    monkeypatch.setattr(
+        guard_fit, "search", partial(guard_fit.search, candidates=few, begin=GuardConfig(max_strength=0.7))
+    )
+    arguments = ("--recognizer", "asr_of_test:hear", "--noise", "noise", "--snr", "clean,5", "--strengths", "0.5")
+    assert run(*arguments, "--fit-guard", "asr_of_test:numb", "--write", "out.yaml", "--report", "report.html") == 0
+    captured = capsys.readouterr()
+    names = [line.split("|")[1].strip() for line in captured.out.splitlines() if line.startswith("| ")]
+    assert names == ["front-end", "no front-end", "gtcrn-asr 0.5", "gtcrn-asr auto", "gtcrn-asr auto, fitted"]
+    assert f"fitted on {UTTERANCES // 2} other utterances of 2 recognisers: clean_snr_db 60" in captured.out
+    assert "Too little data" in captured.out  # six utterances are left to decide on
+    assert "# The guard was fitted on 6 other utterances" in Path("out.yaml").read_text()
+    assert "The guard was fitted on 6 other utterances" in Path("report.html").read_text()
+    assert len((folder / "calls").read_text()) < 2 * UTTERANCES * 8
+
+    assert run(*arguments, "--fit-guard", "asr_of_test:numb") == 0
+    assert capsys.readouterr().out == captured.out
+    assert EnhancerConfig.from_yaml("out.yaml").bypass
+
+
+def test_a_fitted_guard_that_helps_is_what_the_enhancer_takes_back(tmp_path: Path) -> None:
+    setting = EnhancerConfig(strength="auto", guard={"clean_snr_db": 60.0, "caution": 0.0})
+    (tmp_path / "out.yaml").write_text(setting_yaml(setting))
+    config = EnhancerConfig.from_yaml(tmp_path / "out.yaml")
+    assert (config.strength, config.guard_config) == ("auto", setting.guard_config)
+    assert Enhancer.from_config(config).config.guard == setting.guard
+
+
+def test_too_few_utterances_to_fit_on_are_said_before_any_work(folder: Path) -> None:
+    with pytest.raises(ModelError, match="--fit-guard: expected at least 20 utterances"):
+        run("--recognizer", "asr_of_test:hear", "--fit-guard")
+    assert not (folder / "calls").exists()
 
 
 def test_an_interrupted_run_goes_on_where_it_was(folder: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import soundfile
 
 from gtcrn_frontend import Enhancer, EnhancerConfig
 from gtcrn_frontend.evaluation import outputs as module
@@ -21,6 +22,16 @@ def test_the_rate_is_that_of_the_signal() -> None:
     np.testing.assert_allclose(output.samples, Enhancer(sample_rate=8000, strength=0.5).enhance(NOISY), atol=1e-6)
 
 
+@pytest.mark.parametrize("rate", [16000, 48000])
+@pytest.mark.parametrize("guard", [None, {"noisy_snr_db": -5, "clean_snr_db": 10, "min_strength": 0.1}])
+def test_so_it_is_with_the_guard(audio_folder, rate: int, guard: dict[str, float] | None) -> None:
+    speech, _ = soundfile.read(audio_folder / "speech_a.flac", dtype="float32")
+    noisy = speech + np.random.default_rng(1).normal(0, 0.01, len(speech)).astype(np.float32)
+    setting = EnhancerConfig(strength="auto", guard=guard, sample_rate=rate)
+    (output,) = outputs(noisy, rate, [setting])
+    np.testing.assert_allclose(output.samples, Enhancer.from_config(setting).enhance(noisy), atol=1e-4)
+
+
 def test_the_network_runs_once_for_all_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
     enhancer = module._enhancer
@@ -30,7 +41,8 @@ def test_the_network_runs_once_for_all_strengths(monkeypatch: pytest.MonkeyPatch
         return enhancer(setting)
 
     monkeypatch.setattr(module, "_enhancer", counted)
-    list(outputs(NOISY, 16000, [EnhancerConfig(strength=s) for s in (0.2, 1.0, 0.7)]))
+    strengths = [EnhancerConfig(strength=s) for s in (0.2, 1.0, "auto", 0.7)]
+    list(outputs(NOISY, 16000, [*strengths, EnhancerConfig(strength="auto", guard={"caution": 1})]))
     assert len(runs) == 1
 
 
@@ -38,19 +50,14 @@ def test_keys_name_weights_and_strength(random_checkpoint, tmp_path) -> None:
     copy = tmp_path / "other_name.safetensors"
     copy.write_bytes(random_checkpoint.read_bytes())
     half, full = EnhancerConfig(random_checkpoint, strength=0.5), EnhancerConfig(random_checkpoint)
-    keys = {setting_key(setting) for setting in (RAW, half, full, EnhancerConfig())}
-    assert len(keys) == 4
+    auto, other = (EnhancerConfig(strength="auto", guard=guard) for guard in (None, {"caution": 1}))
+    keys = {setting_key(setting) for setting in (RAW, half, full, EnhancerConfig(), auto, other)}
+    assert len(keys) == 6
     assert setting_key(EnhancerConfig(copy, strength=0.5)) == setting_key(half)
 
 
 def test_settings_have_short_names() -> None:
     assert name_of_setting(RAW) == "no front-end"
     assert name_of_setting(EnhancerConfig("x/y.tar", strength=0.25)) == "y 0.25"
-
-
-def test_the_guard_has_a_run_and_a_name_of_its_own() -> None:
-    settings = [EnhancerConfig(), EnhancerConfig(strength="auto")]
-    full, guarded = (output.samples for output in outputs(NOISY, 16000, settings))
-    np.testing.assert_array_equal(guarded, Enhancer(strength="auto").enhance(NOISY))
-    assert not np.array_equal(full, guarded)
-    assert name_of_setting(settings[1]) == "gtcrn-asr auto"
+    assert name_of_setting(EnhancerConfig("x/y.tar", strength="auto")) == "y auto"
+    assert name_of_setting(EnhancerConfig("x/y.tar", strength="auto", guard={"caution": 1})) == "y auto, fitted"

@@ -22,6 +22,8 @@ def scores_of(tried: list[EnhancerConfig], best: float) -> Scores:
     def errors(setting: EnhancerConfig) -> int:
         if setting.bypass:
             return 500
+        if setting.strength == "auto":
+            return 700
         return round(800 * abs(setting.strength - best)) + (2000 if setting.model == BAD.model else 0)
 
     counts = {s: tuple(ErrorCounts(errors(s) + i % 3, 0, 0, 3000) for i in range(len(ITEMS))) for s in (RAW, *tried)}
@@ -39,12 +41,14 @@ def search(best: float) -> list[EnhancerConfig]:
 @given(st.floats(0.02, 1))
 def test_a_search_ends_near_the_best_strength_and_nothing_is_tried_twice(best: float) -> None:
     tried = search(best)
-    assert len(set(tried)) == len(tried) <= 8
-    nearest = min(abs(setting.strength - best) for setting in tried if setting.model == GOOD.model)
+    assert len(set(tried)) == len(tried) <= 10
+    nearest = min(
+        abs(setting.strength - best) for setting in tried if setting.model == GOOD.model and setting.strength != "auto"
+    )
     assert nearest <= max(FINER_STEPS[-1] / 2 + 1e-3, 0.125 - best)
 
 
 def test_it_begins_at_half_strength_and_drops_models_that_are_beaten() -> None:
     tried = search(0.4)
     assert tried[0] == replace(GOOD, strength=0.5)
-    assert sum(setting.model == BAD.model for setting in tried) == 2
+    assert sum(setting.model == BAD.model for setting in tried) == 3

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gtcrn.h"
+#include "guard.h"
 
 enum { HOPS = 40, STREAMS = 7 };
 
@@ -135,6 +136,40 @@ static void blobs(const char *blob, size_t bytes)
     REQUIRE(gtcrn_isa(-1) == NULL && gtcrn_isa(100) == NULL);
 }
 
+/* Hops of odd lengths, silence, and what no engine delivers; outputs of any length, cut anywhere. */
+static void guards(void)
+{
+    gtcrn_guard guard = {.noisy_snr_db = 10, .clean_snr_db = 20, .max_strength = 0.9, .caution = 0.5, .max_doubt = 0.5};
+    guard.noise_step = guard.lost_step = guard.doubt_step = guard.strength_step = 0.1;
+    guard.floor_rise = 1.1, guard.most_heard = 60, guard.heard = 4;
+    const float values[] = {NAN, INFINITY, 1e30f, 0, 1e-40f, 0.1f};
+    for (size_t length = 0; length < 300; length += 37) {
+        float *dry = malloc(3 * length * sizeof *dry + 1), *enhanced = malloc(3 * length * sizeof *dry + 1);
+        double *strengths = malloc(3 * sizeof *strengths);
+        REQUIRE(dry && enhanced && strengths);
+        for (size_t i = 0; i < 3 * length; i++) dry[i] = noise(), enhanced[i] = length ? 0.5f * dry[i] : 0;
+        if (length) gtcrn_guard_hear(&guard, dry, enhanced, 3, length, strengths);
+        gtcrn_guard_hear(&guard, dry, enhanced, 0, length, NULL);
+        for (int i = 0; length && i < 3; i++) REQUIRE(strengths[i] >= 0 && strengths[i] <= guard.max_strength);
+        gtcrn_guard copy = guard;
+        for (size_t i = 0; i < 3 * length; i++) dry[i] = values[draw() % 6];
+        if (length) gtcrn_guard_hear(&copy, dry, enhanced, 3, length, NULL);
+        free(dry), free(enhanced), free(strengths);
+    }
+    const double strengths[] = {0.5, 0.9, 0.1};
+    const gtcrn_grid grids[] = {{256, 256, 16000, 16000}, {256, 256, 16000, 44100}, {160, 320, 16000, 8000}};
+    for (int i = 0; i < 200; i++) {
+        const int64_t count = draw() % 3000, sample = draw() % 700, ends = draw() % 3;
+        const size_t bytes = (size_t)count * sizeof(float);
+        float *dry = calloc(1, bytes + 1), *enhanced = calloc(1, bytes + 1), *mixed = malloc(bytes + 1);
+        REQUIRE(dry && enhanced && mixed);
+        const int64_t over = gtcrn_mix(&grids[i % 3], 4, strengths, ends, sample, dry, enhanced, count, mixed);
+        REQUIRE(over >= 0 && over <= ends);
+        for (int64_t n = 0; n < count; n++) REQUIRE(mixed[n] == 0);
+        free(dry), free(enhanced), free(mixed);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static char blob[1 << 20];
@@ -144,6 +179,7 @@ int main(int argc, char **argv)
     fclose(file);
     states();
     blobs(blob, bytes);
+    guards();
     for (int i = 0; gtcrn_isa(i); i++) {
         const char *error = NULL;
         gtcrn_model *model = gtcrn_model_load(blob, bytes, gtcrn_isa(i), &error);

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gtcrn_frontend.engines.native.binding import lib
 from gtcrn_frontend.errors import StateError
+from gtcrn_frontend.stages import track as track_module
 from gtcrn_frontend.stages.track import HopGrid, StrengthTrack
 
 RATES = [8000, 11025, 16000, 22050, 44100, 48000]
@@ -65,6 +67,25 @@ def test_chunks_do_not_matter_nor_when_strengths_arrive_nor_states(rate, first, 
     np.testing.assert_array_equal(np.concatenate(pieces), expected)
 
 
+@pytest.mark.skipif(lib is None, reason="the C extension was not built")
+@given(
+    rate=st.sampled_from(RATES),
+    first=st.integers(0, 40),
+    ends=st.lists(st.floats(0, 1), max_size=30),
+    begin=st.integers(0, 900),
+)
+def test_c_mixes_as_the_reference_does(rate, first, ends, begin):
+    tracks = [StrengthTrack(grid(rate), 0.5, first)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(track_module, "lib", None)
+        tracks.append(StrengthTrack(grid(rate), 0.5, first))
+    for track in tracks:
+        track.extend(ends)
+    in_c, reference = (track.mix(DRY, ENHANCED, begin) for track in tracks)
+    np.testing.assert_allclose(in_c, reference, atol=1e-6)
+    np.testing.assert_array_equal(*(np.concatenate(list(track.state.values())) for track in tracks))
+
+
 def test_the_strength_between_two_samples():
     track = StrengthTrack(grid(), 0.5, 1)
     assert track.at(0) == 0.5
@@ -84,6 +105,7 @@ def test_the_strength_between_two_samples():
         {"strengths": np.empty(0)},
         {"strengths": np.array([1], np.float32)},
         {"hop": np.array([-1])},
+        {"hop": np.array([2**62])},
         {"hop": np.array(3)},
         {"hop": np.array([1.0])},
     ],

@@ -20,6 +20,10 @@ except ImportError as error:
     _import_error = str(error)
 
 
+FLOATS = ffi and ffi.typeof("float[]")  # looked up once: each call of `from_buffer` would parse it
+DOUBLES = ffi and ffi.typeof("double[]")
+
+
 def instruction_sets() -> tuple[str, ...]:
     """Returns the names of the instruction sets that this build has and this machine runs, fastest first."""
     names: list[str] = []

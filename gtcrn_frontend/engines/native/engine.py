@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 
 from gtcrn_frontend.engines.base import Engine, check_canonical
-from gtcrn_frontend.engines.native.binding import chosen_instruction_set, ffi, lib
+from gtcrn_frontend.engines.native.binding import FLOATS, chosen_instruction_set, ffi, lib
 from gtcrn_frontend.errors import GtcrnFrontendError, ModelError
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import Model
 from gtcrn_frontend.weights.pack import pack_gtcrn
 from gtcrn_frontend.weights.parameters import F32
-
-_FLOATS = ffi.typeof("float[]")  # looked up once: each call would parse it
 
 
 class NativeState:
@@ -123,7 +121,7 @@ def load_blob(blob: bytes, instruction_set: str) -> Any:
 
 def _pointer(array: F32) -> Any:
     """Where the values of a contiguous array are, for as long as the array lives."""
-    return ffi.from_buffer(_FLOATS, array)
+    return ffi.from_buffer(FLOATS, array)
 
 
 def _fill(job: Any, hops: F32, spec: ModelSpec) -> tuple[F32, F32]:

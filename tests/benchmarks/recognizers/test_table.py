@@ -39,9 +39,51 @@ def test_a_condition_is_judged_with_the_real_recogniser_and_enhancer(assets: Pat
     from table import RAW, Job, front_end, run
 
     folder = assets / "digits-clean"
-    job = Job("digits", Condition("ambience", 0), (folder,), ("gtcrn-asr",), (1.0, 0.0), shared / "audio")
+    job = Job("digits", Condition("ambience", 0), (folder,), ("gtcrn-asr",), (1.0, 0.0, "auto"), shared / "audio")
     by_front_end = run(job)["digits-clean"]
-    assert list(by_front_end) == [RAW, front_end("gtcrn-asr", 1.0), front_end("gtcrn-asr", 0.0)]
+    assert list(by_front_end) == [RAW, *(front_end("gtcrn-asr", strength) for strength in (1.0, 0.0, "auto"))]
     assert all(len(items) == UTTERANCES["digits"] for items in by_front_end.values())
     assert by_front_end[front_end("gtcrn-asr", 0.0)] == by_front_end[RAW]
-    assert by_front_end[front_end("gtcrn-asr", 1.0)] != by_front_end[RAW]
+    assert (
+        by_front_end[front_end("gtcrn-asr", 1.0)] != by_front_end[RAW] != by_front_end[front_end("gtcrn-asr", "auto")]
+    )
+
+
+def results_of(errors: dict[str, list[int]]) -> dict:
+    """The same errors in all conditions, but for clean speech, where there are none."""
+    from conditions import CLEAN, CONDITIONS
+
+    results = {condition: {name: counts(*each) for name, each in errors.items()} for condition in CONDITIONS}
+    results[CLEAN] = {name: counts(*[0] * len(each)) for name, each in errors.items()}
+    return results
+
+
+def test_the_best_fixed_strength_and_the_calibrated_one_are_found() -> None:
+    from verdicts import goals, with_choices
+
+    errors = {"raw": [2, 3] * 20, "m 1": [2, 1] * 20, "m 0.5": [1, 1] * 20, "m auto": [0, 0] * 20}
+    table = with_choices(results_of(errors), ["m"], [1.0, 0.5, "auto"])
+    one = next(iter(table.values()))
+    assert list(one) == ["raw", "m 1", "m best fixed (0.5)", "m calibrated", "m auto"]
+    assert all(row["m calibrated"] == row["m auto"] for row in table.values())
+    (goal,) = goals({"digits-clean": table}, ["m"])
+    assert (goal["auto to raw, 0..10 dB"], goal["auto worse than raw, of 25"]) == ("-100 %", "nowhere")
+
+
+def test_no_utterance_has_part_in_the_choice_that_it_is_counted_for() -> None:
+    """Of two front-ends each helps every other utterance: what suits one half, is wrong for the other."""
+    from verdicts import calibrated
+
+    errors = {"raw": [3, 3] * 20, "m 1": [1, 4] * 20, "m 0.5": [4, 1] * 20}
+    results = results_of(errors)
+    chosen = calibrated(results, "m", [1.0, 0.5])
+    assert all(chosen[condition] == counts(*[4] * 40) for condition in results if condition.kind)
+
+
+def test_where_the_guard_does_harm_is_named() -> None:
+    from verdicts import goals, with_choices
+
+    table = with_choices(results_of({"raw": [1] * 40, "m 1": [1] * 40, "m auto": [2] * 40}), ["m"], [1.0, "auto"])
+    (goal,) = goals({"digits-clean": table}, ["m"])
+    assert str(goal["auto worse than raw, of 25"]).startswith("ambience -5 dB, ambience 0 dB")
+    assert "clean" not in str(goal["auto worse than raw, of 25"])

@@ -77,3 +77,23 @@ def test_conditions_are_what_they_say_and_always_the_same(audio: Path) -> None:
             assert snr_db == pytest.approx(5, abs=0.5)
         again = mixtures("digits", audio, condition)
         assert all(np.array_equal(a.samples, b.samples) for a, b in zip(noisy, again, strict=True))
+
+
+@pytest.mark.parametrize("name", ["digits", "commands"])
+def test_what_parameters_are_fitted_on_is_not_what_they_are_judged_on(audio: Path, name: str) -> None:
+    import corpora
+    from conditions import UTTERANCES, Condition, clean, mixtures, mixtures_to_fit, others
+
+    judged = {item.samples.tobytes() for item in clean(name, audio)}
+    to_fit = others(name, audio)
+    assert len(to_fit) >= UTTERANCES[name]
+    assert not judged & {item.samples.tobytes() for item in to_fit}
+    condition = Condition("events", 0)
+    one, other = mixtures_to_fit(name, audio, condition), mixtures(name, audio, condition)
+    assert [item.text for item in one] == [item.text for item in to_fit]
+    np.testing.assert_array_equal(one[0].samples, mixtures_to_fit(name, audio, condition)[0].samples)
+    assert not {item.samples.tobytes() for item in one} & {item.samples.tobytes() for item in other}
+    held_out, learned = (
+        {item.tobytes() for item in corpora.noises(audio, held_out=each).events} for each in (True, False)
+    )
+    assert not held_out & learned
