@@ -62,8 +62,9 @@ class Graph:
             opset_imports=[helper.make_opsetid("", opset)],
             ir_version=ir_version,
             producer_name="gtcrn_frontend",
-            doc_string=documentation,
         )
+        if documentation:  # an empty one would be written
+            model.doc_string = documentation
         helper.set_model_props(model, dict(metadata))
         return bytes(model.SerializeToString(deterministic=True))
 

@@ -269,5 +269,5 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="expected a checkpoint with weights"):
         EnhanceFrontend(graph)
     torch.save({"net.weight": torch.zeros(3)}, tmp_path / "other.ckpt")
-    with pytest.raises(ModelError, match=r"other.ckpt: expected the \d+ tensors of GTCRN"):
+    with pytest.raises(ModelError, match=r"other.ckpt: expected the \d+ tensors of gtcrn"):
         EnhanceFrontend(tmp_path / "other.ckpt")
