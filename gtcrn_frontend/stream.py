@@ -95,9 +95,8 @@ class Stream:
         self.dtype = dtype
         self._update_strength()
         if len(self._paths) == 1:
-            channels = [samples.mean(axis=1) if samples.ndim == 2 else samples]
-        else:
-            channels = split_channels(samples)
+            return [(self._paths[0].push(samples.mean(axis=1) if samples.ndim == 2 else samples), self._states[0])]
+        channels = split_channels(samples)
         hops = [path.push(channel) for path, channel in zip(self._paths, channels, strict=True)]
         return list(zip(hops, self._states, strict=True))
 
@@ -113,7 +112,10 @@ class Stream:
             enhanced: what the engine made of the jobs.
             last: they were those of `finish`; the stream is then as new.
         """
-        aligned = [path.pull(each, last=last) for path, each in zip(self._paths, enhanced, strict=True)]
+        if len(self._paths) == 1:
+            aligned = [self._paths[0].pull(enhanced[0], last=last)]
+        else:
+            aligned = [path.pull(each, last=last) for path, each in zip(self._paths, enhanced, strict=True)]
         if last:
             self._states = self._new_states()
             self.pending_bytes = b""
@@ -240,16 +242,16 @@ def run(
         last: the jobs are those of `finish`.
     """
     try:
-        enhanced = process_many(list(itertools.chain.from_iterable(jobs)))
+        enhanced = process_many(jobs[0] if len(jobs) == 1 else list(itertools.chain.from_iterable(jobs)))
     except BaseException:  # an interrupt from the keyboard, too
         for stream in streams:
             stream.reset()
         raise
-    in_order = iter(enhanced)
-    return [
-        stream.pull([next(in_order) for _ in of_stream], last=last)
-        for stream, of_stream in zip(streams, jobs, strict=True)
-    ]
+    aligned, done = [], 0
+    for stream, of_stream in zip(streams, jobs, strict=True):
+        aligned.append(stream.pull(enhanced[done : done + len(of_stream)], last=last))
+        done += len(of_stream)
+    return aligned
 
 
 def _dtype_of(state: StreamState) -> np.dtype[Any]:

@@ -15,7 +15,7 @@ MAX_AMPLITUDE = 8.0
 """Full scale is 1; more than 18 dB above it is no audio but a mistake in units."""
 INT16_SCALE = 32768.0
 
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int16))
+_FLOAT32, _FLOAT64, _INT16 = DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int16))
 _MAX_ENERGY_IN_RANGE = MAX_AMPLITUDE**2
 
 
@@ -36,24 +36,25 @@ def check_chunk(chunk: Any, channels: int = 1) -> tuple[F32, np.dtype[Any]]:
         raise AudioFormatError(
             f"expected samples that numpy makes a regular array of, got {type(chunk).__name__}: {error}"
         ) from error
-    if samples.dtype not in DTYPES:
+    dtype = samples.dtype
+    if dtype not in DTYPES:
         raise AudioFormatError(_type_message(chunk, samples))
     if samples.shape[1:] != (() if channels == 1 else (channels,)) or samples.ndim == 0:
         raise AudioFormatError(_shape_message(samples.shape, channels))
-    if samples.dtype == np.int16:
-        return samples.astype(np.float32) / np.float32(INT16_SCALE), samples.dtype
-    checked = samples if samples.dtype == np.float32 else _to_float32(samples)
-    flat = checked.reshape(-1)
+    if dtype == _INT16:
+        return samples.astype(np.float32) / np.float32(INT16_SCALE), dtype
+    checked = samples if dtype == _FLOAT32 else _to_float32(samples)
+    flat = checked if channels == 1 else checked.reshape(-1)
     if not _energy(flat) <= _MAX_ENERGY_IN_RANGE:
         _check_range(flat)
-    return checked, samples.dtype
+    return checked, dtype
 
 
 def restore_type(samples: F32, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Returns samples in the type of the input; int16 is rounded and clipped to its range."""
-    if dtype == np.float32:
+    if dtype == _FLOAT32:
         return samples
-    if dtype == np.int16:
+    if dtype == _INT16:
         rounded = np.rint(samples * np.float32(INT16_SCALE))
         return np.asarray(np.clip(rounded, -INT16_SCALE, INT16_SCALE - 1), np.int16)
     return samples.astype(dtype)

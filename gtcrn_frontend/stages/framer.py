@@ -28,7 +28,8 @@ class Framer:
         """Returns all whole hops, `(n_hops, hop_length)`; samples are `(n,)`."""
         pending = np.concatenate([self._rest, samples]) if len(self._rest) else samples
         whole = len(pending) // self._hop * self._hop
-        self._rest = pending[whole:].copy()  # a view would change when the caller reuses the buffer
+        # A view would change when the caller reuses the buffer.
+        self._rest = pending[whole:].copy() if whole < len(pending) else _EMPTY
         return pending[:whole].reshape(-1, self._hop)
 
     def flush(self) -> F32:

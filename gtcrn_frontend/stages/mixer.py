@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +15,7 @@ from gtcrn_frontend.weights.parameters import F32
 _EMPTY = np.empty(0, np.float32)
 
 
-@dataclass(frozen=True)
-class AlignedChunk:
+class AlignedChunk(NamedTuple):
     """Samples of the same moments, before and after enhancement; each `(n,)` in the type of the input.
 
     Attributes:
@@ -82,12 +80,9 @@ class Mixer:
 
     def push(self, dry: F32, enhanced: F32) -> AlignedChunk:
         """Returns what is known of both signals; either may run ahead of the other."""
-        dry = np.concatenate([self._dry, dry]) if len(self._dry) else dry
-        enhanced = np.concatenate([self._enhanced, enhanced]) if len(self._enhanced) else enhanced
-        count = min(len(dry), len(enhanced))
-        # Copies: the caller may reuse its buffer, and a view would keep a long one alive.
-        self._dry, self._enhanced = dry[count:].copy(), enhanced[count:].copy()
-        dry, enhanced = dry[:count], enhanced[:count]
+        count = min(len(self._dry) + len(dry), len(self._enhanced) + len(enhanced))
+        dry, self._dry = _divided(self._dry, dry, count)
+        enhanced, self._enhanced = _divided(self._enhanced, enhanced, count)
         chunk = AlignedChunk(self._samples_out, dry, enhanced, self._mix(dry, enhanced))
         self._samples_out += count
         return chunk
@@ -154,6 +149,17 @@ class Mixer:
         way = np.minimum(steps / self._ramp_length, 1.0)
         strength = (self._start + (self._target - self._start) * way).astype(np.float32)
         return _weighted(strength, dry, enhanced)
+
+
+def _divided(held: F32, new: F32, count: int) -> tuple[F32, F32]:
+    """Returns the first `count` samples of what was held and what is new, and the others in memory of their own.
+
+    The caller may reuse its buffer, and a view would keep a long one alive.
+    """
+    if len(held) == count:  # chunks of whole hops: nothing has to be joined
+        return held, new.copy() if len(new) else _EMPTY
+    joined = np.concatenate([held, new]) if len(held) else new
+    return joined[:count], joined[count:].copy() if count < len(joined) else _EMPTY
 
 
 def _weighted(strength: F32 | np.float32, dry: F32, enhanced: F32) -> F32:

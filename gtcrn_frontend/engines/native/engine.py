@@ -16,6 +16,8 @@ from gtcrn_frontend.weights.model import Model
 from gtcrn_frontend.weights.pack import pack_gtcrn
 from gtcrn_frontend.weights.parameters import F32
 
+_FLOAT32 = np.dtype(np.float32)
+
 
 class NativeState:
     """One stream's state in C: `job`, which points to it and is filled in for each call."""
@@ -126,7 +128,7 @@ def _pointer(array: F32) -> Any:
 
 def _fill(job: Any, hops: F32, spec: ModelSpec) -> tuple[F32, F32]:
     """Points a job to hops and to new memory for what becomes of them; returns both, as C gets them."""
-    if not hops.flags.c_contiguous or hops.dtype != np.float32:
+    if not hops.flags.c_contiguous or hops.dtype != _FLOAT32:
         hops = np.ascontiguousarray(hops, np.float32)
     if hops.ndim != 2 or hops.shape[1] != spec.hop_length:
         raise ValueError(f"expected hops of shape (n, {spec.hop_length}), got {hops.shape}")
