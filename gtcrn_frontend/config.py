@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.spec import MAX_SEGMENT_LATENCY_MS, MIN_SEGMENT_LATENCY_MS
 from gtcrn_frontend.stages.guard import GuardConfig, Strength
 from gtcrn_frontend.stages.resampler import MAX_RATE_HZ, MIN_RATE_HZ
 
@@ -39,6 +40,9 @@ class EnhancerConfig:
         guard: parameters of the guard, also by name; None are those fitted. Of no effect but with `strength="auto"`.
         num_threads: of ONNX Runtime within one operator, of `native` over channels; torch keeps those of the process.
         providers: ONNX Runtime execution providers in order of preference, for example `CUDAExecutionProvider`.
+        segment_latency_ms: latency in a stream, 200 to 10,000 ms, of networks that need the future and so run in
+            segments: the longer, the less computing; None is 1000. Whole signals (`enhance`, files) do not wait and
+            are not affected. A network that runs frame by frame has a latency of its own, and refuses it.
 
     Raises:
         ConfigError: a value is out of range or of a wrong type, or both strength and max_attenuation_db are given.
@@ -67,6 +71,10 @@ class EnhancerConfig:
     num_threads: int = field(default=1, metadata={"help": "threads of the engine; torch keeps those of the process"})
     providers: Sequence[str] = field(
         default=(), metadata={"help": "ONNX Runtime execution providers, comma-separated, the preferred first"}
+    )
+    segment_latency_ms: int | None = field(
+        default=None,
+        metadata={"help": "latency in a stream of networks that need the future, such as FRCRN; without it 1000"},
     )
 
     def __post_init__(self) -> None:
@@ -163,6 +171,7 @@ def add_enhancer_args(parser: argparse.ArgumentParser, prefix: str = "", without
         "max_attenuation_db": float,
         "num_threads": int,
         "providers": _names,
+        "segment_latency_ms": int,
     }
     group = parser.add_argument_group("enhancement")
     for setting in fields(EnhancerConfig):
@@ -216,12 +225,16 @@ def _is_rate(value: Any) -> bool:
     return value is None or (is_count(value) and MIN_RATE_HZ <= value <= MAX_RATE_HZ)
 
 
+def _is_segment_latency(value: Any) -> bool:
+    return value is None or (is_count(value) and MIN_SEGMENT_LATENCY_MS <= value <= MAX_SEGMENT_LATENCY_MS)
+
+
 def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
 _NUMBERS: dict[str, Callable[[Any], int | float]] = {
-    **dict.fromkeys(("sample_rate", "output_sample_rate", "channels", "num_threads"), int),
+    **dict.fromkeys(("sample_rate", "output_sample_rate", "channels", "num_threads", "segment_latency_ms"), int),
     **dict.fromkeys(("strength", "max_attenuation_db"), float),
 }
 _VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -237,6 +250,10 @@ _VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
     "bypass": (_is_flag, "true or false"),
     "num_threads": (lambda v: is_count(v) and v <= MAX_THREADS, f"a whole number from 1 to {MAX_THREADS}"),
     "providers": (lambda v: isinstance(v, (list, tuple)) and all(isinstance(n, str) for n in v), "a list of names"),
+    "segment_latency_ms": (
+        _is_segment_latency,
+        f"a whole number from {MIN_SEGMENT_LATENCY_MS} to {MAX_SEGMENT_LATENCY_MS} ms, or none",
+    ),
 }
 
 

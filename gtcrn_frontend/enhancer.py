@@ -47,9 +47,11 @@ class Enhancer:
         guard: parameters of the guard, also by name; None are those fitted.
         num_threads: of ONNX Runtime within one operator, of `native` over channels; torch keeps those of the process.
         providers: ONNX Runtime execution providers in order of preference.
+        segment_latency_ms: latency of `process_chunk`, 200 to 10,000 ms, with networks that need the future: the
+            longer, the less computing; None is 1000. `enhance` is not affected.
 
     Raises:
-        ConfigError: a setting is out of range.
+        ConfigError: a setting is out of range, or a segment latency is given for a network that runs frame by frame.
         ModelError: the model or the engine cannot be loaded.
     """
 
@@ -70,6 +72,7 @@ class Enhancer:
         guard: GuardConfig | Mapping[str, float] | None = None,
         num_threads: int = 1,
         providers: Sequence[str] = (),
+        segment_latency_ms: int | None = None,
     ) -> None:
         self._config = EnhancerConfig(
             model=model,
@@ -84,6 +87,7 @@ class Enhancer:
             guard=guard,
             num_threads=num_threads,
             providers=providers,
+            segment_latency_ms=segment_latency_ms,
         )
         self._whole = False
         self._stream = Stream(self._load(), self._config)
@@ -278,7 +282,8 @@ class Enhancer:
         """Goes on where `state` was taken, with any engine; strength and bypass stay those of this enhancer.
 
         Raises:
-            StateError: the state is of another model, of other rates or channels, or damaged. The stream is unchanged.
+            StateError: the state is of another model, of other rates, channels or segment latency, or damaged. The
+                stream is unchanged.
         """
         self._current_stream().set_state(state)
 
@@ -315,7 +320,7 @@ class Enhancer:
 
     def _load(self) -> LoadedModel:
         config = self._config
-        loaded = load(config.model, config.engine, config.num_threads, config.providers)
+        loaded = load(config.model, config.engine, config.num_threads, config.providers, config.segment_latency_ms)
         return loaded.for_whole_signals() if self._whole else loaded
 
     def _current_stream(self) -> Stream:

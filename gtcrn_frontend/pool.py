@@ -83,9 +83,10 @@ class StreamPool:
         engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
         num_threads: threads that divide the streams of a call among them; they pay from about 32 hops in a call.
         providers: ONNX Runtime execution providers in order of preference.
+        segment_latency_ms: of all streams, with networks that need the future, see `Enhancer`.
 
     Raises:
-        ConfigError: a setting is out of range.
+        ConfigError: a setting is out of range, or a segment latency is given for a network that runs frame by frame.
         ModelError: the model or the engine cannot be loaded.
     """
 
@@ -96,9 +97,14 @@ class StreamPool:
         *,
         num_threads: int = 1,
         providers: Sequence[str] = (),
+        segment_latency_ms: int | None = None,
     ) -> None:
         self._config = EnhancerConfig(
-            model=str(model), engine=engine, num_threads=num_threads, providers=tuple(providers)
+            model=str(model),
+            engine=engine,
+            num_threads=num_threads,
+            providers=tuple(providers),
+            segment_latency_ms=segment_latency_ms,
         )
         self._loaded = self._load()
         self._workers = Workers(num_threads)
@@ -230,7 +236,8 @@ class StreamPool:
         """Lets a stream go on where `state` was taken; strength and bypass stay those set here.
 
         Raises:
-            StateError: the state is of another model, of other rates or channels, or damaged. The stream is unchanged.
+            StateError: the state is of another model, of other rates, channels or segment latency, or damaged. The
+                stream is unchanged.
         """
         stream = self._stream(stream_id)
         with self._turn:
@@ -265,7 +272,8 @@ class StreamPool:
 
     def _load(self) -> LoadedModel:
         # One thread per run of the network: the threads of this pool have streams of their own to run.
-        return load(self._config.model, self._config.engine, 1, self._config.providers)
+        config = self._config
+        return load(config.model, config.engine, 1, config.providers, config.segment_latency_ms)
 
     def _loaded_here(self) -> LoadedModel:
         """The model in an engine of this process: after `fork`, the parent's cannot be used."""

@@ -168,7 +168,8 @@ class Stream:
         """Goes on where `state` was taken, towards the strength that is set here.
 
         Raises:
-            StateError: the state is of another model, of other rates or channels, or damaged. The stream is unchanged.
+            StateError: the state is of another model, of other rates, channels or segment latency, or damaged. The
+                stream is unchanged.
         """
         if not isinstance(state, StreamState):
             raise StateError(f"expected a StreamState, got {type(state).__name__}: StreamState.from_bytes reads bytes")
@@ -215,12 +216,16 @@ class Stream:
         return joined if joined.base is None else joined.copy()
 
     def _facts(self) -> dict[str, Any]:
-        return {
+        facts: dict[str, Any] = {
             "model": self.loaded.model.digest,
             "sample_rate": self.sample_rate,
             "output_sample_rate": self.output_sample_rate,
             "channels": len(self._paths),
         }
+        spec = self.loaded.engine.spec
+        if spec.segments is not None:
+            facts["segment_latency_ms"] = 1000 * spec.segments.latency // spec.sample_rate
+        return facts
 
 
 def run(

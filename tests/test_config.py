@@ -20,6 +20,7 @@ configs = st.builds(
     strength=st.floats(0, 1),
     bypass=st.booleans(),
     num_threads=st.integers(1, 8),
+    segment_latency_ms=st.none() | st.integers(200, 10_000),
     providers=st.lists(st.sampled_from(["CUDAExecutionProvider", "CPUExecutionProvider"]), max_size=2).map(tuple),
 )
 
@@ -84,6 +85,12 @@ def test_frozen():
         ({"channels": 17}, "from 1 to 16"),
         ({"channels": True}, "channels"),
         ({"num_threads": 0}, "num_threads"),
+        (
+            {"segment_latency_ms": 199},
+            "segment_latency_ms: expected a whole number from 200 to 10000 ms, or none, got 199",
+        ),
+        ({"segment_latency_ms": 10_001}, "segment_latency_ms"),
+        ({"segment_latency_ms": 1000.5}, "segment_latency_ms"),
         ({"bypass": "yes"}, "true or false"),
         ({"providers": "CUDAExecutionProvider"}, "list of names"),
         ({"model": ""}, "model"),

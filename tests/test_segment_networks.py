@@ -11,9 +11,9 @@ import pytest
 import soundfile
 import torch
 
-from gtcrn_frontend import Enhancer, EnhancerConfig, StreamState, enhance_file
+from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool, StreamState, enhance_file
 from gtcrn_frontend.cli.main import main
-from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.errors import ConfigError, ModelError, StateError
 from gtcrn_frontend.export import export_model
 from gtcrn_frontend.nets.frcrn import FRCRN
 from gtcrn_frontend.nets.frcrn_causal import CausalFRCRN
@@ -119,6 +119,68 @@ def test_the_guard_chooses_the_strength_of_what_comes_out_a_second_later(wavecrn
     enhancer.process_chunk(noise)
     before = -(-enhancer.spec.delay // enhancer.hop_length)  # hops that lie before the stream
     assert enhancer.guard.hops == len(noise) // enhancer.hop_length - before
+
+
+@pytest.mark.parametrize("latency_ms", [500, 1530])
+def test_the_latency_is_a_setting_and_reported_as_it_is(wavecrn_path, noise, latency_ms):
+    samples = np.tile(noise, 2)
+    enhancer = Enhancer(wavecrn_path, segment_latency_ms=latency_ms)
+    assert enhancer.latency_ms == latency_ms
+    pieces, lags = [], []
+    for chunk in np.array_split(samples, 300):
+        pieces.append(enhancer.process_chunk(chunk))
+        lags.append(enhancer.samples_in - enhancer.samples_out)
+    assert enhancer.lag_samples - len(chunk) < max(lags) <= enhancer.lag_samples == 16 * latency_ms - 1
+    whole = np.concatenate([*pieces, enhancer.flush()])
+    assert len(whole) == len(samples)
+    np.testing.assert_array_equal(streamed(enhancer, samples, size=len(samples)), whole)
+    pool = StreamPool(wavecrn_path, segment_latency_ms=latency_ms)
+    stream = pool.open()
+    assert pool.info(stream).latency_ms == latency_ms
+    first = pool.process({stream: samples[:30000]})[stream]
+    enhancer.set_state(pool.get_state(stream))
+    tail = np.concatenate([enhancer.process_chunk(samples[30000:]), enhancer.flush()])
+    np.testing.assert_array_equal(np.concatenate([first, tail]), whole)
+
+
+def test_no_output_depends_on_input_beyond_the_latency(wavecrn_path, noise):
+    enhancer = Enhancer(wavecrn_path, segment_latency_ms=300)
+    expected, moment = streamed(enhancer, noise, size=len(noise)), 12000
+    changed = noise.copy()
+    changed[moment:] *= -1
+    moved = streamed(enhancer, changed, size=len(noise)) != expected
+    assert not moved[: moment - enhancer.latency_samples].any()
+    assert moved[moment - enhancer.latency_samples : moment].any()
+
+
+def test_whole_signals_are_the_same_at_any_latency_of_the_stream(wavecrn_path, noise):
+    enhancer = Enhancer(wavecrn_path, segment_latency_ms=400)
+    np.testing.assert_array_equal(enhancer.enhance(noise), Enhancer(wavecrn_path).enhance(noise))
+    assert enhancer.for_whole_signal().latency_ms == 4770
+
+
+def test_a_state_of_another_latency_is_refused(wavecrn_path, noise):
+    short, long = (Enhancer(wavecrn_path, segment_latency_ms=ms) for ms in (500, 2000))
+    long.process_chunk(noise[:5000])
+    short.process_chunk(noise[:100])
+    with pytest.raises(StateError, match="expected a state of segment_latency_ms 500, got 2000"):
+        short.set_state(long.get_state())
+    assert short.samples_in == 100
+    one_second = Enhancer(wavecrn_path, segment_latency_ms=1000)
+    one_second.set_state(Enhancer(wavecrn_path).get_state())  # what is meant if nothing is said
+
+
+def test_enhancers_of_any_latency_share_the_weights(wavecrn_path, monkeypatch):
+    kept = Enhancer(wavecrn_path, segment_latency_ms=700)
+    monkeypatch.setattr("gtcrn_frontend.engines.loading.load_model", None)  # nothing is loaded again
+    twins = [Enhancer(wavecrn_path), Enhancer(wavecrn_path, segment_latency_ms=900), pickle.loads(pickle.dumps(kept))]
+    assert [each.latency_ms for each in twins] == [1000, 900, 700]
+
+
+def test_a_network_that_runs_frame_by_frame_refuses_a_segment_latency(random_checkpoint):
+    for make in (Enhancer, StreamPool):
+        with pytest.raises(ConfigError, match="gtcrn runs frame by frame and always has 32 ms, got 500"):
+            make(random_checkpoint, segment_latency_ms=500)
 
 
 def test_another_rate_and_two_channels_keep_their_length(wavecrn_path, noise):

@@ -146,10 +146,13 @@ def _inputs_and_output(args: argparse.Namespace) -> tuple[Sequence[str], str]:
             args.usage_error(f"expected -o {output} with --force: without -o, the last path might be an input")
     has_pipe = PIPE in (output, *inputs)
     describes_stdin = hasattr(args, "sample_rate") or hasattr(args, "channels")
+    of_stream = args.segment_latency_ms is not None
     wrong = {
         "an output: -o PATH, or a last PATH": not inputs,
         "one input with -": has_pipe and len(inputs) > 1,
         "- as input with --rate and --channels: files have their own": describes_stdin and PIPE not in inputs,
+        "- as input with --segment-latency-ms: files are whole signals, which do not wait": of_stream
+        and PIPE not in inputs,
         "- as input or output with --format: files keep theirs": args.format and not has_pipe,
         "files, not -, with --resume and --plot": has_pipe and (args.resume or args.plot),
         "one file with --plot": args.plot and (len(inputs) != 1 or is_folder(inputs[0])),

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from gtcrn_frontend.errors import StateError
+from gtcrn_frontend.errors import ConfigError, StateError
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.weights.parameters import F32
 
@@ -52,6 +52,13 @@ class Engine(ABC, Generic[State]):
     def for_whole_signals(self) -> Engine[Any]:
         """Returns the engine for signals that are there from begin to end: this one, unless waiting pays."""
         return self
+
+    def with_segment_latency(self, latency_ms: int) -> Engine[Any]:
+        """Returns the same network with another latency in a stream; `ConfigError` if it is run frame by frame."""
+        raise ConfigError(
+            f"segment_latency_ms: expected none, as {self.spec.name} runs frame by frame and always has "
+            f"{self.spec.latency_ms:g} ms, got {latency_ms}: it is for networks that run in segments"
+        )
 
     @abstractmethod
     def export_state(self, state: State) -> dict[str, F32]:

@@ -24,17 +24,28 @@ _of_parent: list[Any] = []
 
 
 class LoadedModel:
-    """A model and an engine that runs it. Streams hold on to it; the last one to go frees it."""
+    """A model and an engine that runs it. Streams hold on to it; the last one to go frees it.
 
-    def __init__(self, model: Model, engine: Engine[Any]) -> None:
+    Args:
+        model: what is loaded.
+        engine: that runs it.
+        origin: what the engine was made from without loading anything, and shares its network with.
+    """
+
+    def __init__(self, model: Model, engine: Engine[Any], origin: LoadedModel | None = None) -> None:
         self.model = model
         self.engine = engine
         self.process_id = os.getpid()
+        self._origin = origin  # while this one is in use, the next request for it finds it loaded
 
     def for_whole_signals(self) -> LoadedModel:
         """Returns the model in the engine for signals that are there from begin to end, see `Engine`."""
         engine = self.engine.for_whole_signals()
-        return self if engine is self.engine else LoadedModel(self.model, engine)
+        return self if engine is self.engine else LoadedModel(self.model, engine, self)
+
+    def with_segment_latency(self, latency_ms: int) -> LoadedModel:
+        """Returns the model with another latency in a stream; `ConfigError` if its network runs frame by frame."""
+        return LoadedModel(self.model, self.engine.with_segment_latency(latency_ms), self)
 
 
 def absent_engines() -> dict[str, str]:
@@ -47,7 +58,13 @@ def absent_engines() -> dict[str, str]:
     return reasons
 
 
-def load(model: str | Path, engine: str = "auto", num_threads: int = 1, providers: Sequence[str] = ()) -> LoadedModel:
+def load(
+    model: str | Path,
+    engine: str = "auto",
+    num_threads: int = 1,
+    providers: Sequence[str] = (),
+    segment_latency_ms: int | None = None,
+) -> LoadedModel:
     """Returns the model, loaded into an engine; the same one for the same request while it is in use.
 
     Args:
@@ -55,9 +72,11 @@ def load(model: str | Path, engine: str = "auto", num_threads: int = 1, provider
         engine: `auto` or one of `ENGINES`.
         num_threads: see `engines.onnx.load_onnx`.
         providers: ONNX Runtime execution providers; they ask for the engine `onnx`.
+        segment_latency_ms: see `EnhancerConfig`, which checks its range. Models that differ in it alone share their
+            weights.
 
     Raises:
-        ConfigError: there is no such engine, or it takes no providers.
+        ConfigError: there is no such engine, it takes no providers, or the network runs frame by frame.
         ModelError: the model cannot be loaded, or the engine is not present.
     """
     if engine not in ("auto", *ENGINES):
@@ -71,12 +90,15 @@ def load(model: str | Path, engine: str = "auto", num_threads: int = 1, provider
         stat = path.stat()
     except OSError as error:
         raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
-    key = (path, stat.st_mtime_ns, stat.st_size, engine, num_threads, tuple(providers))
+    key = (path, stat.st_mtime_ns, stat.st_size, engine, num_threads, tuple(providers), segment_latency_ms)
     with _lock:
         loaded = _loaded.get(key)
         if loaded is None:
-            source = load_model(path)
-            loaded = LoadedModel(source, _build(source, engine, num_threads, providers))
+            if segment_latency_ms is None:
+                source = load_model(path)
+                loaded = LoadedModel(source, _build(source, engine, num_threads, providers))
+            else:
+                loaded = load(path, engine, num_threads, providers).with_segment_latency(segment_latency_ms)
             _loaded[key] = loaded
         return loaded
 

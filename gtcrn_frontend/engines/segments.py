@@ -23,7 +23,7 @@ import numpy as np
 
 from gtcrn_frontend.engines.base import Engine, check_canonical
 from gtcrn_frontend.errors import ModelError, StateError
-from gtcrn_frontend.spec import ModelSpec, Segments
+from gtcrn_frontend.spec import ModelSpec, Segments, stream_segments
 from gtcrn_frontend.weights.parameters import F32
 
 Enhance = Callable[[F32], F32]
@@ -73,6 +73,11 @@ class SegmentEngine(Engine[SegmentState]):
         if self._long is None:
             return self
         return SegmentEngine(self.name, self.description, in_segments(self.spec, self._long), self._enhance)
+
+    def with_segment_latency(self, latency_ms: int) -> Engine[SegmentState]:
+        """Returns the same network in segments of another latency."""
+        segments = stream_segments(latency_ms * self.spec.sample_rate // 1000)
+        return SegmentEngine(self.name, self.description, in_segments(self.spec, segments), self._enhance, self._long)
 
     def new_state(self) -> SegmentState:
         """Returns the state of a stream that begins, see `Engine`."""

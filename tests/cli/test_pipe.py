@@ -199,7 +199,9 @@ def test_what_does_not_go_with_a_pipe_is_wrong_usage(arguments, capsys):
     assert "expected" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [["--rate", "16000"], ["--channels", "2"], ["--format", "f32le"]])
+@pytest.mark.parametrize(
+    "option", [["--rate", "16000"], ["--channels", "2"], ["--format", "f32le"], ["--segment-latency-ms", "2000"]]
+)
 @pytest.mark.parametrize("output", ["out.wav", "-"])
 def test_files_need_no_words_on_what_they_hold(tmp_path, option, output):
     arguments = ["enhance", str(tmp_path / "in.wav"), output, *option]

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from gtcrn_frontend.engines.segments import SegmentEngine, in_segments
 from gtcrn_frontend.errors import ModelError, StateError
-from gtcrn_frontend.spec import FRCRN_CAUSAL_SPEC, FRCRN_SPEC, STREAM_SEGMENTS, WAVECRN_SPEC, WHOLE_SEGMENTS, Segments
+from gtcrn_frontend.spec import (
+    FRCRN_CAUSAL_SPEC,
+    FRCRN_SPEC,
+    MAX_SEGMENT_LATENCY_MS,
+    MIN_SEGMENT_LATENCY_MS,
+    STREAM_SEGMENTS,
+    WAVECRN_SPEC,
+    WHOLE_SEGMENTS,
+    Segments,
+    stream_segments,
+)
 
 HOP = 4
 SMALL = Segments(context=24, cross_fade=6, advance=16, margin=10)
@@ -176,6 +186,40 @@ def test_whole_signals_get_longer_segments_of_the_same_network():
     assert long.spec.segments.advance == 40
     assert long.spec.delay == made.spec.delay + 24
     assert long.for_whole_signals() is long
+
+
+@given(st.integers(MIN_SEGMENT_LATENCY_MS, MAX_SEGMENT_LATENCY_MS))
+def test_any_latency_is_kept_to_the_sample_and_divided_on_the_grid(latency_ms):
+    latency = latency_ms * 16
+    segments = stream_segments(latency)
+    assert segments.latency == latency
+    assert segments.advance % segments.grid == segments.length % segments.grid == 0
+    assert segments.advance >= segments.grid
+    assert segments.cross_fade == min(latency // 10, 1600)
+    assert min(latency * 42 // 100, 6720) <= segments.margin < min(latency * 42 // 100, 6720) + segments.grid
+    assert 15680 <= segments.context < 15680 + segments.grid
+
+
+def test_the_longer_the_latency_the_less_computing():
+    costs = [segments.length / segments.advance for segments in map(stream_segments, (8000, 16000, 32000, 64000))]
+    assert [round(cost, 1) for cost in costs] == [6.2, 4.1, 2.1, 1.4]
+
+
+@pytest.mark.parametrize("latency_ms", [200, 333, 1500])
+def test_no_output_depends_on_input_beyond_the_latency_and_some_depend_on_all_of_it(latency_ms):
+    made = engine(levelled).with_segment_latency(latency_ms)
+    latency = 16 * latency_ms
+    assert made.spec.latency_ms == latency_ms
+    hops = np.random.default_rng(1).normal(0, 1, (12_000, HOP)).astype(np.float32)
+    moment = 6000 * HOP
+    farthest = 0
+    for later in range(0, made.spec.segments.advance, 320):  # wherever in a run the change falls
+        changed = hops.copy()
+        changed.reshape(-1)[moment + later :] *= 2
+        outs = [made.process(each, made.new_state()).reshape(-1)[made.spec.delay :] for each in (hops, changed)]
+        first = int(np.flatnonzero(outs[0] != outs[1])[0])
+        farthest = max(farthest, moment + later - first)
+    assert latency - 2 * 320 < farthest <= latency
 
 
 @pytest.mark.parametrize("segments", [STREAM_SEGMENTS, WHOLE_SEGMENTS])

@@ -29,12 +29,18 @@ class BatchedPool:
     Nothing piles up: a stream has at most one chunk here.
 
     Args:
-        config: model, engine, threads and providers of the pool.
+        config: model, engine, threads, providers and segment latency of the pool.
         on_call: told after each call how many seconds it took.
     """
 
     def __init__(self, config: EnhancerConfig, on_call: Callable[[float], None]) -> None:
-        self._pool = StreamPool(config.model, config.engine, num_threads=config.num_threads, providers=config.providers)
+        self._pool = StreamPool(
+            config.model,
+            config.engine,
+            num_threads=config.num_threads,
+            providers=config.providers,
+            segment_latency_ms=config.segment_latency_ms,
+        )
         self._on_call = on_call
         self._executor = ThreadPoolExecutor(1, "enhance")
         self._waiting: dict[int, _Job] = {}

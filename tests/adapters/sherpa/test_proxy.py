@@ -24,6 +24,7 @@ from gtcrn_frontend import Enhancer, StreamPool
 from gtcrn_frontend.adapters.sherpa.proxy import Proxy, ProxySettings
 from gtcrn_frontend.adapters.sherpa.proxy.batching import BatchedPool
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.errors import ConfigError
 
 DRY = EnhancerConfig(strength=0)
 PATIENCE_S = 30
@@ -582,6 +583,11 @@ def test_a_failing_engine_ends_its_clients_and_the_proxy_serves_on(monkeypatch):
                 assert (await say(client, noise(1000), [300]))[-1] == 1000
 
     run(test())
+
+
+def test_the_pool_has_the_segment_latency_of_the_settings():
+    with pytest.raises(ConfigError, match="segment_latency_ms: expected none, as gtcrn runs frame by frame"):
+        BatchedPool(EnhancerConfig(segment_latency_ms=500), lambda seconds: None)
 
 
 def test_what_comes_during_a_call_goes_into_the_next_one_together(monkeypatch):
