@@ -14,7 +14,9 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import ENGINES, absent_engines, load
 from gtcrn_frontend.engines.native.binding import instruction_sets
 from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.weights.model import installed_registry
 from gtcrn_frontend.weights.networks import NETWORKS
+from gtcrn_frontend.weights.random import PREFIX
 
 _PACKAGES = ("gtcrn-frontend", "numpy", "onnxruntime", "soundfile", "torch", "sherpa-onnx", "speechbrain")
 
@@ -40,15 +42,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _facts(model_name: str) -> list[tuple[str, str]]:
-    loaded = load(model_name)
-    spec = loaded.engine.spec
+    registered = installed_registry().models.get(model_name)
+    supply = registered.supply if registered else ""
+    loaded = load(f"{PREFIX}{registered.network}" if registered and supply else model_name)
+    spec, source = loaded.engine.spec, f"weights to be supplied: {supply}" if supply else loaded.model.source
     facts = [(name, _version(name)) for name in _PACKAGES]
     facts += [("python", f"{platform.python_version()} on {platform.platform()}"), ("cpu", _cpu())]
     absent = absent_engines()
     facts += [(f"engine {name}", absent.get(name) or _present(name)) for name in ENGINES]
     facts += [("engine auto", f"{loaded.engine.name}: {loaded.engine.description}")]
     facts += [
-        ("model", f"{model_name} ({', '.join(filter(None, (spec.name, spec.licence)))}), {loaded.model.source}"),
+        ("model", f"{model_name} ({', '.join(filter(None, (spec.name, spec.licence)))}), {source}"),
         ("transform", f"{spec.sample_rate} Hz, n_fft {spec.n_fft}, hop {spec.hop_length}"),
         ("latency", f"{spec.latency_ms:g} ms at {spec.sample_rate} Hz"),
     ]

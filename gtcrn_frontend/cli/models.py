@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gtcrn_frontend.engines.loading import load
+from gtcrn_frontend.engines.loading import absent_engines, load
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.export import export_model
 from gtcrn_frontend.weights.model import installed_registry, load_model
 from gtcrn_frontend.weights.networks import find_network
+from gtcrn_frontend.weights.random import PREFIX
 from gtcrn_frontend.weights.registry import CACHE_VARIABLE, Registry
 
 EXAMPLES = f"""examples:
@@ -44,7 +45,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     text = "show name, network, size, latency, licence and whereabouts of each model"
     listing = actions.add_parser("list", help=text, description=f"{text.capitalize()}.")
-    listing.add_argument("--bench", action="store_true", help="measure the real-time factor of those that are here")
+    listing.add_argument(
+        "--bench",
+        action="store_true",
+        help="measure real-time factors: of models that are here or to be supplied",
+    )
     listing.add_argument("--json", action="store_true", help="as JSON, with paths, URLs and hashes")
     listing.set_defaults(action=_list)
 
@@ -84,7 +89,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.bench:
         columns = ("name", "rtf", *_COLUMNS[1:])
         for row in rows:
-            row["rtf"] = _rtf(row["name"]) if row["where"] in ("embedded", "cached") else None
+            row["rtf"] = _rtf(row)
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -125,10 +130,19 @@ def _cell(facts: dict[str, Any], column: str) -> str:
     return str(facts[column])
 
 
-def _rtf(name: str) -> float:
-    """Computing time / time of the audio, of one stream in the engine `auto`."""
+def _rtf(facts: dict[str, Any]) -> float | None:
+    """Computing time / time of the audio, of one stream in the engine `auto`; None where model or engine is not here.
+
+    Weights that are to be supplied do not change it: random ones stand in for them.
+    """
     from gtcrn_frontend.evaluation.speed import EnhancerStreams, measure_speed
 
+    if facts["where"] == "to be supplied" and set(find_network(facts["network"]).engines) - absent_engines().keys():
+        name = f"{PREFIX}{facts['network']}"
+    elif facts["where"] in ("embedded", "cached"):
+        name = facts["name"]
+    else:
+        return None
     streams = EnhancerStreams(name, "auto")
     streams.open()
     spec = load(name).engine.spec

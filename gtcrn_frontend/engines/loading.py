@@ -14,6 +14,7 @@ from gtcrn_frontend.engines.base import Engine
 from gtcrn_frontend.engines.native.binding import why_absent
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.weights.model import Model, load_model, model_path
+from gtcrn_frontend.weights.random import random_network
 
 ENGINES = ("native", "onnx", "torch")
 """Engines in order of speed: `auto` takes the first that is present and can run the model."""
@@ -68,7 +69,7 @@ def load(
     """Returns the model, loaded into an engine; the same one for the same request while it is in use.
 
     Args:
-        model: a model name or the path of a checkpoint or streaming ONNX file.
+        model: a model name, the path of a checkpoint or streaming ONNX file, or `random:NETWORK` for random weights.
         engine: `auto` or one of `ENGINES`.
         num_threads: see `engines.onnx.load_onnx`.
         providers: ONNX Runtime execution providers; they ask for the engine `onnx`.
@@ -86,11 +87,7 @@ def load(
             f"expected engine='onnx' or 'auto' with providers, got {engine!r}: providers are ONNX Runtime's"
         )
     path = model_path(model)
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
-    key = (path, stat.st_mtime_ns, stat.st_size, engine, num_threads, tuple(providers), segment_latency_ms)
+    key = (path, *_version(path), engine, num_threads, tuple(providers), segment_latency_ms)
     with _lock:
         loaded = _loaded.get(key)
         if loaded is None:
@@ -101,6 +98,17 @@ def load(
                 loaded = load(path, engine, num_threads, providers).with_segment_latency(segment_latency_ms)
             _loaded[key] = loaded
         return loaded
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """What changes with a file's content; nothing for random weights."""
+    if random_network(str(path)):
+        return ()
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _build(model: Model, engine: str, num_threads: int, providers: Sequence[str]) -> Engine[Any]:

@@ -154,18 +154,25 @@ def measure_speed(
         contenders: by name; `streams` streams are open in each.
         streams: number of streams.
         chunk_ms: length of a chunk, from 1.
-        spec: gives the sample rate and the hop length.
+        spec: gives the sample rate and the hop length. Where a network runs in segments, most chunks only wait: as many
+            are timed together as bring one segment at least.
         seconds: time to spend on each contender, about, in `ROUNDS` turns of one call at least, after a warm-up.
         reference: the contender that the others are compared with.
     """
     length = spec.sample_rate * chunk_ms // 1000
-    hops = streams * length / spec.hop_length
-    audio = noise_bursts(spec.sample_rate, max(1.0, chunk_ms / 1000))
-    chunks = [audio[i : i + length] for i in range(0, len(audio) - length + 1, length)]
-    processes = {name: contender.process for name, contender in contenders.items()}
-    warm_up = dict.fromkeys(processes, max(2, len(chunks) // streams))
+    timed = length if spec.segments is None else length * -(-spec.segments.advance // length)
+    hops = streams * timed / spec.hop_length
+    audio = noise_bursts(spec.sample_rate, max(1.0, timed / spec.sample_rate))
+    chunks = [audio[i : i + timed] for i in range(0, len(audio) - timed + 1, timed)]
+    processes = {
+        name: contender.process if timed == length else _in_pieces(contender.process, length)
+        for name, contender in contenders.items()
+    }
+    # The first segment comes when the latency is over.
+    waiting = 0 if spec.segments is None else -(-spec.segments.latency // timed)
+    warm_up = dict.fromkeys(processes, max(2, len(chunks) // streams) + waiting)
     warm = interleaved_times_s(processes, chunks, 1, warm_up)
-    calls = {name: max(1, round(seconds / ROUNDS / min(values))) for name, values in warm.items()}
+    calls = {name: max(1, round(seconds / ROUNDS / min(values[waiting:]))) for name, values in warm.items()}
     times = interleaved_times_s(processes, chunks, ROUNDS, calls)
     per_hop_us = {name: np.array(values) * 1e6 / hops for name, values in times.items()}
     medians_and_p95 = {name: median_and_p95(values) for name, values in per_hop_us.items()}
@@ -256,6 +263,16 @@ def interleaved_times_s(
                 process(chunk)
                 times[name].append(time.perf_counter() - start)
     return times
+
+
+def _in_pieces(process: Process, length: int) -> Process:
+    """A process that passes on what it gets in chunks of so many samples."""
+
+    def process_pieces(samples: Samples) -> None:
+        for start in range(0, len(samples), length):
+            process(samples[start : start + length])
+
+    return process_pieces
 
 
 def noise_bursts(sample_rate: int, seconds: float) -> Samples:

@@ -13,6 +13,7 @@ from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.weights.checkpoint import read_architecture, read_checkpoint
 from gtcrn_frontend.weights.networks import NETWORKS, recognise
 from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.weights.random import random_network, random_parameters
 from gtcrn_frontend.weights.registry import Registry
 
 
@@ -65,7 +66,7 @@ def model_path(model: str | Path) -> Path:
     """Returns the file of a model given by name or path, downloaded on first use where its name stands for a download.
 
     A registered name always is that model, whatever lies in the working directory: write `./gtcrn-dns3` for a file of
-    such a name. Everything else is a path.
+    such a name. Everything else is a path, but for `random:NETWORK`, which is no file and comes back as it is.
 
     Raises:
         ModelError: there is no such name and no such file, or the download failed, see `Registry.fetch`.
@@ -74,6 +75,8 @@ def model_path(model: str | Path) -> Path:
     if name in registry.models:
         return registry.fetch(name)
     path = Path(model)
+    if random_network(name):
+        return path
     try:
         if path.is_file():
             return path.resolve()
@@ -90,7 +93,7 @@ def load_model(path: Path, network: str = "") -> Model:
     """Returns the model in a checkpoint or a streaming ONNX file (suffix `.onnx`).
 
     Args:
-        path: the file.
+        path: the file, or `random:NETWORK` for random weights.
         network: name of the network that a checkpoint is of; without it what the file says, or what its tensors tell.
 
     Raises:
@@ -102,11 +105,14 @@ def load_model(path: Path, network: str = "") -> Model:
         except OSError as error:
             raise ModelError(f"cannot read {path}: {error.strerror or error}") from error
         return Model(None, path, hashlib.sha256(graph).hexdigest(), graph=graph)
-    arrays = read_checkpoint(path)
-    try:
-        spec, parameters = recognise(arrays, network or read_architecture(path))
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
+    if random := random_network(str(path)):
+        spec, parameters = NETWORKS[random].spec, random_parameters(NETWORKS[random].parameters())
+    else:
+        arrays = read_checkpoint(path)
+        try:
+            spec, parameters = recognise(arrays, network or read_architecture(path))
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
     digest = hashlib.sha256()
     for name in sorted(parameters):
         digest.update(name.encode())

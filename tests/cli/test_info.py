@@ -18,6 +18,13 @@ def test_says_what_runs_and_what_it_costs(capsys):
     assert facts["latency"].startswith("32 ms")
 
 
+def test_a_network_whose_weights_are_to_be_supplied_has_a_cost(capsys):
+    assert main(["info", "lite-rtse"]) == 0
+    printed = capsys.readouterr().out
+    assert "weights to be supplied: no checkpoint of it is known" in printed
+    assert "1,559,245 (" in printed
+
+
 def test_an_unknown_model_is_an_error(capsys):
     assert main(["info", "nothing"]) == 1
     assert "nothing" in capsys.readouterr().err

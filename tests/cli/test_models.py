@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -98,11 +99,20 @@ def test_list_as_json(registry: Registry, cache: Path, capsys: pytest.CaptureFix
     assert first["path"] == str(cache / "first.tar")
 
 
-def test_list_with_measured_speed_of_those_that_are_here(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_with_measured_speed_of_those_that_are_here_or_to_be_supplied(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = {name: installed_registry().models[name] for name in ("gtcrn-asr", "gtcrn-dns3", "lite-rtse")}
+    registry = replace(installed_registry(), models=models)
+    monkeypatch.setattr(command, "installed_registry", lambda: registry)
     assert main(["models", "list", "--bench", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert 0 < rows["gtcrn-asr"]["rtf"] < 100
-    assert all(row["rtf"] is None for name, row in rows.items() if name != "gtcrn-asr")
+    assert 0 < rows["gtcrn-asr"]["rtf"] < rows["lite-rtse"]["rtf"] < 100
+    assert rows["gtcrn-dns3"]["rtf"] is None
+    monkeypatch.setattr(command, "absent_engines", lambda: {"onnx": "not installed", "torch": "not installed"})
+    assert main(["models", "list", "--bench", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["lite-rtse"]["rtf"] is None
 
 
 def test_list_of_the_installed_registry(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:

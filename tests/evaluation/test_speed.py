@@ -21,7 +21,7 @@ from gtcrn_frontend.evaluation.speed import (
     median_and_p95,
     noise_bursts,
 )
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.spec import FRCRN_SPEC, GTCRN_SPEC
 
 RATE, HOP = GTCRN_SPEC.sample_rate, GTCRN_SPEC.hop_length
 
@@ -82,6 +82,25 @@ def test_a_time_per_hop_is_that_of_a_call_over_the_hops_of_all_streams(clock, st
     assert [t.calls for t in timings] == [50, 20], "both get a tenth of a second"
     assert set(ours.lengths) == set(reference.lengths) == {RATE * chunk_ms // 1000}
     assert len(ours.lengths) > 50, "a warm-up is not counted"
+
+
+@pytest.mark.parametrize("chunk_ms", [100, 480, 1000])
+def test_of_a_network_in_segments_the_chunks_that_bring_one_are_timed(clock, chunk_ms):
+    class Segmented(Fake):
+        """Takes a second for a segment of half a second, none for the chunks between; the first one comes late."""
+
+        def process(self, chunk):
+            before = sum(self.lengths)
+            super().process(chunk)
+            advance, latency = FRCRN_SPEC.segments.advance, FRCRN_SPEC.segments.latency
+            now, then = ((samples - latency) // advance for samples in (before + len(chunk), before))
+            self.clock.now_s += max(0, now + 1) - max(0, then + 1)
+
+    streams = Segmented(clock, 1e-6)
+    (timing,) = measure_speed({"frcrn": streams}, 1, chunk_ms, FRCRN_SPEC, 0.1)
+    assert set(streams.lengths) == {RATE * chunk_ms // 1000}
+    assert timing.calls == ROUNDS
+    assert timing.rtf == pytest.approx(1 / 0.48, rel=0.05)
 
 
 def test_the_slow_are_called_in_every_round_and_without_a_reference_nothing_is_compared(clock):

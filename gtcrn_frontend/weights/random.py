@@ -1,0 +1,51 @@
+"""Random weights, by name only: `random:frcrn`. For tests, and to measure a network before its weights are there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.weights.layouts import Shape
+from gtcrn_frontend.weights.networks import NETWORKS
+from gtcrn_frontend.weights.parameters import F32
+
+PREFIX = "random:"
+
+
+def random_network(model: str) -> str:
+    """Returns the network of a model name such as `random:frcrn`; empty for every other name or path.
+
+    Raises:
+        ModelError: there is no such network, or it is known from ready graphs only.
+    """
+    if not model.startswith(PREFIX):
+        return ""
+    name = model.removeprefix(PREFIX)
+    able = [network.spec.name for network in NETWORKS.values() if network.module]
+    if name not in able:
+        raise ModelError(f"expected {PREFIX}NETWORK with a network out of {', '.join(able)}, got {model!r}")
+    return name
+
+
+def random_parameters(shapes: Mapping[str, Shape]) -> dict[str, F32]:
+    """Returns a state dict, the same one every time: what it makes of speech is noise, at the cost of real weights.
+
+    Matrices and kernels are uniform within +-1 / sqrt(inputs), norms and slopes as fresh ones, biases zero.
+
+    Args:
+        shapes: of each tensor, by name, see `Network.parameters`.
+    """
+    rng = np.random.default_rng(0)
+    return {name: _tensor(name, shape, rng) for name, shape in shapes.items()}
+
+
+def _tensor(name: str, shape: Shape, rng: np.random.Generator) -> F32:
+    if name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")):
+        return np.ones(shape, np.float32)
+    if len(shape) == 1:
+        return np.zeros(shape, np.float32)
+    bound = 1 / math.sqrt(math.prod(shape[1:]))
+    return rng.uniform(-bound, bound, shape).astype(np.float32)
