@@ -32,4 +32,10 @@ wait_for_port "$proxy_port"
 
 # The client that spoke to port 6006 now speaks to port 6005; nothing else changes.
 sherpa-onnx-online-websocket-client --server-port="$proxy_port" --samples-per-message=1600 --seconds-per-message=0.1 \
-    "$speech" 2>&1 | sed -n 's/.*"text": "\([^"]*\)".*/\1/p' | tail -n 1
+    "$speech" 2>&1 | python3 -c '
+import json, re, sys
+heard = {}  # the text of each utterance, the last that is not empty: silence behind it begins another one
+for line in sys.stdin:
+    for result in map(json.loads, re.findall(r"{.*}", line)):
+        heard[result["segment"]] = result["text"] or heard.get(result["segment"], "")
+print(*filter(None, heard.values()), sep="\n")'

@@ -369,7 +369,7 @@ def test_without_sounddevice_the_microphone_says_what_to_install(transcribe, mon
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     code, _, error = transcribe("--mic")
     assert code == 1
-    assert "pip install sounddevice" in error
+    assert "pip install 'gtcrn-frontend[mic]'" in error
 
 
 def test_without_the_library_of_sounddevice(transcribe, monkeypatch):

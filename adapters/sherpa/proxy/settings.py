@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -95,9 +96,13 @@ class ProxySettings:
         """Returns the settings for a client by the path that it connects to: `/?strength=0.7` sets its own strength.
 
         Raises:
-            ConfigError: the strength is neither `auto` nor a number from 0 to 1.
+            ConfigError: the strength is neither `auto` nor a number from 0 to 1, or its name is mistyped. Other names
+                are no matter of the proxy: a token, say.
         """
-        asked = parse_qs(urlsplit(path).query).get("strength")
+        query = parse_qs(urlsplit(path).query)
+        asked = query.get("strength")
+        if not asked and (near := difflib.get_close_matches("strength", query, n=1)):
+            raise ConfigError(f"expected strength=, got {near[0]}=: did you mean 'strength'?")
         if not asked:
             return self.enhancer
         try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 from gtcrn_frontend.errors import ModelError
@@ -20,6 +23,21 @@ except ImportError as error:
     _import_error = str(error)
 
 
+def _built_elsewhere() -> Path | None:
+    """The installed package, with the extension, that a checkout without it comes before on Python's path."""
+    here = Path(__file__).parents[3]
+    for entry in map(Path, sys.path):
+        if entry.resolve() != here and any((entry / "gtcrn_frontend/engines/native").glob("_native.*")):
+            return entry / "gtcrn_frontend"
+    return None
+
+
+_built = _built_elsewhere() if lib is None else None
+if _built is not None:
+    _import_error = f"Python was started in {Path(__file__).parents[3]} and runs the sources there, not {_built}"
+    logging.getLogger(__name__).warning("no native engine, a tenth of the speed: %s", _import_error)
+
+
 FLOATS = ffi and ffi.typeof("float[]")  # looked up once: each call of `from_buffer` would parse it
 DOUBLES = ffi and ffi.typeof("double[]")
 
@@ -34,10 +52,12 @@ def instruction_sets() -> tuple[str, ...]:
 
 def why_absent() -> str | None:
     """Returns why the native engine cannot run here and what to do, or None if it can."""
+    if _built is not None:
+        return f"{_import_error}: start it elsewhere, or pip install -e . builds the extension in the sources"
     if lib is None:
         return (
             f"its C extension is not installed ({_import_error}): install gcc or clang and Python's headers, then "
-            "pip install --force-reinstall --no-deps --no-cache-dir gtcrn-frontend"
+            "pip install --force-reinstall --no-deps --no-cache-dir gtcrn-frontend (in a checkout: .)"
         )
     if not instruction_sets():
         return "the processor is older than x86-64-v2: use engine='onnx'"

@@ -290,11 +290,11 @@ def test_a_client_may_ask_for_its_own_strength():
             for path in ("", "/?strength=0", "/any?token=x&strength=0.5", "/?strength=auto"):
                 async with connected(proxy, path) as client:
                     await say(client, samples, [1000])
-            for path in ("/?strength=2", "/?strength=much"):
+            for path in ("/?strength=2", "/?strength=much", "/?strenght=0.5"):
                 with pytest.raises(InvalidStatus) as refused:
                     await connected(proxy, path)
                 assert refused.value.response.status_code == 400
-                assert b"from 0 to 1" in refused.value.response.body
+                assert b"from 0 to 1" in refused.value.response.body or b"did you mean" in refused.value.response.body
         asked = [
             Enhancer(max_attenuation_db=20),
             Enhancer(strength=0),

@@ -229,7 +229,8 @@ def test_a_server_that_is_killed_and_started_again(recogniser, tone):
 
 
 def test_the_example_prints_the_text(tiny, tone, tmp_path):
-    soundfile.write(tmp_path / "tones.wav", tone(SPOKEN, RATE), RATE, subtype="PCM_16")
+    pause = [None] * 30  # it ends the utterance; what follows is another one, without words
+    soundfile.write(tmp_path / "tones.wav", tone([*SPOKEN, *pause], RATE), RATE, subtype="PCM_16")
     environment = os.environ | {
         "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
         "SERVER_PORT": str(free_port()),
