@@ -113,20 +113,20 @@ class _Network(Graph):
                 re, im = (self.add("Concat", parts, axis=1) for parts in zip(x, skips.pop(), strict=True))
                 x = re, im
         weights = [self._parameters[f"{path}.linear.conv_{part}.weight"] for part in ("re", "im")]
-        re, im = self._product(x, *weights)
+        re, im = self._product(x, weights)
         offset_re, offset_im = self._offsets(f"{path}.linear.conv")
         return self.add("Add", [re, offset_re[:, None, None]]), self.add("Add", [im, offset_im[:, None, None]])
 
     def _encoder(self, path: str, x: Pair) -> Pair:
         weights = [self._parameters[f"{path}.conv.conv_{part}.weight"] for part in ("re", "im")]
-        convolved = self._product(x, *weights, **_STRIDE)
+        convolved = self._product(x, weights, **_STRIDE)
         return self._normed(path, "conv.conv", convolved)
 
     def _decoder(self, path: str, x: Pair, width: int) -> tuple[Pair, int]:
         """The next level up, and its number of frequencies."""
         transposed = [self._parameters[f"{path}.transconv.tconv_{part}.weight"] for part in ("re", "im")]
         if transposed[0].shape[1] == 1:  # for a single output they are slower
-            convolved = self._product(x, *transposed, op="ConvTranspose", **_STRIDE)
+            convolved = self._product(x, transposed, op="ConvTranspose", **_STRIDE)
             return self._normed(path, "transconv.tconv", convolved), 2 * (width - 1) + transposed[0].shape[2]
         # As weights of ordinary convolutions: inputs are the first axis of transposed ones, and steps count backwards.
         turned = [weight.swapaxes(0, 1)[:, :, ::-1, ::-1] for weight in transposed]
@@ -137,7 +137,7 @@ class _Network(Graph):
             # Output 2m + parity is the sum of inputs m, m - 1, ... times the steps parity, parity + 2, ...
             of_half = [weight[:, :, (kernel - 1 - parity) % 2 :: 2] for weight in turned]
             steps = of_half[0].shape[2]
-            convolved = self._product(x, *of_half, pads=[steps - 1, 0, half - width, 0])
+            convolved = self._product(x, of_half, pads=[steps - 1, 0, half - width, 0])
             halves.append(self._normed(path, "transconv.tconv", convolved))
         width = 2 * half - kernel % 2
         re, im = (self._interleaved(parts, half, width) for parts in zip(*halves, strict=True))
@@ -149,11 +149,12 @@ class _Network(Graph):
         in_order = self.add("Reshape", [beside, [0, 0, 2 * half, -1]])
         return in_order if width == 2 * half else self.add("Slice", [in_order, [0], [width], [2]])
 
-    def _product(self, x: Pair, re: F32, im: F32, op: str = "Conv", **conv: Any) -> Pair:
+    def _product(self, x: Pair, weights: Sequence[F32], op: str = "Conv", **conv: Any) -> Pair:
         """The convolution with complex weights, without offset.
 
         The file holds the weights once: ONNX Runtime computes what depends on constants alone when it loads a graph.
         """
+        re, im = weights
         both = self.add(op, [self.add("Add", x), re], **conv)
         difference, negative_sum = self.add("Sub", [im, re]), self.add("Neg", [self.add("Add", [re, im])])
         of_re = self.add(op, [x[1], negative_sum], **conv)
