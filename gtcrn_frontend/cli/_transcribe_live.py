@@ -49,9 +49,7 @@ def transcribe_microphone(pipeline: Pipeline, show: Show, sample_rate: int) -> N
     try:
         sounddevice = importlib.import_module("sounddevice")
     except (ImportError, OSError) as error:  # OSError: the library PortAudio is missing
-        raise ConfigError(
-            f"--mic needs sounddevice ({error}): pip install 'gtcrn-frontend[mic]'"
-        ) from error
+        raise ConfigError(f"--mic needs sounddevice ({error}): pip install 'gtcrn-frontend[mic]'") from error
     try:
         with sounddevice.InputStream(samplerate=sample_rate, channels=1, dtype="float32") as microphone:
             _listen(pipeline, show, sample_rate, _until_interrupted(microphone, sample_rate), "microphone")

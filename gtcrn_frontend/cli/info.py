@@ -51,10 +51,13 @@ def _facts(model_name: str) -> list[tuple[str, str]]:
     absent = absent_engines()
     facts += [(f"engine {name}", absent.get(name) or _present(name)) for name in ENGINES]
     facts += [("engine auto", f"{loaded.engine.name}: {loaded.engine.description}")]
+    latency = f"{spec.latency_ms:g} ms at {spec.sample_rate} Hz"
+    if spec.segments:
+        latency += ", or as segment_latency_ms says"
     facts += [
         ("model", f"{model_name} ({', '.join(filter(None, (spec.name, spec.licence)))}), {source}"),
         ("transform", f"{spec.sample_rate} Hz, n_fft {spec.n_fft}, hop {spec.hop_length}"),
-        ("latency", f"{spec.latency_ms:g} ms at {spec.sample_rate} Hz"),
+        ("latency", latency),
     ]
     return facts + _complexity(spec)
 

@@ -6,6 +6,7 @@ counts are ratios. One thread each unless said otherwise; medians, and 95th perc
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import time
@@ -28,6 +29,7 @@ STREAMS_PER_CALL = 256
 
 ROUNDS = 5
 WEIGHED_CHUNK_MS = 100
+_MOST_TOGETHER_S = 3
 _STATM = Path("/proc/self/statm")  # Linux
 
 Samples = NDArray[np.float32]
@@ -155,12 +157,12 @@ def measure_speed(
         streams: number of streams.
         chunk_ms: length of a chunk, from 1.
         spec: gives the sample rate and the hop length. Where a network runs in segments, most chunks only wait: as many
-            are timed together as bring one segment at least.
+            are timed together as bring a whole number of segments, or one at least where that would take too many.
         seconds: time to spend on each contender, about, in `ROUNDS` turns of one call at least, after a warm-up.
         reference: the contender that the others are compared with.
     """
     length = spec.sample_rate * chunk_ms // 1000
-    timed = length if spec.segments is None else length * -(-spec.segments.advance // length)
+    timed = _timed_together(length, spec)
     hops = streams * timed / spec.hop_length
     audio = noise_bursts(spec.sample_rate, max(1.0, timed / spec.sample_rate))
     chunks = [audio[i : i + timed] for i in range(0, len(audio) - timed + 1, timed)]
@@ -263,6 +265,14 @@ def interleaved_times_s(
                 process(chunk)
                 times[name].append(time.perf_counter() - start)
     return times
+
+
+def _timed_together(length: int, spec: ModelSpec) -> int:
+    """How many samples in chunks of `length` are timed together."""
+    if spec.segments is None:
+        return length
+    exact = math.lcm(length, spec.segments.advance)
+    return exact if exact <= _MOST_TOGETHER_S * spec.sample_rate else length * -(-spec.segments.advance // length)
 
 
 def _in_pieces(process: Process, length: int) -> Process:

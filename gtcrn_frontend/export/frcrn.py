@@ -1,12 +1,17 @@
 """FRCRN as an ONNX graph from waveform to waveform: whole signals or segments of any length, any number at once.
 
-A complex tensor is real and imaginary part one after the other among the channels, `(N, 2C, F, T)`. A layer with
-complex weights is then one layer with real ones, of the same cost: [[Re, -Im], [Im, Re]]. Batch norms are folded in.
+A complex tensor is a pair of real ones `(N, C, F, T)`, real and imaginary part. Three forms make it fast in ONNX
+Runtime, with the same results:
+
+- A product with complex weights takes three real convolutions instead of four:
+  (a + ib)(c + id) = (k - b(c + d)) + i(k + a(d - c)) with k = c(a + b).
+- A transposed convolution of stride 2 is two ordinary ones, of the even and of the odd frequencies.
+- Batch norms follow the convolutions, whose offsets are in their means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +33,10 @@ INPUT, OUTPUT = "wav", "enhanced"
 _DEPTH = 7
 _NORM_EPS = 1e-5
 _LEAK = 0.01
-_CONV: dict[str, Any] = {"strides": [2, 1], "pads": [0, 1, 0, 1]}
+_STRIDE: dict[str, Any] = {"strides": [2, 1], "pads": [0, 1, 0, 1]}
+
+Pair = tuple[str, str]
+"""Names of a real and an imaginary part."""
 
 
 def frcrn_graph(parameters: Mapping[str, F32], spec: ModelSpec, origin: Origin, strength: float) -> bytes:
@@ -67,9 +75,10 @@ class _Network(Graph):
         spectrum = self.add("Conv", [padded, analysis], strides=[hop])
         spectrum = self.add("Reshape", [spectrum, [0, 2, bins, -1]])
 
-        first = self._unet("unet", spectrum)
-        masks = [self.add("Tanh", [first]), self.add("Tanh", [self._unet("unet2", first)])]
-        (re, im), (mask_re, mask_im) = self._parts(spectrum), self._parts(self.add("Add", masks))
+        re, im = self.split(spectrum, [1, 1], axis=1)
+        first = self._unet("unet", (re, im))
+        both = zip(first, self._unet("unet2", first), strict=True)
+        mask_re, mask_im = (self.add("Add", [self.add("Tanh", [part]) for part in parts]) for parts in both)
         enhanced_re = self.add("Sub", [self.add("Mul", [re, mask_re]), self.add("Mul", [im, mask_im])])
         enhanced_im = self.add("Add", [self.add("Mul", [re, mask_im]), self.add("Mul", [im, mask_re])])
         enhanced = self.add("Squeeze", [self.add("Concat", [enhanced_re, enhanced_im], axis=2), [1]])
@@ -83,108 +92,135 @@ class _Network(Graph):
         wet = self.add("Mul", [samples, np.float32(strength)])
         self.add("Add", [wet, self.add("Mul", [INPUT, np.float32(1 - strength)])], OUTPUT)
 
-    def _unet(self, path: str, x: str) -> str:
-        """The spectrum `(N, 2, F, T)` to one of the same shape."""
+    def _unet(self, path: str, x: Pair) -> Pair:
+        """The spectrum `(N, 1, F, T)` to one of the same shape."""
         skips = []
         for level in range(_DEPTH):
             if level:
                 x = self._memory(f"{path}.fsmn_enc.{level}", 1, x, along_time=False)
-            x = self._conv(f"{path}.encoders.{level}", x)
+            x = self._encoder(f"{path}.encoders.{level}", x)
             if level < _DEPTH - 1:
                 skips.append(self._scaled(f"{path}.se_layers_enc.{level}", x))
         for layer in (1, 2):
             x = self._memory(f"{path}.fsmn", layer, x, along_time=True)
+        width = 1
         for level in range(_DEPTH):
-            x = self._conv_transposed(f"{path}.decoders.{level}", x, with_skip=level > 0)
+            x, width = self._decoder(f"{path}.decoders.{level}", x, width)
             if level < _DEPTH - 1:
                 x = self._memory(f"{path}.fsmn_dec.{level}", 1, x, along_time=False)
                 if level < _DEPTH - 2:
                     x = self._scaled(f"{path}.se_layers_dec.{level}", x)
-                x = self.add("Concat", [x, skips.pop()], axis=1)
-        re, im = (self._parameters[f"{path}.linear.conv_{part}.weight"] for part in ("re", "im"))
-        return self.add("Conv", [x, self._as_real(re, im), self._complex_bias(f"{path}.linear.conv")])
+                re, im = (self.add("Concat", parts, axis=1) for parts in zip(x, skips.pop(), strict=True))
+                x = re, im
+        weights = [self._parameters[f"{path}.linear.conv_{part}.weight"] for part in ("re", "im")]
+        re, im = self._product(x, weights)
+        offset_re, offset_im = self._offsets(f"{path}.linear.conv")
+        return self.add("Add", [re, offset_re[:, None, None]]), self.add("Add", [im, offset_im[:, None, None]])
 
-    def _conv(self, path: str, x: str) -> str:
-        re, im = (self._parameters[f"{path}.conv.conv_{part}.weight"] for part in ("re", "im"))
-        scale, shift = self._norm(f"{path}.bn.bn")
-        weight = self.add("Mul", [self._as_real(re, im), scale[:, None, None, None]])
-        bias = self._complex_bias(f"{path}.conv.conv") * scale + shift
-        return self.add("LeakyRelu", [self.add("Conv", [x, weight, bias], **_CONV)], alpha=_LEAK)
+    def _encoder(self, path: str, x: Pair) -> Pair:
+        weights = [self._parameters[f"{path}.conv.conv_{part}.weight"] for part in ("re", "im")]
+        convolved = self._product(x, weights, **_STRIDE)
+        return self._normed(path, "conv.conv", convolved)
 
-    def _conv_transposed(self, path: str, x: str, *, with_skip: bool) -> str:
-        parts = [self._parameters[f"{path}.transconv.tconv_{part}.weight"] for part in ("re", "im")]
-        # Below a skip the channels are those of x, real and imaginary, and then those of the skip.
-        halves = [np.split(part, 2) if with_skip else [part] for part in parts]
-        turned = [self._as_real(re, -im) for re, im in zip(*halves, strict=True)]  # inputs are the first axis here
-        scale, shift = self._norm(f"{path}.bn.bn")
-        weight = self.add("Concat", turned, axis=0) if with_skip else turned[0]
-        weight = self.add("Mul", [weight, scale[:, None, None]])
-        bias = self._complex_bias(f"{path}.transconv.tconv") * scale + shift
-        return self.add("LeakyRelu", [self.add("ConvTranspose", [x, weight, bias], **_CONV)], alpha=_LEAK)
+    def _decoder(self, path: str, x: Pair, width: int) -> tuple[Pair, int]:
+        """The next level up, and its number of frequencies."""
+        transposed = [self._parameters[f"{path}.transconv.tconv_{part}.weight"] for part in ("re", "im")]
+        if transposed[0].shape[1] == 1:  # for a single output they are slower
+            convolved = self._product(x, transposed, op="ConvTranspose", **_STRIDE)
+            return self._normed(path, "transconv.tconv", convolved), 2 * (width - 1) + transposed[0].shape[2]
+        # As weights of ordinary convolutions: inputs are the first axis of transposed ones, and steps count backwards.
+        turned = [weight.swapaxes(0, 1)[:, :, ::-1, ::-1] for weight in transposed]
+        kernel = turned[0].shape[2]
+        half = width + (kernel - 1) // 2  # outputs of each parity; the last odd one of an odd kernel is cut off below
+        halves = []
+        for parity in (0, 1):
+            # Output 2m + parity is the sum of inputs m, m - 1, ... times the steps parity, parity + 2, ...
+            of_half = [weight[:, :, (kernel - 1 - parity) % 2 :: 2] for weight in turned]
+            steps = of_half[0].shape[2]
+            convolved = self._product(x, of_half, pads=[steps - 1, 0, half - width, 0])
+            halves.append(self._normed(path, "transconv.tconv", convolved))
+        width = 2 * half - kernel % 2
+        re, im = (self._interleaved(parts, half, width) for parts in zip(*halves, strict=True))
+        return (re, im), width
 
-    def _memory(self, path: str, layer: int, x: str, *, along_time: bool) -> str:
+    def _interleaved(self, halves: Sequence[str], half: int, width: int) -> str:
+        """Even and odd frequencies `(N, C, half, T)` in order, `(N, C, width, T)`."""
+        beside = self.add("Concat", [self.add("Unsqueeze", [each, [3]]) for each in halves], axis=3)
+        in_order = self.add("Reshape", [beside, [0, 0, 2 * half, -1]])
+        return in_order if width == 2 * half else self.add("Slice", [in_order, [0], [width], [2]])
+
+    def _product(self, x: Pair, weights: Sequence[F32], op: str = "Conv", **conv: Any) -> Pair:
+        """The convolution with complex weights, without offset.
+
+        The file holds the weights once: ONNX Runtime computes what depends on constants alone when it loads a graph.
+        """
+        re, im = weights
+        both = self.add(op, [self.add("Add", x), re], **conv)
+        difference, negative_sum = self.add("Sub", [im, re]), self.add("Neg", [self.add("Add", [re, im])])
+        of_re = self.add(op, [x[1], negative_sum], **conv)
+        of_im = self.add(op, [x[0], difference], **conv)
+        return self.add("Add", [both, of_re]), self.add("Add", [both, of_im])
+
+    def _normed(self, path: str, conv: str, x: Pair) -> Pair:
+        """The offset of a convolution, batch norm and activation."""
+        parts = []
+        for part, name, offset in zip(x, ("re", "im"), self._offsets(f"{path}.{conv}"), strict=True):
+            scale, shift, mean, var = (
+                self._parameters[f"{path}.bn.bn_{name}.{kind}"]
+                for kind in ("weight", "bias", "running_mean", "running_var")
+            )
+            inputs = [part, scale, shift, mean - offset, var]
+            normed = self.add("BatchNormalization", inputs, epsilon=_NORM_EPS)
+            parts.append(self.add("LeakyRelu", [normed], alpha=_LEAK))
+        return parts[0], parts[1]
+
+    def _memory(self, path: str, layer: int, x: Pair, *, along_time: bool) -> Pair:
         """Sequential memory: both modules, of real and imaginary weights, on both parts of x."""
         modules = [f"{path}.fsmn_{part}_L{layer}" for part in ("re", "im")]
         linear, biases, project, memory = (
-            [self._parameters[f"{module}.{name}"] for module in modules]
+            _tall([self._parameters[f"{module}.{name}"] for module in modules])
             for name in ("linear.weight", "linear.bias", "project.weight", "conv1.weight")
         )
-        # Grouped convolutions over re, im; then over (re, Re), (re, Im), (im, Re), (im, Im).
-        inner = self.add("Conv", [x, _tall(linear * 2)[..., None, None], _tall(biases * 2)], group=2)
-        projected = self.add("Conv", [self.add("Relu", [inner]), _tall(project * 2)[..., None, None]], group=4)
-        taps = _tall(memory * 2).copy()
+        taps = memory.copy()
         taps[:, 0, -1] += 1  # the projection itself is added, too
         past = taps.shape[2] - 1
         taps, pads = (taps.swapaxes(2, 3), [0, past, 0, 0]) if along_time else (taps, [past, 0, 0, 0])
-        recalled = self.add("Conv", [projected, taps], group=len(taps), pads=pads)
-        re, im = self._parts(x)
-        re_re, re_im, im_re, im_im = self.split(recalled, [len(taps) // 4] * 4, axis=1)
-        own = self.add("Concat", [self.add("Sub", [re, im]), self.add("Add", [im, re])], axis=1)
-        added = self.add("Concat", [self.add("Sub", [re_re, im_im]), self.add("Add", [im_re, re_im])], axis=1)
-        return self.add("Add", [own, added])
+        recalled = []
+        for part in x:
+            inner = self.add("Relu", [self.add("Conv", [part, linear[..., None, None], biases])])
+            projected = self.add("Conv", [inner, project[..., None, None]], group=2)
+            recalled.append(self._halves(self.add("Conv", [projected, taps], group=len(taps), pads=pads), len(taps)))
+        (re_re, re_im), (im_re, im_im) = recalled
+        re, im = x
+        own_re, own_im = self.add("Sub", [re, im]), self.add("Add", [im, re])
+        re = self.add("Add", [own_re, self.add("Sub", [re_re, im_im])])
+        return re, self.add("Add", [own_im, self.add("Add", [im_re, re_im])])
 
-    def _scaled(self, path: str, x: str) -> str:
-        """Squeeze and excitation: the same groups as in `_memory`."""
-        parameters, parts = self._parameters, ("r", "i")
-        mean = self.add("ReduceMean", [x], axes=[2, 3])
-        for layer, groups in ((0, 2), (2, 4)):
-            weight = _tall([parameters[f"{path}.fc_{part}.{layer}.weight"] for part in parts] * 2)
-            bias = _tall([parameters[f"{path}.fc_{part}.{layer}.bias"] for part in parts] * 2)
-            mean = self.add("Conv", [mean, weight[..., None, None], bias], group=groups)
-            mean = self.add("Relu" if layer == 0 else "Sigmoid", [mean])
-        re_re, re_im, im_re, im_im = self.split(mean, [len(weight) // 4] * 4, axis=1)
-        scale = self.add("Concat", [self.add("Sub", [re_re, im_im]), self.add("Add", [im_re, re_im])], axis=1)
-        return self.add("Mul", [x, scale])
+    def _scaled(self, path: str, x: Pair) -> Pair:
+        """Squeeze and excitation: both modules on both averages."""
+        gates = []
+        for part in x:
+            mean = self.add("ReduceMean", [part], axes=[2, 3])
+            for layer, groups in ((0, 1), (2, 2)):
+                weight, bias = (
+                    _tall([self._parameters[f"{path}.fc_{module}.{layer}.{kind}"] for module in ("r", "i")])
+                    for kind in ("weight", "bias")
+                )
+                mean = self.add("Conv", [mean, weight[..., None, None], bias], group=groups)
+                mean = self.add("Relu" if layer == 0 else "Sigmoid", [mean])
+            gates.append(self._halves(mean, len(weight)))
+        (re_re, re_im), (im_re, im_im) = gates
+        re = self.add("Mul", [x[0], self.add("Sub", [re_re, im_im])])
+        return re, self.add("Mul", [x[1], self.add("Add", [im_re, re_im])])
 
-    def _parts(self, x: str) -> tuple[str, str]:
-        """Real and imaginary part."""
-        re, im = self.add_many("Split", [x], [self._unused("re"), self._unused("im")], axis=1)
-        return re, im
+    def _halves(self, x: str, channels: int) -> Pair:
+        first, second = self.split(x, [channels // 2] * 2, axis=1)
+        return first, second
 
-    def _as_real(self, re: F32, im: F32) -> str:
-        """Complex weights as real ones of four times the size.
-
-        The file holds them once: ONNX Runtime computes what depends on constants alone when it loads a graph.
-        """
-        rows = [self.add("Concat", [re, self.add("Neg", [im])], axis=1), self.add("Concat", [im, re], axis=1)]
-        return self.add("Concat", rows, axis=0)
-
-    def _complex_bias(self, path: str) -> F32:
+    def _offsets(self, path: str) -> tuple[F32, F32]:
+        """The complex offset of a pair of convolutions."""
         re, im = (self._parameters[f"{path}_{part}.bias"] for part in ("re", "im"))
-        return np.concatenate([re - im, re + im])
-
-    def _norm(self, path: str) -> tuple[F32, F32]:
-        """The batch norm as what it multiplies by and adds, for both parts."""
-        parts = []
-        for part in ("re", "im"):
-            weight, bias, mean, var = (
-                self._parameters[f"{path}_{part}.{name}"].astype(np.float64)
-                for name in ("weight", "bias", "running_mean", "running_var")
-            )
-            scale = weight / np.sqrt(var + _NORM_EPS)
-            parts.append((scale, bias - scale * mean))
-        scales, shifts = zip(*parts, strict=True)
-        return np.concatenate(scales).astype(np.float32), np.concatenate(shifts).astype(np.float32)
+        return re - im, re + im
 
 
 def _tall(weights: list[F32]) -> F32:

@@ -15,7 +15,7 @@ def test_says_what_runs_and_what_it_costs(capsys):
     assert facts["parameters"].startswith("48,245 ")
     assert facts["MAC/s"].startswith("33.0 M")
     assert "16000 Hz" in facts["transform"]
-    assert facts["latency"].startswith("32 ms")
+    assert facts["latency"] == "32 ms at 16000 Hz"
 
 
 def test_a_network_whose_weights_are_to_be_supplied_has_a_cost(capsys):
@@ -23,6 +23,11 @@ def test_a_network_whose_weights_are_to_be_supplied_has_a_cost(capsys):
     printed = capsys.readouterr().out
     assert "weights to be supplied: no checkpoint of it is known" in printed
     assert "1,559,245 (" in printed
+
+
+def test_the_latency_of_a_network_in_segments_is_the_default_of_a_setting(capsys):
+    assert main(["info", "random:wavecrn"]) == 0
+    assert "1000 ms at 16000 Hz, or as segment_latency_ms says" in capsys.readouterr().out
 
 
 def test_an_unknown_model_is_an_error(capsys):
