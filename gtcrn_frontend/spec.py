@@ -6,7 +6,7 @@ How a network is added is told in `weights/networks.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
@@ -131,15 +131,9 @@ GTCRN_SPEC = ModelSpec(
     },
 )
 
-ULUNAS_SPEC = ModelSpec(
+ULUNAS_SPEC = replace(
+    GTCRN_SPEC,
     name="ulunas",
-    sample_rate=16000,
-    n_fft=512,
-    win_length=512,
-    hop_length=256,
-    window="hann_sqrt",
-    causal=True,
-    look_ahead=0,
     parameters=None,
     licence="MIT",
     cache_shapes={
@@ -151,15 +145,9 @@ ULUNAS_SPEC = ModelSpec(
     },
 )
 
-LITE_RTSE_SPEC = ModelSpec(
+LITE_RTSE_SPEC = replace(
+    GTCRN_SPEC,
     name="lite_rtse",
-    sample_rate=16000,
-    n_fft=512,
-    win_length=512,
-    hop_length=256,
-    window="hann_sqrt",
-    causal=True,
-    look_ahead=0,
     parameters=1559245,
     licence="",
     cache_shapes={
@@ -221,17 +209,12 @@ FRCRN_SPEC = ModelSpec(
     segments=STREAM_SEGMENTS,
 )
 
-FRCRN_CAUSAL_SPEC = ModelSpec(
+FRCRN_CAUSAL_SPEC = replace(
+    FRCRN_SPEC,
     name="frcrn_causal",
-    sample_rate=16000,
-    n_fft=640,
-    win_length=640,
-    hop_length=320,
-    window="hann_sqrt",
     causal=True,
     look_ahead=14 * 320,  # seven decoders of two U-Nets see one frame ahead each
-    parameters=13963604,
-    licence="Apache-2.0",
+    segments=None,
     cache_shapes={
         "analysis": (320,),
         "synthesis": (320,),
