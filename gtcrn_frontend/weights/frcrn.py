@@ -14,7 +14,7 @@ _CHANNELS, _REDUCED, _MEMORY, _N_FFT = 128, 16, 20, 640
 _ENCODER_KERNELS = (5, 5, 5, 5, 5, 5, 2)
 _DECODER_KERNELS = (2, 5, 5, 5, 6, 5, 5)
 
-PREFIXES = ("module.model.", "model.", "module.")
+PREFIXES = ("module.model.", "model.")
 """What stands before the names: nothing in ModelScope's `speech_frcrn_ans_cirm_16k`, `model.` in ClearerVoice's."""
 
 _LISTS = {

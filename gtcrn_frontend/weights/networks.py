@@ -36,6 +36,9 @@ from gtcrn_frontend.weights.wavecrn import wavecrn_parameters
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
+PREFIXES = ("module.", "net.")
+"""What may stand before all names: that of torch's DataParallel, and that of a front-end in SpeechBrain."""
+
 
 def _no_parameters() -> dict[str, Shape]:
     return {}
@@ -54,7 +57,7 @@ class Network:
         engines: that run its checkpoints, the fastest first; a ready graph runs in ONNX Runtime whatever it is of.
         module: its torch module as `package.module:Class`; empty where only ready graphs are known.
         parameters: returns the shape of each tensor of a state dict, by name; batch counters left out.
-        prefixes: that names may have in checkpoints of other frameworks, and that are taken away.
+        prefixes: that its names may have in released checkpoints, beside `PREFIXES`; they are taken away.
         own_names: returns a state dict under the names of `parameters`, where released checkpoints have others.
     """
 
@@ -62,7 +65,7 @@ class Network:
     engines: tuple[str, ...] = ("onnx",)
     module: str = ""
     parameters: Callable[[], dict[str, Shape]] = _no_parameters
-    prefixes: tuple[str, ...] = ("module.",)
+    prefixes: tuple[str, ...] = ()
     own_names: Callable[[Arrays], dict[str, npt.NDArray[Any]]] = _as_they_are
 
 
@@ -102,8 +105,7 @@ def recognise(arrays: Mapping[str, npt.NDArray[Any]], architecture: str = "") ->
     known = [find_network(architecture)] if architecture else [n for n in NETWORKS.values() if n.module]
     best, found, shared = known[0], dict(arrays), -1
     for network in known:
-        renamed, expected = network.own_names(_without_prefix(arrays, network.prefixes)), network.parameters()
-        count = len(expected.keys() & renamed.keys())
+        renamed, count = _under_own_names(arrays, network)
         if count > shared:
             best, found, shared = network, renamed, count
     if shared == 0:
@@ -114,14 +116,19 @@ def recognise(arrays: Mapping[str, npt.NDArray[Any]], architecture: str = "") ->
 
 def batch_counters(arrays: Mapping[str, npt.NDArray[Any]], network: str) -> dict[str, npt.NDArray[Any]]:
     """Returns the batch counters of a checkpoint of this network, which checked parameters lack, by name."""
-    known = find_network(network)
-    renamed = known.own_names(_without_prefix(arrays, known.prefixes))
+    renamed, _ = _under_own_names(arrays, find_network(network))
     return {name: array for name, array in renamed.items() if name.endswith("num_batches_tracked")}
 
 
-def _without_prefix(arrays: Mapping[str, npt.NDArray[Any]], prefixes: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays without the first of the prefixes that all their names have."""
-    for prefix in prefixes:
-        if arrays and all(name.startswith(prefix) for name in arrays):
-            return {name.removeprefix(prefix): array for name, array in arrays.items()}
-    return dict(arrays)
+def _under_own_names(arrays: Arrays, network: Network) -> tuple[dict[str, npt.NDArray[Any]], int]:
+    """The arrays under the names of a network, without the prefix that hides most of these, and how many it has."""
+    expected = network.parameters().keys()
+    prefixes = [
+        prefix for prefix in (*PREFIXES, *network.prefixes) if all(name.startswith(prefix) for name in arrays)
+    ]
+    renamed = [
+        network.own_names({name.removeprefix(prefix): array for name, array in arrays.items()})
+        for prefix in ("", *prefixes)
+    ]
+    best = max(renamed, key=lambda names: len(expected & names.keys()))
+    return best, len(expected & best.keys())
