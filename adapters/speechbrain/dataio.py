@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.stages.guard import GuardConfig, Strength
 from gtcrn_frontend.weights.parameters import F32
 
 _CACHE_VERSION = 1
@@ -33,26 +35,28 @@ def enhanced_audio_pipeline(
     provides: str = "sig",
     *,
     model: str | Path = EnhancerConfig.model,
-    strength: float = 1.0,
+    strength: Strength = 1.0,
     engine: str = EnhancerConfig.engine,
     sample_rate: int = GTCRN_SPEC.sample_rate,
     cache_folder: str | Path | None = None,
+    guard: GuardConfig | Mapping[str, float] | None = None,
 ) -> Any:
     """Returns a dynamic item for `speechbrain.dataio.dataset.add_dynamic_item`: files in, enhanced mono signals out.
 
-    Files may have any rate and any number of channels, which are averaged. Strength is one number: for a random one
-    cache nothing and use `EnhanceFrontend(train_strength=...)`.
+    Files may have any rate and any number of channels, which are averaged. For a random strength cache nothing and use
+    `EnhanceFrontend(train_strength=...)`.
 
     Args:
         takes: key of the file: a path, or a dict with `file`, `start` and `stop` (samples), as SpeechBrain's
             `read_audio` takes; or three keys, of path, start and stop.
         provides: key of the signal, `(n,)` float32.
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
-        strength: 0 (file as it is, resampled) to 1 (full enhancement).
+        strength: 0 (file as it is, resampled) to 1 (full enhancement); or `auto`: the guard chooses it.
         engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
         sample_rate: of the signal in Hz.
         cache_folder: where enhanced signals are kept, 4 bytes a sample, for as long as the content of the file and all
             of these settings are the same; is made if need be. Any number of processes may share it.
+        guard: parameters of the guard, also by name; None are those fitted.
 
     Raises:
         ConfigError: a setting is out of range, or `takes` is neither one key nor three.
@@ -60,7 +64,9 @@ def enhanced_audio_pipeline(
     keys = [takes] if isinstance(takes, str) else list(takes)
     if len(keys) not in (1, 3):
         raise ConfigError(f"takes: expected one key, or three (file, start, stop), got {keys}")
-    config = EnhancerConfig(model=model, strength=strength, engine=engine, output_sample_rate=sample_rate, downmix=True)
+    config = EnhancerConfig(
+        model=model, strength=strength, engine=engine, output_sample_rate=sample_rate, downmix=True, guard=guard
+    )
     cache = None if cache_folder is None else Path(cache_folder)
     return DynamicItem(takes=keys, func=EnhancedAudio(config, cache), provides=[provides])
 
@@ -118,7 +124,8 @@ class EnhancedAudio:
         except OSError as error:
             raise AudioFormatError(f"{path}: cannot be read: {error.strerror}") from error
         loaded = load(self._config.model, self._config.engine)
-        settings = self._config.to_dict() | {"model": loaded.model.digest, "engine": loaded.engine.name}
+        guard = asdict(self._config.guard_config) if self._config.strength == "auto" else None  # also where it is None
+        settings = self._config.to_dict() | {"model": loaded.model.digest, "engine": loaded.engine.name, "guard": guard}
         facts = [_CACHE_VERSION, content, start, stop, settings]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

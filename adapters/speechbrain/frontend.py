@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,24 @@ import numpy as np
 import torch
 from speechbrain.utils.checkpoints import mark_as_transfer, register_checkpoint_hooks
 from torch import Tensor, nn
-from torch.nn import functional
 
+from gtcrn_frontend.adapters.speechbrain.differentiable import enhanced
 from gtcrn_frontend.adapters.speechbrain.frozen import FrozenEngine
+from gtcrn_frontend.adapters.speechbrain.network import (
+    ReadyGraph,
+    module_for,
+    take_weights,
+    weights_file,
+    write_weights,
+)
 from gtcrn_frontend.atomic import replaced_at_end
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, ModelError
-from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.spec import GTCRN_SPEC
-from gtcrn_frontend.training.losses import Transform
-from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
-from gtcrn_frontend.weights.model import installed_registry, model_path
-from gtcrn_frontend.weights.parameters import F32, check_parameters
+from gtcrn_frontend.stages.guard import GuardConfig, Strength
+from gtcrn_frontend.weights.model import load_model
+from gtcrn_frontend.weights.parameters import F32
 
 _ROUNDING = 1e-4  # lengths that were computed in float32 may come out just above 1
 
@@ -39,22 +44,24 @@ class EnhanceFrontend(nn.Module):
     loads into a frozen one, and resuming brings back what was saved whatever `model` says by then.
 
     Args:
-        model: name of a registered model, or path of a checkpoint: safetensors, a released `.tar`, or what
-            SpeechBrain's `Checkpointer` has saved of a front-end.
+        model: name of a registered model, or path of a checkpoint of any network (safetensors, a released `.tar`, or
+            what SpeechBrain's `Checkpointer` has saved of a front-end) or of a streaming ONNX file.
         trainable: False runs the fastest engine on the CPU, outside of autograd; True runs the torch network where the
-            samples are, differentiable. May be set at any time.
-        strength: 0 (input unchanged) to 1 (full enhancement). May be set at any time.
+            samples are, differentiable. May be set at any time, but for an ONNX file, which cannot be trained.
+        strength: 0 (input unchanged) to 1 (full enhancement); or `auto`: the guard chooses it, hop by hop. That runs in
+            the engine: a trainable front-end has no gradients then. May be set at any time.
         train_strength: the strength in training mode; a pair (low, high) is drawn from anew for each item of a batch;
-            None is `strength`.
+            None is `strength`, which must be a number then if the front-end is trained.
         freeze_batch_norm: keep the statistics of batch normalisation as they are while training. Scales and biases are
             trained in any case.
         sample_rate: of the waveforms in Hz; a frozen front-end resamples, a trainable one takes the model's only.
         engine: of a frozen front-end: `auto` (the fastest present), `native`, `onnx` or `torch`.
         num_threads: how many items of a batch a frozen front-end runs at once.
+        guard: parameters of the guard, also by name; None are those fitted. Of no effect but with `strength="auto"`.
 
     Raises:
         ConfigError: a setting is out of range.
-        ModelError: the model cannot be loaded.
+        ModelError: the model cannot be loaded, or not be trained.
     """
 
     def __init__(
@@ -62,23 +69,30 @@ class EnhanceFrontend(nn.Module):
         model: str | Path = EnhancerConfig.model,
         *,
         trainable: bool = False,
-        strength: float = 1.0,
+        strength: Strength = 1.0,
         train_strength: float | Sequence[float] | None = None,
         freeze_batch_norm: bool = True,
         sample_rate: int = GTCRN_SPEC.sample_rate,
         engine: str = EnhancerConfig.engine,
         num_threads: int = 1,
+        guard: GuardConfig | Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        if EnhancerConfig(sample_rate=sample_rate).sample_rate is None:
+        config = EnhancerConfig(
+            engine=engine, sample_rate=sample_rate, strength=strength, guard=guard, num_threads=num_threads
+        )
+        if config.sample_rate is None:
             raise ConfigError("sample_rate: expected the rate of the waveforms in Hz, got None")
-        self.sample_rate = sample_rate
+        self.sample_rate = config.sample_rate
         self.freeze_batch_norm = freeze_batch_norm
         self.strength = strength
         self.train_strength = train_strength
-        self.net = GTCRN()
-        self.engine = FrozenEngine(self.net, engine, num_threads)
-        self.load_weights(model_path(model))
+        loaded = load(model, engine)
+        self._spec = loaded.engine.spec
+        self.net = module_for(loaded.model)
+        self._learnable = {name for name, parameter in self.net.named_parameters() if parameter.requires_grad}
+        self.engine = FrozenEngine(self.net, self._spec.name, config)
+        take_weights(self.net, loaded.model)
         self.trainable = trainable
         self.train()
 
@@ -91,26 +105,31 @@ class EnhanceFrontend(nn.Module):
     def trainable(self, trainable: bool) -> None:
         if not isinstance(trainable, bool):
             raise ConfigError(f"trainable: expected true or false, got {trainable!r}")
-        if trainable and self.sample_rate != GTCRN_SPEC.sample_rate:
+        if trainable and isinstance(self.net, ReadyGraph):
+            raise ModelError(
+                "expected a checkpoint with weights (.safetensors, .tar) for a trainable front-end, got an ONNX graph: "
+                "that cannot be trained, and runs with trainable=False"
+            )
+        if trainable and self.sample_rate != self._spec.sample_rate:
             raise ConfigError(
-                f"expected waveforms of {GTCRN_SPEC.sample_rate} Hz for a trainable front-end, got {self.sample_rate}: "
+                f"expected waveforms of {self._spec.sample_rate} Hz for a trainable front-end, got {self.sample_rate}: "
                 "resample them before, or freeze the front-end, which then resamples by itself"
             )
         self._trainable = trainable
         for name, parameter in self.net.named_parameters():
-            parameter.requires_grad_(trainable and not name.startswith("erb."))  # the filters are fixed
+            parameter.requires_grad_(trainable and name in self._learnable)
             if not trainable:
                 parameter.grad = None
         self.train(self.training)
 
     @property
-    def strength(self) -> float:
-        """0 (input unchanged) to 1 (full enhancement)."""
+    def strength(self) -> Strength:
+        """0 (input unchanged) to 1 (full enhancement), or `auto`."""
         return self._strength
 
     @strength.setter
-    def strength(self, strength: float) -> None:
-        self._strength = EnhancerConfig(strength=strength).effective_strength
+    def strength(self, strength: Strength) -> None:
+        self._strength = EnhancerConfig(strength=strength).strength_or_auto
 
     @property
     def train_strength(self) -> tuple[float, float] | None:
@@ -141,15 +160,16 @@ class EnhanceFrontend(nn.Module):
         Raises:
             AudioFormatError: wrong shape or type, a length outside of (0, 1], and from a frozen front-end NaN, infinity
                 or floats beyond +-8.
+            ConfigError: the front-end is being trained, and its strength is `auto`.
         """
-        enhanced: Tensor = self._enhance(wavs, lengths)
-        return enhanced
+        result: Tensor = self._enhance(wavs, lengths)
+        return result
 
     def enhance_batch(self, noisy: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Returns what `forward` does; as in SpeechBrain's `WaveformEnhancement`, samples are moved to the network."""
         device = next(self.net.parameters()).device if self.trainable else noisy.device
-        enhanced: Tensor = self(noisy.to(device), lengths)
-        return enhanced
+        result: Tensor = self(noisy.to(device), lengths)
+        return result
 
     def train(self, mode: bool = True) -> EnhanceFrontend:
         """Sets the mode of training; frozen statistics of batch normalisation stay frozen."""
@@ -161,39 +181,40 @@ class EnhanceFrontend(nn.Module):
         return self
 
     def save_safetensors(self, path: str | Path) -> None:
-        """Writes the weights to a file that `Enhancer(model=path)` streams; it appears when it is complete."""
-        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self.net.state_dict().items()}
+        """Writes the weights to a file that `Enhancer(model=path)` streams; it appears when it is complete.
+
+        Raises:
+            ModelError: the front-end runs an ONNX graph.
+        """
+        if isinstance(self.net, ReadyGraph):
+            raise ModelError(f"expected weights to write to {path}, this front-end has an ONNX graph: copy its file")
         with replaced_at_end(Path(path)) as temporary:
-            write_safetensors(temporary, arrays, {})
+            write_weights(self.net, temporary, self._spec.name)
 
     @mark_as_transfer  # type: ignore[untyped-decorator]
     def load_weights(self, path: str | Path) -> None:
-        """Loads the weights of a checkpoint; SpeechBrain's `Pretrainer` calls it.
+        """Loads the weights of a checkpoint of the same network; SpeechBrain's `Pretrainer` calls it.
 
         Args:
             path: see `model`. A `Pretrainer` makes a path of everything that it is given; where no file is there, the
                 last part of the path may be the name of a registered model.
 
         Raises:
-            ModelError: the file cannot be read, is damaged, or is not a GTCRN.
+            ModelError: the file cannot be read, is damaged, or is of another network.
         """
-        parameters = _read_weights(Path(path))
-        missing, _ = self.net.load_state_dict(
-            {name: torch.from_numpy(array) for name, array in parameters.items()}, strict=False
-        )
-        # Batch counters are not among checked parameters: they begin anew.
-        for name in missing:
-            self.net.get_buffer(name).zero_()
+        network = "" if isinstance(self.net, ReadyGraph) else self._spec.name
+        take_weights(self.net, load_model(weights_file(Path(path)), network))
 
     def extra_repr(self) -> str:
         """The settings, for people."""
-        return f"trainable={self.trainable}, strength={self.strength:g}, train_strength={self.train_strength}"
+        return f"trainable={self.trainable}, strength={self.strength}, train_strength={self.train_strength}"
 
-    def _strengths(self, count: int) -> Tensor:
+    def _strengths(self, count: int) -> list[Strength]:
         if not self.training or self.train_strength is None:
-            return torch.full((count,), self.strength)
+            return [self.strength] * count
         low, high = self.train_strength
-        return low + (high - low) * torch.rand(count)
+        drawn: list[Strength] = (low + (high - low) * torch.rand(count)).tolist()
+        return drawn
 
     # torch.compile cannot trace a GRU, and compiles for minutes what lies between them. Not on forward itself:
     # SpeechBrain looks at its arguments, and would not find them behind a decorator.
@@ -207,36 +228,40 @@ class EnhanceFrontend(nn.Module):
         rows = wavs
         if wavs.dim() == 3:
             rows = wavs.transpose(1, 2).flatten(0, 1)
-            strengths, counts = (each.repeat_interleave(wavs.shape[2]) for each in (strengths, counts))
+            counts = counts.repeat_interleave(wavs.shape[2])
+            strengths = [strength for strength in strengths for _ in range(wavs.shape[2])]
         if wavs.numel():
-            enhance = self._enhance_trainable if self.trainable else self._enhance_frozen
-            rows = enhance(rows, counts, strengths)
+            rows = self._enhance_rows(rows, counts, strengths)
         return rows if wavs.dim() == 2 else rows.view(wavs.transpose(1, 2).shape).transpose(1, 2)
 
+    def _enhance_rows(self, rows: Tensor, counts: Tensor, strengths: list[Strength]) -> Tensor:
+        """Rows `(N, time)`, of which so many samples count, each with its strength."""
+        if self.trainable and "auto" not in strengths:
+            return self._enhance_trainable(rows, counts, torch.tensor(strengths, device=rows.device))
+        if self.trainable and self.training:
+            raise ConfigError(
+                "expected a strength that is a number while the front-end is trained, got 'auto': "
+                "set train_strength, for example to [0.5, 1.0]; outside of training it may stay 'auto'"
+            )
+        return self._enhance_frozen(rows, counts, strengths)
+
     def _enhance_trainable(self, rows: Tensor, counts: Tensor, strengths: Tensor) -> Tensor:
-        """Rows `(N, time)` through the torch network."""
-        samples = rows.shape[1]
+        """Rows through the torch network."""
         with torch.autocast(rows.device.type, enabled=False):
-            mask = torch.arange(samples, device=rows.device) < counts[:, None]
+            mask = torch.arange(rows.shape[1], device=rows.device) < counts[:, None]
             dry = torch.where(mask, rows.float(), 0.0)
-            # Whole hops: each sample then lies in two frames, as it does in a stream that is flushed.
-            padded = functional.pad(dry, (0, -samples % GTCRN_SPEC.hop_length))
-            transform = Transform(GTCRN_SPEC, rows.device)
-            enhanced = transform.inverse(self.net(transform.forward(padded)), padded.shape[1])[:, :samples]
-            strength = strengths.to(rows.device)[:, None]
-            mixed = strength * enhanced + (1 - strength) * dry
+            strength = strengths[:, None]
+            mixed = strength * enhanced(self.net, self._spec, dry) + (1 - strength) * dry
             return torch.where(mask, mixed, 0.0).to(rows.dtype)
 
-    def _enhance_frozen(self, rows: Tensor, counts: Tensor, strengths: Tensor) -> Tensor:
-        """Rows `(N, time)` through the engine."""
+    def _enhance_frozen(self, rows: Tensor, counts: Tensor, strengths: list[Strength]) -> Tensor:
+        """Rows through the engine."""
         samples: F32 = rows.detach().to("cpu", torch.float32).numpy()
         signals = [row[:count] for row, count in zip(samples, counts.tolist(), strict=True)]
-        enhanced = np.zeros_like(samples)
-        for row, signal in zip(
-            enhanced, self.engine.enhance(signals, self.sample_rate, strengths.tolist()), strict=True
-        ):
+        results = np.zeros_like(samples)
+        for row, signal in zip(results, self.engine.enhance(signals, strengths), strict=True):
             row[: len(signal)] = signal
-        return torch.from_numpy(enhanced).to(rows.device, rows.dtype)
+        return torch.from_numpy(results).to(rows.device, rows.dtype)
 
 
 def _check(wavs: Any, lengths: Any) -> None:
@@ -258,17 +283,3 @@ def _check(wavs: Any, lengths: Any) -> None:
         raise AudioFormatError(
             f"expected lengths as fractions of the padded length in (0, 1], got {lengths[~valid][0].item():g}"
         )
-
-
-def _read_weights(path: Path) -> dict[str, F32]:
-    if not path.is_file():
-        # Of a name, a Pretrainer makes a path in the working directory, or a link to it that leads nowhere.
-        name = Path(os.path.realpath(path)).name
-        path = model_path(name) if name in installed_registry().models else path
-    if path.suffix == ".onnx":
-        raise ModelError(f"{path}: expected a checkpoint with weights (.safetensors, .tar), got an ONNX graph")
-    arrays = {name.removeprefix("net."): array for name, array in read_checkpoint(path).items()}
-    try:
-        return check_parameters(arrays)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from gtcrn_frontend.adapters.speechbrain.network import ReadyGraph, write_weights
 from gtcrn_frontend.config import EnhancerConfig
-from gtcrn_frontend.engines.loading import ENGINES, LoadedModel, load
-from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.engines.loading import LoadedModel, load
+from gtcrn_frontend.errors import AudioFormatError
+from gtcrn_frontend.stages.guard import Strength
 from gtcrn_frontend.stream import Job, Stream, run
-from gtcrn_frontend.weights.checkpoint import write_safetensors
 from gtcrn_frontend.weights.parameters import F32
 from gtcrn_frontend.workers import Workers
 
@@ -27,19 +29,15 @@ class FrozenEngine:
     after a fork.
 
     Args:
-        net: a `GTCRN`.
-        engine: name of the engine, see `Enhancer`.
-        num_threads: how many streams of a call run at once.
-
-    Raises:
-        ConfigError: there is no such engine, or the number of threads is out of range.
+        net: see `network.module_for`.
+        network: its name.
+        config: the engine, rate and guard of its streams; `num_threads` is how many streams of a call run at once.
     """
 
-    def __init__(self, net: nn.Module, engine: str, num_threads: int) -> None:
-        if engine not in ("auto", *ENGINES):
-            raise ConfigError(f"expected an engine out of {('auto', *ENGINES)}, got {engine!r}")
+    def __init__(self, net: nn.Module, network: str, config: EnhancerConfig) -> None:
         self._net = net
-        self._config = EnhancerConfig(engine=engine, num_threads=num_threads)
+        self._network = network
+        self._config = config
         self._loaded: LoadedModel | None = None
         self._workers: Workers | None = None
         self._weights: object = None  # which weights are loaded
@@ -57,9 +55,9 @@ class FrozenEngine:
             self._weights = weights
         return self._loaded
 
-    def new_stream(self, sample_rate: int, strength: float) -> Stream:
+    def new_stream(self, strength: Strength) -> Stream:
         """Returns a mono stream that begins."""
-        return Stream(self.loaded, EnhancerConfig(sample_rate=sample_rate, strength=strength))
+        return Stream(self.loaded, replace(self._config, strength=strength))
 
     def push(self, streams: Sequence[Stream], chunks: Sequence[F32]) -> list[F32]:
         """Returns the samples `(n,)` that are complete, for each stream; the streams go through the engine together.
@@ -82,9 +80,10 @@ class FrozenEngine:
         self._move_here(streams)
         return self._run(streams, [stream.finish() for stream in streams], last=True)
 
-    def enhance(self, signals: Sequence[F32], sample_rate: int, strengths: Sequence[float]) -> list[F32]:
+    def enhance(self, signals: Sequence[F32], strengths: Sequence[Strength]) -> list[F32]:
         """Returns whole signals `(n,)` enhanced, each with its strength."""
-        streams = [self.new_stream(sample_rate, strength) for strength in strengths]
+        loaded = self.loaded.for_whole_signals()
+        streams = [Stream(loaded, replace(self._config, strength=strength)) for strength in strengths]
         heads, tails = self.push(streams, signals), self.finish(streams)
         return [np.concatenate(parts) for parts in zip(heads, tails, strict=True)]
 
@@ -93,10 +92,9 @@ class FrozenEngine:
 
     def _load(self) -> LoadedModel:
         """An engine with the weights of now; engines are loaded from files."""
-        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self._net.state_dict().items()}
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "weights.safetensors"
-            write_safetensors(path, arrays, {})
+            path = Path(folder) / ("model.onnx" if isinstance(self._net, ReadyGraph) else "model.safetensors")
+            write_weights(self._net, path, self._network)
             return load(path, self._config.engine)
 
     def _move_here(self, streams: Sequence[Stream]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.stages.guard import GuardConfig, Strength
 
 
 class EnhancingAudioNormalizer:
@@ -28,8 +29,9 @@ class EnhancingAudioNormalizer:
         sample_rate: of the output in Hz.
         mix: `avg-to-mono` for `(time,)`, or `keep` for `(time, channels)`.
         model: see `EnhanceFrontend`.
-        strength: 0 (as `AudioNormalizer`) to 1 (full enhancement).
+        strength: 0 (as `AudioNormalizer`) to 1 (full enhancement); or `auto`: the guard chooses it.
         engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
+        guard: parameters of the guard, also by name; None are those fitted.
     """
 
     def __init__(
@@ -38,10 +40,11 @@ class EnhancingAudioNormalizer:
         mix: str = "avg-to-mono",
         *,
         model: str | Path = EnhancerConfig.model,
-        strength: float = 1.0,
+        strength: Strength = 1.0,
         engine: str = EnhancerConfig.engine,
+        guard: GuardConfig | Mapping[str, float] | None = None,
     ) -> None:
-        frontend = EnhanceFrontend(model, strength=strength, sample_rate=sample_rate, engine=engine)
+        frontend = EnhanceFrontend(model, strength=strength, sample_rate=sample_rate, engine=engine, guard=guard)
         self._set_up(AudioNormalizer(sample_rate=sample_rate, mix=mix), frontend)
 
     @classmethod

@@ -32,7 +32,7 @@ class Lanes:
 
     def __init__(self, frontend: EnhanceFrontend, count: int) -> None:
         self._frontend = frontend
-        self._streams = [frontend.engine.new_stream(frontend.sample_rate, frontend.strength) for _ in range(count)]
+        self._streams = [frontend.engine.new_stream(frontend.strength) for _ in range(count)]
         self._waiting = [np.empty(0, np.float32) for _ in range(count)]
         self._ended = [False] * count
 

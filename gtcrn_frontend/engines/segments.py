@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -130,17 +131,32 @@ class SegmentEngine(Engine[SegmentState]):
     def _run(self, segment: F32, fading: F32) -> tuple[F32, F32]:
         """Returns the samples that are complete, and those behind them that the next segment's will fade into."""
         size = self._segments
-        first, last = size.context, size.length - size.margin
-        kept = np.zeros(last - first, np.float32)
-        sounding = np.flatnonzero(segment)
-        if len(sounding) and sounding[0] < last and sounding[-1] >= first:
-            start, stop = int(sounding[0]) // size.grid * size.grid, int(sounding[-1]) + 1
-            enhanced = self._enhance(np.ascontiguousarray(segment[start:stop]))
-            begin, end = max(start, first), min(stop, last)
-            kept[begin - first : end - first] = enhanced[begin - start : end - start]
-        rise = _rise(size.cross_fade)
+        kept = np.zeros(size.cross_fade + size.advance, np.float32)
+        part = part_to_run(segment, size)
+        if part is not None:
+            kept[part.kept] = self._enhance(np.ascontiguousarray(segment[part.shown]))[part.used]
+        rise = fade_in(size.cross_fade)
         kept[: size.cross_fade] = rise * kept[: size.cross_fade] + (1 - rise) * fading
         return kept[: size.advance], kept[size.advance :].copy()
+
+
+class Part(NamedTuple):
+    """What is made of a segment: `kept[part.kept] = enhance(segment[part.shown])[part.used]`."""
+
+    shown: slice
+    used: slice
+    kept: slice
+
+
+def part_to_run(segment: F32, size: Segments) -> Part | None:
+    """Returns which part of a segment `(length,)` the network sees; None if there is silence in what is kept of it."""
+    first, last = size.context, size.length - size.margin
+    sounding = np.flatnonzero(segment)
+    if not len(sounding) or sounding[0] >= last or sounding[-1] < first:
+        return None
+    start, stop = int(sounding[0]) // size.grid * size.grid, int(sounding[-1]) + 1
+    begin, end = max(start, first), min(stop, last)
+    return Part(slice(start, stop), slice(begin - start, end - start), slice(begin - first, end - first))
 
 
 def in_segments(spec: ModelSpec, segments: Segments) -> ModelSpec:
@@ -150,8 +166,8 @@ def in_segments(spec: ModelSpec, segments: Segments) -> ModelSpec:
 
 
 @lru_cache
-def _rise(length: int) -> F32:
-    """From 0 to 1 as a squared sine: what falls as it rises adds up to 1 with it."""
+def fade_in(length: int) -> F32:
+    """Returns the weights `(length,)` from 0 to 1, a squared sine: what falls as it rises adds up to 1 with it."""
     values = np.sin(0.5 * np.pi * (np.arange(length) + 0.5) / length) ** 2
     rise: F32 = values.astype(np.float32)
     rise.setflags(write=False)

@@ -10,6 +10,7 @@ other along the batch, `(2B, C, F, T)`: a layer of real weights then sees both a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -259,7 +260,7 @@ class FRCRN(nn.Module):
     def __init__(self, *, causal: bool = False, channels: int = CHANNELS) -> None:
         super().__init__()
         self.stft = _Transform(_fourier() * _window())
-        self.istft = _Inverse(np.linalg.pinv(_fourier()).T * _window())
+        self.istft = _Inverse(_inverse_fourier())
         self.unet = UNet(channels, causal=causal)
         self.unet2 = UNet(channels, causal=causal)
 
@@ -295,6 +296,12 @@ def _fourier() -> np.ndarray:
     """Real parts of the discrete Fourier transform over imaginary parts, `(642, 640) float64`."""
     basis = np.fft.rfft(np.eye(N_FFT))
     return np.concatenate([basis.real, basis.imag], axis=1).T
+
+
+@lru_cache(maxsize=1)
+def _inverse_fourier() -> np.ndarray:
+    """What the enhanced spectrum is synthesised with, window included, `(642, 640) float64`."""
+    return np.asarray(np.linalg.pinv(_fourier()).T * _window())
 
 
 def _float32(values: np.ndarray) -> Tensor:

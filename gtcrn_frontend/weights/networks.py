@@ -123,9 +123,7 @@ def batch_counters(arrays: Mapping[str, npt.NDArray[Any]], network: str) -> dict
 def _under_own_names(arrays: Arrays, network: Network) -> tuple[dict[str, npt.NDArray[Any]], int]:
     """The arrays under the names of a network, without the prefix that hides most of these, and how many it has."""
     expected = network.parameters().keys()
-    prefixes = [
-        prefix for prefix in (*PREFIXES, *network.prefixes) if all(name.startswith(prefix) for name in arrays)
-    ]
+    prefixes = [prefix for prefix in (*PREFIXES, *network.prefixes) if all(name.startswith(prefix) for name in arrays)]
     renamed = [
         network.own_names({name.removeprefix(prefix): array for name, array in arrays.items()})
         for prefix in ("", *prefixes)

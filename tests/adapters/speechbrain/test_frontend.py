@@ -266,8 +266,8 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
         EnhanceFrontend("gtcrn-as")
     graph = tmp_path / "model.onnx"
     graph.write_bytes(b"")
-    with pytest.raises(ModelError, match="expected a checkpoint with weights"):
+    with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
         EnhanceFrontend(graph)
     torch.save({"net.weight": torch.zeros(3)}, tmp_path / "other.ckpt")
-    with pytest.raises(ModelError, match=r"other.ckpt: expected the \d+ tensors of gtcrn"):
+    with pytest.raises(ModelError, match=r"other.ckpt: expected the tensors of gtcrn .*, lite_rtse "):
         EnhanceFrontend(tmp_path / "other.ckpt")

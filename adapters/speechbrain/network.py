@@ -1,0 +1,80 @@
+"""The network of a front-end as a torch module: what a recipe trains and saves, and what engines are made from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.nets import new_net
+from gtcrn_frontend.weights.checkpoint import write_safetensors
+from gtcrn_frontend.weights.model import Model, installed_registry, model_path
+
+
+class ReadyGraph(nn.Module):
+    """A ready ONNX graph: nothing in it can be trained, but checkpoints and copies hold it.
+
+    Attributes:
+        graph: the bytes of the file, `(n,) uint8`.
+    """
+
+    graph: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("graph", torch.empty(0, dtype=torch.uint8))
+
+
+def module_for(model: Model) -> nn.Module:
+    """Returns the torch module of a model's network, with random weights, or a `ReadyGraph` without a graph."""
+    return ReadyGraph() if model.spec is None else new_net(model.spec.name)
+
+
+@torch.no_grad()
+def take_weights(module: nn.Module, model: Model) -> None:
+    """Gives a module the weights of a model.
+
+    Raises:
+        ModelError: the model is a ready graph and the module is none, or the other way round.
+    """
+    if isinstance(module, ReadyGraph):
+        if model.graph is None:
+            raise ModelError(f"{model.source}: expected an ONNX graph, as this front-end began with one")
+        module.graph = torch.frombuffer(bytearray(model.graph), dtype=torch.uint8).to(module.graph.device)
+        return
+    if model.parameters is None:
+        raise ModelError(f"{model.source}: expected a checkpoint with weights (.safetensors, .tar), got an ONNX graph")
+    arrays = {name: torch.from_numpy(array) for name, array in model.parameters.items()}
+    missing, _ = module.load_state_dict(arrays, strict=False)
+    # Batch counters are not among checked parameters: they begin anew.
+    for name in missing:
+        module.get_buffer(name).zero_()
+
+
+def write_weights(module: nn.Module, path: Path, network: str) -> None:
+    """Writes the weights of a module, or its graph, to a file that engines load.
+
+    Args:
+        module: see `module_for`.
+        path: of the file; its folder must exist.
+        network: name of the network, which is written beside the weights.
+    """
+    if isinstance(module, ReadyGraph):
+        path.write_bytes(module.graph.cpu().numpy().tobytes())
+        return
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
+    write_safetensors(path, arrays, {"architecture": network})
+
+
+def weights_file(path: Path) -> Path:
+    """Returns the file that a `Pretrainer` of SpeechBrain means.
+
+    It makes a link of its own to each file, which hides the suffix; of the name of a model, one that leads nowhere.
+    """
+    target = Path(os.path.realpath(path))
+    if path.is_file():
+        return target if target.suffix == ".onnx" else path
+    return model_path(target.name) if target.name in installed_registry().models else path
