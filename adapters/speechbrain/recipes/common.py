@@ -35,11 +35,16 @@ def begin_experiment(arguments: Sequence[str], recipe: str) -> tuple[dict[str, A
         recipe: `__file__` of the recipe.
     """
     hparams_file, run_opts, overrides = sb.parse_arguments(list(arguments))
-    path = hparams_path(hparams_file, recipe)
-    with path.open(encoding="utf-8") as file:
-        hparams: dict[str, Any] = load_hyperpyyaml(file, overrides)
-    sb.create_experiment_directory(hparams["output_folder"], path, overrides)
+    hparams = load_hparams(hparams_file, recipe, overrides)
+    sb.create_experiment_directory(hparams["output_folder"], hparams_path(hparams_file, recipe), overrides)
     return hparams, run_opts
+
+
+def load_hparams(name: str, recipe: str, overrides: str | dict[str, Any]) -> dict[str, Any]:
+    """Returns the hyperparameters of a file, see `hparams_path`, with others in place of some."""
+    with hparams_path(name, recipe).open(encoding="utf-8") as file:
+        hparams: dict[str, Any] = load_hyperpyyaml(file, overrides)
+    return hparams
 
 
 def fuse(network: nn.Module) -> None:

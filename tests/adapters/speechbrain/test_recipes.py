@@ -97,6 +97,13 @@ def small(corpus: Path) -> dict[str, object]:
     }
 
 
+@pytest.fixture
+def recognizer(run, small, tmp_path) -> Path:
+    """A recogniser of digits as `frozen.yaml` begins with."""
+    run(digits, "frozen.yaml", **small | {"output_folder": tmp_path / "digits", "number_of_epochs": 0})
+    return tmp_path / "digits/recognizer.ckpt"
+
+
 def logged(folder: Path, key: str) -> list[float]:
     """The values under a name in a run's log, one for each epoch."""
     return [float(value) for value in re.findall(rf"{key}: (\S+?),? ", (folder / "train_log.txt").read_text() + " ")]
@@ -140,12 +147,11 @@ def test_digits_train_behind_the_frozen_front_end_and_then_with_it(run, small, t
     np.testing.assert_allclose(streamed, offline, atol=1e-4)
 
 
-def test_recogniser_and_front_end_train_together(run, small, tmp_path):
-    frozen, joint = tmp_path / "frozen", tmp_path / "joint"
-    run(digits, "frozen.yaml", **small | {"output_folder": frozen, "number_of_epochs": 0})
-    overrides = {"pretrained_recognizer": frozen / "recognizer.ckpt", "train_recognizer": True, "train_strings": 4}
+def test_recogniser_and_front_end_train_together(run, small, recognizer, tmp_path):
+    joint = tmp_path / "joint"
+    overrides = {"pretrained_recognizer": recognizer, "train_recognizer": True, "train_strings": 4}
     run(digits, "joint.yaml", **small | overrides | {"output_folder": joint, "fused": False})
-    before, after = (torch.load(folder / "recognizer.ckpt", weights_only=True) for folder in (frozen, joint))
+    before, after = (torch.load(path, weights_only=True) for path in (recognizer, joint / "recognizer.ckpt"))
     assert not torch.equal(before["output.weight"], after["output.weight"])
     trained = EnhanceFrontend(joint / "gtcrn-joint.safetensors").state_dict()["net.dpgrnn1.intra_fc.weight"]
     assert not torch.equal(EnhanceFrontend().net.dpgrnn1.intra_fc.weight, trained)
@@ -236,15 +242,44 @@ def gtcrn_settings(corpus: Path) -> dict[str, object]:
         "fused": False,
         "num_workers": 0,
         "ckpt_interval_minutes": 0,
+        "pretrained_recognizer": "null",
     }
 
 
 @pytest.mark.parametrize("network", ["lite_rtse", "wavecrn"])
 def test_another_network_trains_by_name(run, gtcrn_settings, network, tmp_path):
-    steps = {"number_of_epochs": 1, "steps_per_epoch": 2}
-    scores = run(gtcrn, "gtcrn.yaml", **(gtcrn_settings | steps), network=network, output_folder=tmp_path)
+    settings = gtcrn_settings | {"number_of_epochs": 1, "steps_per_epoch": 2, "network": network}
+    for epochs in (1, 2):  # the second run goes on
+        scores = run(gtcrn, "gtcrn.yaml", **settings | {"number_of_epochs": epochs, "output_folder": tmp_path})
+        assert logged(tmp_path, "epoch") == list(range(1, epochs + 1))
     assert all(np.isfinite(value) for value in scores.values())
-    assert Enhancer(tmp_path / "gtcrn.safetensors").spec.name == network
+    assert Enhancer(tmp_path / f"{network}.safetensors").spec.name == network
+    assert not (tmp_path / "wer.md").exists()
+
+
+def test_what_was_trained_is_judged_by_the_recogniser_of_digits(
+    run, small, gtcrn_settings, recognizer, tmp_path, monkeypatch
+):
+    """As `frozen.yaml` judges it, in noise that is held out from this training."""
+    named = {name: small[name] for name in ("split_file", "test_speakers", "test_snrs_db", "test_strings")}
+    output = tmp_path / "lite_rtse"
+    settings = gtcrn_settings | named | {"pretrained_recognizer": recognizer, "output_folder": output}
+    settings |= {"number_of_epochs": 1, "steps_per_epoch": 2, "network": "lite_rtse"}
+    run(gtcrn, "gtcrn.yaml", **settings)
+    expected = {"pretrained_recognizer": recognizer, "model": output / "lite_rtse.safetensors", "number_of_epochs": 0}
+    run(digits, "frozen.yaml", **small | expected | {"output_folder": tmp_path / "again"})
+    table = (output / "wer.md").read_text()
+    assert table == (tmp_path / "again/wer.md").read_text()
+    assert [line.split("|")[1].strip() for line in table.splitlines()][2:] == ["raw", "front-end"]
+
+    def untouched(*_: object) -> None:
+        raise AssertionError("trained before it was known that nothing can be judged")
+
+    monkeypatch.setattr(gtcrn.GtcrnBrain, "fit", untouched)
+    with pytest.raises(ConfigError, match=r"expected a trained recogniser, got .*absent\.ckpt.*frozen\.yaml"):
+        run(gtcrn, "gtcrn.yaml", **settings | {"pretrained_recognizer": tmp_path / "absent.ckpt"})
+    with pytest.raises(ConfigError, match="no digits or no noise for the part 'test'"):
+        run(gtcrn, "gtcrn.yaml", **settings | {"test_speakers": "[]"})
 
 
 def test_gtcrn_trains_resumes_to_the_bit_and_equals_the_command(run, gtcrn_settings, corpus, tmp_path, monkeypatch):

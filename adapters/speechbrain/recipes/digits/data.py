@@ -25,8 +25,10 @@ NOISE_DRAWS = 10
 OUTPUT_KEYS = ["id", "sig", "clean", "words", "tokens", "condition"]
 
 
-def dataio_prepare(manifests: str | Path, data_folder: str | Path, cache_folder: str | Path) -> dict[str, Any]:
-    """Returns the datasets train, valid and test, of items with `OUTPUT_KEYS`.
+def dataio_prepare(
+    manifests: str | Path, data_folder: str | Path, cache_folder: str | Path, parts: Sequence[str] = PARTS
+) -> dict[str, Any]:
+    """Returns the datasets of parts by name, of items with `OUTPUT_KEYS`.
 
     `sig` is the noisy signal, `clean` the same without noise, both `(n,) float32` at 16 kHz; `tokens` `(digits,) int64`
     are as in `WORDS` from 1 on, because 0 is the blank of CTC; `condition` is the SNR, or clean.
@@ -35,13 +37,14 @@ def dataio_prepare(manifests: str | Path, data_folder: str | Path, cache_folder:
         manifests: folder with train.json, valid.json and test.json.
         data_folder: what `{data_root}` stands for in them.
         cache_folder: for the decoded audio.
+        parts: out of train, valid and test; none of them empty.
 
     Raises:
         ConfigError: a recording cannot be decoded.
     """
     replacements = {"data_root": str(data_folder)}
-    entries = {part: sb.dataio.dataio.load_data_json(Path(manifests) / f"{part}.json", replacements) for part in PARTS}
-    everything = [entry for part in PARTS for entry in entries[part].values()]
+    entries = {part: sb.dataio.dataio.load_data_json(Path(manifests) / f"{part}.json", replacements) for part in parts}
+    everything = [entry for part in parts for entry in entries[part].values()]
     paths = {path for entry in everything for path in (*entry["takes"], entry["noise"]) if path is not None}
     mixture = Mixture(open_store([Path(path) for path in sorted(paths)], Path(cache_folder), SAMPLE_RATE))
 
@@ -57,7 +60,7 @@ def dataio_prepare(manifests: str | Path, data_folder: str | Path, cache_folder:
         return torch.tensor([1 + WORDS.index(word) for word in words.split()])
 
     items = [audio_pipeline, text_pipeline]
-    return {part: sb.dataio.dataset.DynamicItemDataset(entries[part], items, OUTPUT_KEYS) for part in PARTS}
+    return {part: sb.dataio.dataset.DynamicItemDataset(entries[part], items, OUTPUT_KEYS) for part in parts}
 
 
 class Mixture:

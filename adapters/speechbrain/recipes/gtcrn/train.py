@@ -3,8 +3,9 @@
     python -m gtcrn_frontend.adapters.speechbrain.recipes.gtcrn.train gtcrn.yaml --data_folder DATA
 
 DATA holds a `manifest.json` of speech, noise and rooms; more corpora can be listed in the YAML. Ends with scores on
-speakers, noises and rooms that were held out, and writes a file that `Enhancer(model=path)` streams. The same command
-again goes on where a run ended, also in the middle of an epoch, and comes to the same weights.
+speakers, noises and rooms that were held out, writes a file that `Enhancer(model=path)` streams, and judges it in front
+of the recogniser of digits by word error rates in noise that was held out. The same command again goes on where a run
+ended, also in the middle of an epoch, and comes to the same weights.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.judge import DigitsJudge
 from gtcrn_frontend.evaluation.tables import markdown_table
 from gtcrn_frontend.training.averaging import copy_norms, freeze_norms, recompute_norms, update_average
 from gtcrn_frontend.training.checkpoint import save_weights
@@ -145,7 +147,7 @@ class Steps(Sampler[int]):
 
 
 def main(arguments: Sequence[str]) -> Scores:
-    """Runs the recipe; returns the scores of the best epoch.
+    """Runs the recipe; returns the scores of the best epoch. Word error rates are in the file `wer_file`.
 
     Args:
         arguments: of the command line, as in every recipe of SpeechBrain.
@@ -168,14 +170,19 @@ def main(arguments: Sequence[str]) -> Scores:
     # Not a loader of SpeechBrain's: with workers, that one repeats what they had begun when a checkpoint was saved.
     steps = Steps(brain, hparams["steps_per_epoch"])
     train_loader = DataLoader(Mixtures(mixer, config), None, sampler=steps, num_workers=hparams["num_workers"])
+    # Before the training, so that it does not end with an error; and its split is there now.
+    digits = hparams["digits"]
+    word_errors = DigitsJudge(digits, run_opts) if digits["pretrained_recognizer"] is not None else None
     signals = TensorDataset(*(torch.from_numpy(part) for part in (validation_set.noisy, validation_set.target)))
     brain.fit(hparams["epoch_counter"], train_loader, DataLoader(signals))
 
-    best = hparams["checkpointer"].recover_if_possible(max_key="pesq")
+    best = brain.checkpointer.recover_if_possible(max_key="pesq")
     save_weights(Path(hparams["trained_model"]), brain.modules.average, {"architecture": config.network})
     scores = {name: best.meta[name] for name in brain.judge.noisy_scores()}
     rows = [{"held out": "noisy", **brain.judge.noisy_scores()}, {"held out": "enhanced", **scores}]
     logger.info("Scores on held-out mixtures\n%s", markdown_table(rows, {}))
+    if word_errors is not None:
+        word_errors(hparams["trained_model"])
     return scores
 
 
