@@ -58,6 +58,7 @@ class EnhanceFrontend(nn.Module):
         engine: of a frozen front-end: `auto` (the fastest present), `native`, `onnx` or `torch`.
         num_threads: how many items of a batch a frozen front-end runs at once.
         guard: parameters of the guard, also by name; None are those fitted. Of no effect but with `strength="auto"`.
+        segment_latency_ms: see `Enhancer`; of `StreamingASR` with networks that need the future. None is one second.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -76,10 +77,16 @@ class EnhanceFrontend(nn.Module):
         engine: str = EnhancerConfig.engine,
         num_threads: int = 1,
         guard: GuardConfig | Mapping[str, float] | None = None,
+        segment_latency_ms: int | None = None,
     ) -> None:
         super().__init__()
         config = EnhancerConfig(
-            engine=engine, sample_rate=sample_rate, strength=strength, guard=guard, num_threads=num_threads
+            engine=engine,
+            sample_rate=sample_rate,
+            strength=strength,
+            guard=guard,
+            num_threads=num_threads,
+            segment_latency_ms=segment_latency_ms,
         )
         if config.sample_rate is None:
             raise ConfigError("sample_rate: expected the rate of the waveforms in Hz, got None")
@@ -87,7 +94,7 @@ class EnhanceFrontend(nn.Module):
         self.freeze_batch_norm = freeze_batch_norm
         self.strength = strength
         self.train_strength = train_strength
-        loaded = load(model, engine)
+        loaded = load(model, engine, segment_latency_ms=config.segment_latency_ms)
         self._spec = loaded.engine.spec
         self.net = module_for(loaded.model)
         self._learnable = {name for name, parameter in self.net.named_parameters() if parameter.requires_grad}

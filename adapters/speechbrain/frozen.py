@@ -31,7 +31,7 @@ class FrozenEngine:
     Args:
         net: see `network.module_for`.
         network: its name.
-        config: the engine, rate and guard of its streams; `num_threads` is how many streams of a call run at once.
+        config: engine, rate, guard and latency of its streams; `num_threads` is how many of a call run at once.
     """
 
     def __init__(self, net: nn.Module, network: str, config: EnhancerConfig) -> None:
@@ -95,7 +95,7 @@ class FrozenEngine:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / ("model.onnx" if isinstance(self._net, ReadyGraph) else "model.safetensors")
             write_weights(self._net, path, self._network)
-            return load(path, self._config.engine)
+            return load(path, self._config.engine, segment_latency_ms=self._config.segment_latency_ms)
 
     def _move_here(self, streams: Sequence[Stream]) -> None:
         """Lets streams go on in a forked child; what they began with stays: new weights are for new streams."""

@@ -38,7 +38,7 @@ def take_weights(module: nn.Module, model: Model) -> None:
     """Gives a module the weights of a model.
 
     Raises:
-        ModelError: the model is a ready graph and the module is none, or the other way round.
+        ModelError: the model is of another network, or a ready graph and the module is none, or the other way round.
     """
     if isinstance(module, ReadyGraph):
         if model.graph is None:
@@ -47,6 +47,8 @@ def take_weights(module: nn.Module, model: Model) -> None:
         return
     if model.parameters is None:
         raise ModelError(f"{model.source}: expected a checkpoint with weights (.safetensors, .tar), got an ONNX graph")
+    if not model.parameters.keys() <= module.state_dict().keys():
+        raise ModelError(f"{model.source}: expected weights of this front-end's network, got others")
     arrays = {name: torch.from_numpy(array) for name, array in model.parameters.items()}
     missing, _ = module.load_state_dict(arrays, strict=False)
     # Batch counters are not among checked parameters: they begin anew.

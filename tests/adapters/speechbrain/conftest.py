@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,6 @@ from speechbrain.utils.importutils import LazyModule
 
 from gtcrn_frontend import Enhancer
 from gtcrn_frontend.adapters.speechbrain import EnhanceFrontend
-from gtcrn_frontend.nets import new_net
-from gtcrn_frontend.training.checkpoint import save_weights
 
 RATE = 16000
 
@@ -64,22 +61,6 @@ def enhanced_batch(batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
 @pytest.fixture(scope="session")
 def enhanced_noisy(noisy: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(Enhancer().enhance(noisy))
-
-
-@pytest.fixture(scope="session")
-def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Returns a checkpoint of a network with the random weights of its layers, by name."""
-    folder = tmp_path_factory.mktemp("networks")
-
-    def checkpoint_of(name: str) -> Path:
-        path = folder / f"{name}.safetensors"
-        if not path.is_file():
-            with torch.random.fork_rng():
-                torch.manual_seed(6)
-                save_weights(path, new_net(name), {"architecture": name})
-        return path
-
-    return checkpoint_of
 
 
 @pytest.fixture(scope="session")

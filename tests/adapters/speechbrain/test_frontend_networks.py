@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,12 @@ from gtcrn_frontend.adapters.speechbrain import (
 )
 from gtcrn_frontend.adapters.speechbrain.differentiable import enhanced
 from gtcrn_frontend.adapters.speechbrain.streaming import Lanes
-from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.export import export_model
 from gtcrn_frontend.spec import FRCRN_SPEC, WAVECRN_SPEC, WHOLE_SEGMENTS
 from gtcrn_frontend.weights.checkpoint import read_architecture
 from gtcrn_frontend.weights.networks import NETWORKS
 
-CheckpointOf = Callable[[str], Path]
 TRAINABLE = sorted(network.spec.name for network in NETWORKS.values() if network.module)
 QUICK = ["lite_rtse", "wavecrn"]  # by frames, and in segments; FRCRN takes seconds for each call
 SAMPLES = 1500
@@ -53,7 +52,7 @@ def graph(lite_rtse_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) 
     return path
 
 
-def by_hand(model: Path, wavs: Tensor, counts: Sequence[int] = COUNTS) -> Tensor:
+def by_hand(model: str | Path, wavs: Tensor, counts: Sequence[int] = COUNTS) -> Tensor:
     expected = torch.zeros_like(wavs)
     enhancer = Enhancer(model)
     for row, wav, count in zip(expected, wavs, counts, strict=True):
@@ -62,11 +61,9 @@ def by_hand(model: Path, wavs: Tensor, counts: Sequence[int] = COUNTS) -> Tensor
 
 
 @pytest.mark.parametrize("network", TRAINABLE)
-def test_frozen_it_is_the_engine_and_trained_it_is_the_same(
-    network: str, checkpoint_of: CheckpointOf, wavs: Tensor
-) -> None:
+def test_frozen_it_is_the_engine_and_trained_it_is_the_same(network: str, wavs: Tensor) -> None:
     """Also at the ends, where silence is not shown to networks that need the future; gradients reach what is in use."""
-    path = checkpoint_of(network)
+    path = f"random:{network}"
     frontend = EnhanceFrontend(path).eval()
     rows = slice(1, 2) if network.startswith("frcrn") else slice(0, 3)  # that one takes half a second for each
     wavs, lengths = wavs[rows], LENGTHS[rows]
@@ -90,11 +87,9 @@ def test_frozen_it_is_the_engine_and_trained_it_is_the_same(
 
 @pytest.mark.parametrize("network", QUICK)
 @torch.no_grad()
-def test_an_item_of_a_padded_batch_equals_the_item_alone(
-    network: str, checkpoint_of: CheckpointOf, wavs: Tensor
-) -> None:
+def test_an_item_of_a_padded_batch_equals_the_item_alone(network: str, wavs: Tensor) -> None:
     for trainable in (False, True):
-        frontend = EnhanceFrontend(checkpoint_of(network), trainable=trainable).eval()
+        frontend = EnhanceFrontend(f"random:{network}", trainable=trainable).eval()
         found = frontend(wavs, LENGTHS)
         for row, wav, count in zip(found, wavs, COUNTS, strict=True):
             torch.testing.assert_close(row[:count], frontend(wav[None, :count])[0], atol=1e-5, rtol=0)
@@ -104,13 +99,11 @@ def test_an_item_of_a_padded_batch_equals_the_item_alone(
 
 
 @pytest.mark.parametrize("samples", [1, WHOLE_SEGMENTS.advance, 2 * WHOLE_SEGMENTS.advance + 4321])
-def test_long_signals_go_through_the_segments_of_the_engine(
-    samples: int, checkpoint_of: CheckpointOf, wavs: Tensor
-) -> None:
+def test_long_signals_go_through_the_segments_of_the_engine(samples: int, wavs: Tensor) -> None:
     generator = torch.Generator().manual_seed(2)
     signals = torch.randn(2, samples, generator=generator) / 10
     signals[1, samples // 3 :] = 0
-    frontend = EnhanceFrontend(checkpoint_of("wavecrn")).eval()
+    frontend = EnhanceFrontend("random:wavecrn").eval()
     expected = frontend(signals)
     frontend.trainable = True
     with torch.no_grad():
@@ -133,10 +126,8 @@ def test_segments_of_what_changes_nothing_are_the_signal_and_have_its_gradient()
 
 
 @pytest.mark.parametrize("network", QUICK)
-def test_it_learns_is_saved_and_resumed_and_streams(
-    network: str, checkpoint_of: CheckpointOf, wavs: Tensor, tmp_path: Path
-) -> None:
-    path = checkpoint_of(network)
+def test_it_learns_is_saved_and_resumed_and_streams(network: str, wavs: Tensor, tmp_path: Path) -> None:
+    path = f"random:{network}"
     frontend = EnhanceFrontend(path, trainable=True)
     optimizer = torch.optim.SGD(frontend.parameters(), lr=1e-2)
     losses = []
@@ -173,10 +164,10 @@ def test_it_learns_is_saved_and_resumed_and_streams(
         torch.testing.assert_close(by_hand(model, wavs), expected, atol=1e-4, rtol=0)
 
 
-def test_the_causal_variant_stays_one(checkpoint_of: CheckpointOf, tmp_path: Path) -> None:
+def test_the_causal_variant_stays_one(tmp_path: Path) -> None:
     """The weights are those of FRCRN: what a file says of its network counts."""
-    frontend = EnhanceFrontend(checkpoint_of("frcrn_causal"))
-    frontend.load_weights(checkpoint_of("frcrn"))
+    frontend = EnhanceFrontend("random:frcrn_causal")
+    frontend.load_weights("random:frcrn")
     frontend.save_safetensors(tmp_path / "causal.safetensors")
     assert read_architecture(tmp_path / "causal.safetensors") == "frcrn_causal"
 
@@ -224,15 +215,15 @@ def test_a_graph_cannot_be_trained(graph: Path, tmp_path: Path) -> None:
         EnhanceFrontend(graph, engine="native")
 
 
-def test_weights_of_another_network_are_refused(
-    checkpoint_of: CheckpointOf, lite_rtse_checkpoint: Path, graph: Path
-) -> None:
+def test_weights_of_another_network_are_refused(lite_rtse_checkpoint: Path, graph: Path) -> None:
     gtcrn, ready = EnhanceFrontend(), EnhanceFrontend(graph)
     before = {name: tensor.clone() for name, tensor in gtcrn.state_dict().items()}
     with pytest.raises(ModelError, match=r"lite_rtse\.safetensors: expected the tensors of gtcrn"):
         gtcrn.load_weights(lite_rtse_checkpoint)
     with pytest.raises(ModelError, match=r"lite\.onnx: expected a checkpoint with weights"):
         gtcrn.load_weights(graph)
+    with pytest.raises(ModelError, match=r"random:lite_rtse: expected weights of this front-end's network"):
+        gtcrn.load_weights("random:lite_rtse")
     with pytest.raises(ModelError, match=r"lite_rtse\.safetensors: expected an ONNX graph"):
         ready.load_weights(lite_rtse_checkpoint)
     assert all(torch.equal(tensor, before[name]) for name, tensor in gtcrn.state_dict().items())
@@ -243,6 +234,20 @@ def test_weights_of_another_network_are_refused(
 def test_ulunas_as_it_is_published(shared: Path, wavs: Tensor) -> None:
     path = shared / "reference/ulunas/ulunas_stream_simple.onnx"
     assert torch.equal(EnhanceFrontend(path, num_threads=2)(wavs, LENGTHS), by_hand(path, wavs))
+
+
+def test_streams_of_networks_that_need_the_future_wait_as_configured(noisy: np.ndarray) -> None:
+    frontend = EnhanceFrontend("random:wavecrn", segment_latency_ms=400)
+    lanes = Lanes(frontend, 1)
+    enhancer = Enhancer("random:wavecrn", segment_latency_ms=400)
+    found, expected = [], []
+    for chunk in np.split(noisy, 8):
+        lanes.push(torch.from_numpy(chunk)[None])
+        found.append(torch.cat([block for block, _ in lanes.take(1)] or [torch.empty(1, 0)], 1)[0].numpy())
+        expected.append(enhancer.process_chunk(chunk))
+        np.testing.assert_array_equal(found[-1], expected[-1])
+    with pytest.raises(ConfigError, match="segment_latency_ms"):
+        EnhanceFrontend(segment_latency_ms=400)
 
 
 def test_in_the_data_pipeline(lite_rtse_checkpoint: Path, noisy_file: Path, noisy: np.ndarray) -> None:
