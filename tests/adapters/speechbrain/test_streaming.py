@@ -133,8 +133,12 @@ def silence(raw: Any, size: int) -> list[Tensor]:
 @pytest.fixture(scope="module")
 def expected(raw: Any, enhanced_noisy: Tensor, size: int) -> Tensor:
     """The plain recogniser, fed with the signal enhanced as a whole."""
+    return encode_alone(raw, enhanced_noisy, size)
+
+
+def encode_alone(raw: Any, signal: Tensor, size: int) -> Tensor:
     context = raw.make_streaming_context(CONFIG)
-    chunks = [*enhanced_noisy[None].split(size, dim=1), *silence(raw, size)]
+    chunks = [*signal[None].split(size, dim=1), *silence(raw, size)]
     return torch.cat([raw.encode_chunk(context, chunk) for chunk in chunks], dim=1)
 
 
@@ -160,9 +164,7 @@ def test_streaming_equals_offline(enhancing: Any, raw: Any, noisy: np.ndarray, s
     encoded = encode(enhancing, torch.from_numpy(noisy), in_pieces(len(noisy), size), silence(raw, size))
     torch.testing.assert_close(encoded, expected, atol=1e-5, rtol=0)
     assert encoded.shape[1] > 40
-    plain = raw.make_streaming_context(CONFIG)
-    chunks = [*torch.from_numpy(noisy)[None].split(size, dim=1), *silence(raw, size)]
-    without = torch.cat([raw.encode_chunk(plain, chunk) for chunk in chunks], dim=1)
+    without = encode_alone(raw, torch.from_numpy(noisy), size)
     assert (without - expected).abs().max() > 0.01, "the front-end makes a difference here"
 
 
@@ -179,11 +181,16 @@ def test_chunks_may_have_any_size(
 
 def test_strength_zero_is_the_recogniser_alone(raw: Any, noisy: np.ndarray, size: int) -> None:
     signal = torch.from_numpy(noisy)
-    context = raw.make_streaming_context(CONFIG)
-    chunks = [*signal[None].split(size, dim=1), *silence(raw, size)]
-    expected = torch.cat([raw.encode_chunk(context, chunk) for chunk in chunks], dim=1)
     encoded = encode(with_frontend(raw, strength=0), signal, in_pieces(len(noisy), size), silence(raw, size))
-    assert torch.equal(encoded, expected)
+    assert torch.equal(encoded, encode_alone(raw, signal, size))
+
+
+@pytest.mark.parametrize("chosen", [{"strength": "auto"}, {"model": "random:lite_rtse"}])
+def test_the_guard_and_other_networks_stream(raw: Any, noisy: np.ndarray, size: int, chosen: dict[str, Any]) -> None:
+    encoded = encode(with_frontend(raw, **chosen), torch.from_numpy(noisy), in_pieces(len(noisy), 3000), [])
+    expected = encode_alone(raw, torch.from_numpy(Enhancer(**chosen).enhance(noisy)), size)
+    torch.testing.assert_close(encoded, expected[:, : encoded.shape[1]], atol=1e-5, rtol=0)
+    assert encoded.shape[1] > 40
 
 
 def test_blocks_come_as_soon_as_they_are_complete(enhancing: Any, noisy: np.ndarray, size: int) -> None:
