@@ -1,1 +1,1 @@
-"""GTCRN, trained from random weights on mixtures made on the fly."""
+"""GTCRN, or another network by name, trained from random weights on mixtures made on the fly."""

@@ -176,7 +176,7 @@ def main(arguments: Sequence[str]) -> Scores:
     signals = TensorDataset(*(torch.from_numpy(part) for part in (validation_set.noisy, validation_set.target)))
     brain.fit(hparams["epoch_counter"], train_loader, DataLoader(signals))
 
-    best = brain.checkpointer.recover_if_possible(max_key="pesq")
+    best = hparams["checkpointer"].recover_if_possible(max_key="pesq")
     save_weights(Path(hparams["trained_model"]), brain.modules.average, {"architecture": config.network})
     scores = {name: best.meta[name] for name in brain.judge.noisy_scores()}
     rows = [{"held out": "noisy", **brain.judge.noisy_scores()}, {"held out": "enhanced", **scores}]
