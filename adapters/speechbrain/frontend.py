@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,31 @@ class EnhanceFrontend(nn.Module):
         take_weights(self.net, loaded.model)
         self.trainable = trainable
         self.train()
+
+    @classmethod
+    def from_config(cls, config: EnhancerConfig | str | Path, **settings: Any) -> EnhanceFrontend:
+        """Returns a front-end with the settings of an enhancer, or of a YAML file with them, as `calibrate` writes one.
+
+        In YAML: `!apply:gtcrn_frontend.adapters.speechbrain.EnhanceFrontend.from_config [frontend.yaml]`.
+
+        Args:
+            config: model, engine, strength, bypass, guard, threads and latency count.
+            settings: of the front-end, in place of those.
+
+        Raises:
+            ConfigError: the file is wrong, or asks for what a batch of waveforms cannot have: other rates or channels.
+        """
+        if not isinstance(config, EnhancerConfig):
+            config = EnhancerConfig.from_yaml(config)
+        given = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != f.default}
+        if wrong := given.keys() & {"output_sample_rate", "channels", "downmix", "providers"}:
+            raise ConfigError(
+                f"expected settings without {', '.join(sorted(wrong))} for SpeechBrain, whose batches have one rate "
+                "and engine"
+            )
+        strength = 0.0 if given.pop("bypass", False) else config.strength_or_auto
+        given.pop("max_attenuation_db", None)
+        return cls(**given | {"strength": strength} | settings)
 
     @property
     def trainable(self) -> bool:

@@ -15,10 +15,14 @@ from torch import Tensor
 from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend
 from gtcrn_frontend.adapters.speechbrain.normalizer import EnhancingAudioNormalizer
 from gtcrn_frontend.adapters.speechbrain.streaming import EnhancesStreams, Lanes
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import ConfigError
 
 
-def with_frontend(recogniser: Any, frontend: EnhanceFrontend | None = None, **settings: Any) -> Any:
+def with_frontend(
+    recogniser: Any, frontend: EnhanceFrontend | Enhancer | EnhancerConfig | None = None, **settings: Any
+) -> Any:
     """Returns the recogniser with the front-end in front; the one given stays as it is, and shares its networks.
 
     >>> asr = with_frontend(EncoderASR.from_hparams("speechbrain/..."), strength=0.8)
@@ -32,11 +36,13 @@ def with_frontend(recogniser: Any, frontend: EnhanceFrontend | None = None, **se
     Args:
         recogniser: `EncoderASR`, `EncoderDecoderASR`, `WhisperASR`, `StreamingASR`, `SpeakerRecognition`, `VAD`, or any
             other inference class of SpeechBrain with an `encode_batch(wavs, wav_lens)`.
-        frontend: a front-end; None makes one for the recogniser's sample rate.
+        frontend: a front-end; None makes one for the recogniser's sample rate. An `Enhancer` or its config gives the
+            settings for one, see `EnhanceFrontend.from_config`.
         settings: of the front-end to make, see `EnhanceFrontend`.
 
     Raises:
-        ConfigError: the class is not supported, enhances already, or runs at another rate than the front-end.
+        ConfigError: the class is not supported, enhances already, or runs at another rate than the front-end; or the
+            front-end is something else.
     """
     mixin = _mixin_for(recogniser)
     if isinstance(recogniser.audio_normalizer, EnhancingAudioNormalizer):
@@ -49,6 +55,13 @@ def with_frontend(recogniser: Any, frontend: EnhanceFrontend | None = None, **se
         frontend = EnhanceFrontend(**{"sample_rate": sample_rate} | settings)
     elif settings:
         raise ConfigError(f"expected a front-end or settings for one, got both ({', '.join(settings)})")
+    elif isinstance(frontend, (Enhancer, EnhancerConfig)):
+        config = frontend.config if isinstance(frontend, Enhancer) else frontend
+        frontend = EnhanceFrontend.from_config(config, sample_rate=config.sample_rate or sample_rate)
+    elif not isinstance(frontend, EnhanceFrontend):
+        raise ConfigError(
+            f"expected an EnhanceFrontend, an Enhancer or an EnhancerConfig as front-end, got {type(frontend).__name__}"
+        )
     if frontend.sample_rate != sample_rate:
         raise ConfigError(
             f"expected a front-end for the recogniser's {sample_rate} Hz, got one for {frontend.sample_rate} Hz: "

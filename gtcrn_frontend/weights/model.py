@@ -79,7 +79,8 @@ def model_path(model: str | Path) -> Path:
         return path
     try:
         if path.is_file():
-            return path.resolve()
+            # Of a link, its own name: that has the suffix which tells the kind of file.
+            return path.parent.resolve() / path.name
     except OSError as error:  # a name that is too long, say
         raise ModelError(f"cannot look for the model {name!r}: {error.strerror}") from error
     hint = registry.hint(name) if len(path.parts) == 1 else ""

@@ -9,7 +9,7 @@ import torch
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.weights.checkpoint import write_safetensors
-from gtcrn_frontend.weights.model import installed_model_file, load_model
+from gtcrn_frontend.weights.model import installed_model_file, load_model, model_path
 
 
 def test_a_checkpoint_gives_checked_parameters(random_checkpoint, random_parameters):
@@ -44,6 +44,14 @@ def test_a_graph_is_kept_as_it_is(tmp_path):
     assert model.parameters is None
     assert model.digest == hashlib.sha256(model.graph).hexdigest()
     assert len(repr(model)) < 1000, "neither weights nor graphs are shown"
+
+
+def test_a_link_is_of_the_kind_that_its_own_name_tells(tmp_path, monkeypatch):
+    """As in caches of downloads, where the names of the files are hashes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "0f3a").write_bytes(b"engines look inside")
+    (tmp_path / "model.onnx").symlink_to("0f3a")
+    assert load_model(model_path("model.onnx")).graph == b"engines look inside"
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".tar", ".safetensors"])

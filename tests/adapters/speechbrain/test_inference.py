@@ -22,7 +22,7 @@ from speechbrain.inference.VAD import VAD
 from speechbrain.lobes.features import Fbank
 from torch import Tensor, nn
 
-from gtcrn_frontend import Enhancer
+from gtcrn_frontend import Enhancer, EnhancerConfig
 from gtcrn_frontend.adapters.speechbrain import EnhanceFrontend, EnhancingAudioNormalizer, with_frontend
 from gtcrn_frontend.errors import ConfigError
 
@@ -396,6 +396,20 @@ def test_a_front_end_of_ones_own(asr: Any, batch: Batch, random_checkpoint: Path
     assert_same(enhancing.encode_batch(*batch), expected)
     with pytest.raises(ConfigError, match=r"expected a front-end or settings for one, got both \(strength\)"):
         with_frontend(asr, frontend, strength=0.5)
+
+
+def test_settings_of_an_enhancer(asr: Any, batch: Batch, tmp_path: Path) -> None:
+    config = EnhancerConfig(strength=0.5, guard={"min_strength": 0.4}, num_threads=2)
+    expected = with_frontend(asr, strength=0.5).encode_batch(*batch)
+    for given in (config, Enhancer.from_config(config)):
+        assert torch.equal(with_frontend(asr, given).encode_batch(*batch), expected)
+    (tmp_path / "frontend.yaml").write_text("strength: 0.5\nbypass: true\n")
+    bypassed = with_frontend(asr, EnhanceFrontend.from_config(tmp_path / "frontend.yaml"))
+    assert torch.equal(bypassed.encode_batch(*batch), with_frontend(asr, strength=0).encode_batch(*batch))
+    with pytest.raises(ConfigError, match="expected settings without channels, downmix for SpeechBrain"):
+        with_frontend(asr, EnhancerConfig(channels=2, downmix=True))
+    with pytest.raises(ConfigError, match=r"expected an EnhanceFrontend, an Enhancer or an EnhancerConfig .* got str"):
+        with_frontend(asr, "gtcrn-asr")
 
 
 def test_the_rate_is_the_recognisers(load: Load, batch: Batch) -> None:
