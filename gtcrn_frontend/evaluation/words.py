@@ -55,6 +55,8 @@ def sentences(decision: Decision, unit: str) -> list[str]:
         needed = decision.utterances_needed
         estimate = f": about {_rounded(needed)} would probably do" if needed else ""
         said.append(f"{decision.utterances} utterances are too few to tell{estimate}.")
+        if decision.raw.value == 0:
+            said.append("There are no errors that a front-end could take away: noisier recordings would tell more.")
     if decision.candidate is not None:
         said.append(_on_clean(decision, rate))
     if decision.harmful:

@@ -8,12 +8,13 @@ import pytest
 from gtcrn_frontend import EnhancerConfig
 from gtcrn_frontend.evaluation.cache import Heard
 from gtcrn_frontend.evaluation.conditions import Item
-from gtcrn_frontend.evaluation.decision import LEAST_UTTERANCES, Decision, Verdict, decide
+from gtcrn_frontend.evaluation.decision import LEAST_UTTERANCES, RELEVANT, Decision, Verdict, decide
 from gtcrn_frontend.evaluation.manifest import Utterance
 from gtcrn_frontend.evaluation.normalise import Normalisation
 from gtcrn_frontend.evaluation.outputs import RAW
 from gtcrn_frontend.evaluation.scores import Scores, score
 from gtcrn_frontend.evaluation.wer import ErrorCounts
+from gtcrn_frontend.evaluation.words import sentences
 
 HALF, FULL, QUARTER = (EnhancerConfig(strength=s) for s in (0.5, 1.0, 0.25))
 WORDS = 6
@@ -74,8 +75,57 @@ def test_nothing_helps_where_it_gets_worse() -> None:
 
 
 def test_nothing_helps_where_there_are_no_errors() -> None:
-    found = decided({RAW: {"clean": 0.0}, FULL: {"clean": 0.0}}, 30)
+    found = decided({RAW: {"clean": 0.0}, FULL: {"clean": 0.0}}, 50)
     assert found.verdict is Verdict.NOTHING_HELPS
+
+
+def test_a_few_words_without_errors_say_little() -> None:
+    found = decided({RAW: {"clean": 0.0}, FULL: {"clean": 0.0}}, 30)
+    assert (found.verdict, found.utterances_needed) == (Verdict.TOO_LITTLE_DATA, 50)
+    assert "noisier recordings" in " ".join(sentences(found, "word"))
+
+
+@pytest.mark.parametrize(("n", "rate"), [(10, 0.10), (48, 0.03), (100, 0.01)])
+def test_a_gain_that_hardly_shows_in_few_words_is_not_ruled_out(n: int, rate: float) -> None:
+    """A true gain of 20 %, which changed nothing at all in every third of these drawings."""
+    found = [decided({RAW: {"a": rate}, HALF: {"a": 0.9 * rate}, FULL: {"a": 0.8 * rate}}, n, i) for i in range(60)]
+    assert sum(one.verdict is Verdict.NOTHING_HELPS for one in found) <= 3
+    unseen = [one for one in found if one.raw.value and not one.change.value]
+    assert unseen
+    assert all(one.change.low < -RELEVANT * one.raw.value for one in unseen)
+    assert all(one.utterances_needed > 2 * n for one in unseen)
+
+
+def test_utterances_that_fail_as_a_whole_are_few_errors() -> None:
+    """Every tenth utterance is lost, and the front-end would save one of five of these."""
+    items = tuple(Item(Utterance(str(i), Path(str(i)), "x"), "a", str(i)) for i in range(100))
+    lost = tuple(ErrorCounts(0, WORDS * (i % 10 == 0), 0, WORDS) for i in range(100))
+    found = decide(Scores(items, (RAW, FULL), {RAW: lost, FULL: lost}))
+    assert found.verdict is Verdict.TOO_LITTLE_DATA
+
+
+def test_what_changes_nothing_in_much_data_is_ruled_out() -> None:
+    found = decided({RAW: {"a": 0.1}, FULL: {"a": 0.1}}, 150)
+    assert found.verdict is Verdict.NOTHING_HELPS
+    assert found.change.low < 0 < found.change.high
+
+
+def test_nothing_is_ruled_out_while_a_setting_is_unclear() -> None:
+    """Half strength changes nothing; full strength changes so much, both ways, that it may well be better."""
+    n = 150
+    items = tuple(Item(Utterance(str(i), Path(str(i)), "x"), "a", str(i)) for i in range(n))
+    errors = {RAW: [1] * 75 + [0] * 75, FULL: [0] * 35 + [1] * 40 + [1] * 38 + [0] * 37}
+    counts = {setting: tuple(ErrorCounts(k, 0, 0, WORDS) for k in each) for setting, each in errors.items()}
+    counts[HALF] = counts[RAW]
+    assert decide(Scores(items, (RAW, HALF), counts)).verdict is Verdict.NOTHING_HELPS
+    found = decide(Scores(items, (RAW, HALF, FULL), counts))
+    assert (found.candidate, found.verdict) == (HALF, Verdict.TOO_LITTLE_DATA)
+
+
+def test_clean_speech_that_did_not_change_is_not_known_to_the_last_digit() -> None:
+    found = decided({RAW: {"clean": 0.02, "0 dB": 0.5}, HALF: {"clean": 0.02, "0 dB": 0.2}}, 60)
+    assert found.clean_change is not None
+    assert found.clean_change.low < found.clean_change.value == 0 < found.clean_change.high
 
 
 def test_few_utterances_are_too_few_whatever_they_say() -> None:
