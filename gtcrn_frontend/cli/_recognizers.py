@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.util
+import os
 import re
 import shlex
+import shutil
 import sys
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gtcrn_frontend.cli._surroundings import files_around, surroundings
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.conditions import file_digest
 from gtcrn_frontend.evaluation.source import RecognizerSource
@@ -34,24 +38,29 @@ _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _SPEECHBRAIN_TAG = re.compile(r"!(?:new|name|apply|ref):?")
 
 
-def recognizer_source(text: str) -> RecognizerSource:
+def recognizer_source(text: str, apart: Iterable[Path] = ()) -> RecognizerSource:
     """Returns the recogniser that a user names; it is loaded later, in other processes.
+
+    Args:
+        text: what the user wrote.
+        apart: files and folders that are none of its own wherever they lie, such as what is written.
 
     Raises:
         ConfigError: the text names none of the kinds above, or what it names is not there.
     """
+    others = {path.resolve() for path in apart}
     if PLACE in text:
-        return _command(text)
+        return _command(text, others)
     path = Path(text)
     if path.is_dir():
-        return _speechbrain(path)
+        return _speechbrain(path, others)
     if path.suffix in YAML_SUFFIXES:
         if not path.is_file():
             raise ConfigError(f"{path}: expected a pipeline or hyperparameter file, found nothing there")
         content = path.read_text(encoding="utf-8")
-        return _speechbrain(path) if _SPEECHBRAIN_TAG.search(content) else _pipeline(path)
+        return _speechbrain(path, others) if _SPEECHBRAIN_TAG.search(content) else _pipeline(path)
     if _FUNCTION.fullmatch(text):
-        return _function(text)
+        return _function(text, others)
     raise ConfigError(f"--recognizer: expected {EXPECTED}; got {text!r}")
 
 
@@ -64,16 +73,16 @@ def _pipeline(path: Path) -> RecognizerSource:
     return RecognizerSource(path.name, identity, partial(_load_pipeline, str(path.resolve())))
 
 
-def _speechbrain(path: Path) -> RecognizerSource:
+def _speechbrain(path: Path, apart: Collection[Path]) -> RecognizerSource:
     file = path / SPEECHBRAIN_FILE if path.is_dir() else path
     if not file.is_file():
         raise ConfigError(f"{path}: expected a SpeechBrain model with a {file.name}, found none in that folder")
-    files = sorted(other for other in file.parent.rglob("*") if other.is_file() and not other.name.startswith("."))
-    identity = _digest("speechbrain", file.name, _version("speechbrain"), *_contents(files))
+    files = [other for other, _ in files_around([file.parent], apart)]
+    identity = _digest("speechbrain", file.name, _version("speechbrain"), *_contents([file, *files]))
     return RecognizerSource(path.name, identity, partial(_load_speechbrain, str(file.resolve())))
 
 
-def _function(name: str) -> RecognizerSource:
+def _function(name: str, apart: Collection[Path]) -> RecognizerSource:
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -85,12 +94,22 @@ def _function(name: str) -> RecognizerSource:
     if found is None:
         raise ConfigError(f"--recognizer: expected the Python module {module}, found none in {folder} or installed")
     files = [Path(found.origin)] if found.origin and Path(found.origin).is_file() else []
-    return RecognizerSource(name, _digest(name, *_contents(files)), partial(_load_function, name, folder))
+    return RecognizerSource(name, _foreign_identity(name, files, apart), partial(_load_function, name, folder))
 
 
-def _command(command: str) -> RecognizerSource:
-    identity = _digest(command, *_contents(_paths_in(command)))
+def _command(command: str, apart: Collection[Path]) -> RecognizerSource:
+    identity = _foreign_identity(command, _paths_in(command), apart)
     return RecognizerSource(command, identity, partial(_load_command, command, str(Path.cwd())))
+
+
+def _foreign_identity(name: str, paths: Sequence[Path], apart: Collection[Path]) -> str:
+    """Names code of which only some paths are known: by these, what lies around them, and where it runs."""
+    here = Path.cwd().resolve()
+    files = [path.resolve() for path in paths if _is_file(path)]
+    folders = {path.parent for path in files} | {path.resolve() for path in paths if _is_folder(path)}
+    shared = {Path(folder).resolve() for folder in (*os.get_exec_path(), tempfile.gettempdir())}
+    around = surroundings((folders - shared) | {here}, apart)
+    return _digest(name, here, *files, *_contents(files), *around)
 
 
 def _load_pipeline(path: str) -> Recognizer:
@@ -133,11 +152,14 @@ def _named(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _paths_in(command: str) -> list[Path]:
-    """Words of a command that are files: a script that changes is another recogniser."""
+    """Words of a command that may be files, and the programs among them."""
     try:
-        return [Path(word) for word in shlex.split(command) if word != PLACE]
+        words = [word for word in shlex.split(command) if word != PLACE]
     except ValueError:  # unbalanced quotes: the shell will say so
         return []
+    inner = [part for word in words if " " in word for part in word.split()]  # sh -c 'asr.sh {}'
+    values = [word.partition("=")[2] for word in words if "=" in word]  # --model=x.onnx
+    return [Path(shutil.which(word) or word) for word in (*words, *inner, *values) if word]
 
 
 def _contents(paths: Iterable[Path]) -> list[str]:
@@ -149,6 +171,13 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except (OSError, ValueError):  # a word too long for a name, or with a zero in it
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
         return False
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from gtcrn_frontend.cli._surroundings import WRITTEN_BY
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError, ModelError
 
@@ -36,7 +37,9 @@ EXAMPLES = """examples:
 
 A manifest is JSON lines with audio and text, a CSV file with such a heading, a Kaldi folder, or a folder of recordings
 each beside a .txt file. Without --noise the recordings are taken as they are; an entry may name its condition then.
-What was recognised is kept in a cache: an interrupted run goes on where it was.
+What was recognised is kept in a cache: an interrupted run goes on where it was. A function or a command is another
+recogniser when a file in its folder or in the working directory has changed, but for recordings, .log, .html and hidden
+files. For one whose state lies elsewhere (a remote service) give --no-cache.
 The file of --write fits as `frontend:` of a pipeline; it says `bypass: true` unless something helps significantly.
 """
 
@@ -104,7 +107,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     where = running.add_mutually_exclusive_group()
     where.add_argument("--cache", type=Path, metavar="DIR", help="where results are kept (default: the user's cache)")
-    where.add_argument("--no-cache", action="store_true", help="keep nothing, recognise all anew")
+    where.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="keep nothing, recognise all anew: for a recogniser whose state lies elsewhere, a remote service say",
+    )
     output = parser.add_argument_group("outcome")
     output.add_argument("--write", type=Path, metavar="YAML", help="write the setting that was decided on")
     output.add_argument("--report", type=Path, metavar="HTML", help="write a report to look at and listen to")
@@ -131,7 +138,8 @@ def run(args: argparse.Namespace) -> int:
     for path in filter(None, (args.write, args.report)):
         _check_output(path)
     try:
-        sources = [recognizer_source(what) for what in (args.recognizer, *(args.fit_guard or ()))]
+        apart = [Path(path) for path in (args.write, args.report, args.cache, args.manifest, args.noise) if path]
+        sources = [recognizer_source(what, apart) for what in (args.recognizer, *(args.fit_guard or ()))]
     except ImportError as error:  # sherpa-onnx is an extra; its message names it
         raise ModelError(str(error)) from error
     source = sources[0]
@@ -215,7 +223,7 @@ def _write_setting(path: Path, found: Calibration, recognizer: str, unit: str) -
     from gtcrn_frontend.atomic import replaced_at_end
     from gtcrn_frontend.evaluation.words import all_sentences, headline, setting_yaml
 
-    reasons = [f"gtcrn-frontend calibrate --recognizer {recognizer}", f"{headline(found.decision)}."]
+    reasons = [f"{WRITTEN_BY} --recognizer {recognizer}", f"{headline(found.decision)}."]
     lines = [" ".join(line.split()) for line in (*reasons, *all_sentences(found, unit))]
     try:
         with replaced_at_end(path) as part:

@@ -28,7 +28,7 @@ import os, time
 import numpy as np
 
 def hear(samples, rate):
-    with open("calls", "a") as file:
+    with open("calls.log", "a") as file:
         file.write("x")
     frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
     floor_db = 10 * np.log10(np.percentile(np.square(frames).mean(axis=1), 20) + 1e-9)
@@ -37,6 +37,9 @@ def hear(samples, rate):
 
 def numb(samples, rate):
     return "one two three four"
+
+def wordy(samples, rate):
+    return 7 * "one two three four "
 
 def breaks(samples, rate):
     raise RuntimeError("no licence")
@@ -126,10 +129,10 @@ def test_what_helps_is_found_written_reported_and_free_the_second_time(folder: P
     assert "Use gtcrn-asr at strength 1" in text
     assert "<del" in text
 
-    calls = (folder / "calls").read_text()
+    calls = (folder / "calls.log").read_text()
     assert len(calls) == 2 * UTTERANCES * 3
     assert run(*arguments) == 0
-    assert (folder / "calls").read_text() == calls
+    assert (folder / "calls.log").read_text() == calls
     assert capsys.readouterr().out == captured.out
 
 
@@ -150,7 +153,7 @@ def test_the_guard_is_fitted_on_other_utterances_and_written(
     assert "Too little data" in captured.out  # six utterances are left to decide on
     assert "# The guard was fitted on 6 other utterances" in Path("out.yaml").read_text()
     assert "The guard was fitted on 6 other utterances" in Path("report.html").read_text()
-    assert len((folder / "calls").read_text()) < 2 * UTTERANCES * 8
+    assert len((folder / "calls.log").read_text()) < 2 * UTTERANCES * 8
 
     assert run(*arguments, "--fit-guard", "asr_of_test:numb") == 0
     assert capsys.readouterr().out == captured.out
@@ -168,7 +171,7 @@ def test_a_fitted_guard_that_helps_is_what_the_enhancer_takes_back(tmp_path: Pat
 def test_too_few_utterances_to_fit_on_are_said_before_any_work(folder: Path) -> None:
     with pytest.raises(ModelError, match="--fit-guard: expected at least 20 utterances"):
         run("--recognizer", "asr_of_test:hear", "--fit-guard")
-    assert not (folder / "calls").exists()
+    assert not (folder / "calls.log").exists()
 
 
 def test_an_interrupted_run_goes_on_where_it_was(folder: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +193,9 @@ def test_an_interrupted_run_goes_on_where_it_was(folder: Path, capsys, monkeypat
 
 
 def test_what_does_not_help_is_bypassed(folder: Path, capsys) -> None:
-    assert run("--recognizer", "asr_of_test:numb", "--strengths", "1", "--write", "out.yaml") == 0
+    lines = (folder / "m.jsonl").read_text().replace("one two three four", 7 * "one two three four ")
+    (folder / "m.jsonl").write_text(lines)
+    assert run("--recognizer", "asr_of_test:wordy", "--strengths", "1", "--write", "out.yaml") == 0
     assert "Use no front-end: nothing helps." in capsys.readouterr().out
     values = yaml.safe_load(Path("out.yaml").read_text())
     assert values == {"bypass": True}
@@ -236,7 +241,7 @@ def test_a_recogniser_that_never_works_is_named(folder: Path) -> None:
 def test_wrong_arguments_are_said_before_anything_runs(folder: Path, arguments: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         run("--recognizer", "asr_of_test:hear", *arguments)
-    assert not (folder / "calls").exists()
+    assert not (folder / "calls.log").exists()
 
 
 def test_an_unknown_model_is_said(folder: Path) -> None:

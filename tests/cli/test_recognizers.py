@@ -1,4 +1,6 @@
+import os
 import pickle
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from gtcrn_frontend.cli._recognizers import _load_speechbrain, recognizer_source
+from gtcrn_frontend.cli._surroundings import surroundings
 from gtcrn_frontend.errors import ConfigError
 
 SAMPLES = np.zeros(1600, np.float32)
@@ -27,13 +30,81 @@ def test_a_command_with_a_place_for_the_file(here: Path) -> None:
     assert pickle.loads(pickle.dumps(source.make))()(SAMPLES, 16000).text == "first"
 
 
-def test_what_a_command_runs_is_part_of_its_identity(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = here / "asr.sh"
-    script.write_text("echo first")
-    before = recognizer_source("sh ./asr.sh {}").identity
-    assert recognizer_source("sh ./asr.sh {}").identity == before
-    monkeypatch.setattr("gtcrn_frontend.cli._recognizers.file_digest", lambda path: "another run, another content")
-    assert recognizer_source("sh ./asr.sh {}").identity != before
+COMMANDS = ["./asr.sh {}", "sh asr.sh {}", "sh -c './asr.sh {}'", "python -m my_asr {}", "asr --model=m {}"]
+FOREIGN = ["asr_of_test:hear", *COMMANDS]
+
+
+@pytest.fixture
+def recogniser(here: Path) -> Path:
+    """A folder with a function, a script, and what they read."""
+    (here / "m").mkdir()
+    (here / "m" / "offline.onnx").write_bytes(b"one")
+    (here / "pipeline.yaml").write_text("beam: 1\n")
+    (here / "asr.sh").write_text("echo first")
+    (here / "asr_of_test.py").write_text("def hear(samples, rate):\n    return ''\n")
+    return here
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+@pytest.mark.parametrize("changed", ["m/offline.onnx", "pipeline.yaml", "asr.sh", "new.txt"])
+def test_what_lies_around_code_is_part_of_its_identity(recogniser: Path, what: str, changed: str) -> None:
+    before = recognizer_source(what).identity
+    assert recognizer_source(what).identity == before
+    (recogniser / changed).write_bytes(b"another")
+    assert recognizer_source(what).identity != before
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_the_same_files_elsewhere_are_another_recogniser(
+    recogniser: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = recognizer_source(what).identity
+    copy = Path(shutil.copytree(recogniser, recogniser / ".copy", ignore=shutil.ignore_patterns(".copy")))
+    monkeypatch.chdir(copy)
+    assert recognizer_source(what).identity != before
+
+
+def test_a_model_trained_anew_in_place_is_another_one(recogniser: Path) -> None:
+    before = recognizer_source("asr_of_test:hear").identity
+    os.utime(recogniser / "m" / "offline.onnx", (1, 1))
+    assert recognizer_source("asr_of_test:hear").identity != before
+
+
+def test_a_script_in_another_folder_has_its_own_surroundings(
+    recogniser: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    what = f"sh {recogniser / 'asr.sh'} {{}}"
+    before = recognizer_source(what).identity
+    (recogniser / "pipeline.yaml").write_text("beam: 8\n")
+    assert recognizer_source(what).identity != before
+
+
+@pytest.mark.parametrize("what", [*FOREIGN, "model"])
+def test_what_changes_without_the_recogniser_is_not_part_of_it(recogniser: Path, what: str) -> None:
+    (recogniser / "model").mkdir()
+    (recogniser / "model" / "hyperparams.yaml").write_text("modules:\n  encoder: !new:torch.nn.Identity\n")
+    place = recogniser / ("model" if what == "model" else "")
+    apart = [place / name for name in ("cache", "m.jsonl", "wav", "given.txt")]
+    before = recognizer_source(what, apart).identity
+    for name in ("cache/ab/x.json", "wav/a.txt", "wav/a.wav", "__pycache__/a.pyc", ".git/index"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(b"x")
+    for name in ("m.jsonl", "given.txt", "run.log", ".history", "report.html", "other.wav"):
+        (place / name).write_bytes(b"x")
+    (place / "frontend.yaml").write_text("# gtcrn-frontend calibrate --recognizer x\nbypass: true\n")
+    assert recognizer_source(what, apart).identity == before
+
+
+def test_links_are_followed_once_and_many_files_are_bounded(
+    recogniser: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recogniser / "m" / "round").symlink_to(recogniser, target_is_directory=True)
+    assert len(surroundings([recogniser, recogniser / "m"])) == 4
+    assert not caplog.records
+    monkeypatch.setattr("gtcrn_frontend.cli._surroundings.MOST_FILES", 3)
+    assert len(surroundings([recogniser])) == 3
+    assert "more than 3 files" in caplog.text
 
 
 def test_a_function_of_a_module_in_the_working_directory(here: Path) -> None:
