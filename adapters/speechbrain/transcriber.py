@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import yaml
 from speechbrain.inference.ASR import EncoderASR, EncoderDecoderASR, WhisperASR
 from speechbrain.utils.fetching import LocalStrategy
 
+from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend
+from gtcrn_frontend.adapters.speechbrain.normalizer import EnhancingAudioNormalizer
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.recognizer import Transcript
 
 HPARAMS_FILE = "hyperparams.yaml"
+
+_log = logging.getLogger(__name__)
 
 
 class SpeechBrainRecognizer:
@@ -41,6 +46,8 @@ class SpeechBrainRecognizer:
 def load_recognizer(path: str | Path) -> SpeechBrainRecognizer:
     """Returns the recogniser of a model's folder, or of its hyperparameter file. That file can run any code: trust it.
 
+    Front-ends of its own are left out: an `EnhancingAudioNormalizer`, and each `EnhanceFrontend` among its modules.
+
     Args:
         path: a folder with `hyperparams.yaml`, or the file itself, by whatever name.
 
@@ -60,7 +67,24 @@ def load_recognizer(path: str | Path) -> SpeechBrainRecognizer:
         )
     except Exception as error:  # whatever the classes that the file names raise
         raise ModelError(f"{file}: the model cannot be loaded: {type(error).__name__}: {error}") from error
+    _leave_out_frontends(recognizer, file)
     return SpeechBrainRecognizer(recognizer)
+
+
+def _leave_out_frontends(recognizer: Any, file: Path) -> None:
+    """Takes the model's own front-ends away: what it is to hear is enhanced already, or is to be heard as it is."""
+    left_out = []
+    while isinstance(recognizer.audio_normalizer, EnhancingAudioNormalizer):
+        recognizer.audio_normalizer = recognizer.audio_normalizer.normalizer
+        left_out.append(EnhancingAudioNormalizer.__name__)
+    settings = vars(recognizer.hparams).values()
+    modules = [recognizer, *(value for value in settings if isinstance(value, torch.nn.Module))]
+    for frontend in {part for module in modules for part in module.modules() if isinstance(part, EnhanceFrontend)}:
+        frontend.strength = 0.0  # out of the middle of a network it cannot be taken
+        frontend.train_strength = None
+        left_out.append(EnhanceFrontend.__name__)
+    if left_out:
+        _log.warning("%s: the model's own front-end (%s) is left out", file, ", ".join(left_out))
 
 
 def _class_for(file: Path) -> Any:

@@ -50,6 +50,37 @@ def test_a_folder_and_its_file_give_the_same_recogniser(folder: Path, noisy: np.
     assert load_recognizer(folder / "asr.yaml")(noisy, 16000).text == text
 
 
+NORMALIZER = """
+audio_normalizer: !new:gtcrn_frontend.adapters.speechbrain.EnhancingAudioNormalizer
+    sample_rate: 16000
+"""
+FRONTEND = """modules:
+    encoder: !new:speechbrain.nnet.containers.LengthsCapableSequential
+        frontend: !new:gtcrn_frontend.adapters.speechbrain.EnhanceFrontend
+            trainable: {trainable}
+"""
+
+
+@pytest.mark.parametrize("trainable", ["False", "True"])
+def test_front_ends_of_the_model_itself_are_left_out(
+    folder: Path, noisy: np.ndarray, trainable: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is heard without front-end is not enhanced, and what is heard behind one is enhanced once."""
+    plain = load_recognizer(folder)
+    assert "front-end" not in caplog.text
+    start = HPARAMS.replace("__set_seed: !apply:torch.manual_seed [1]\n", "")  # a front-end draws numbers too
+    enhancing = FRONTEND.format(trainable=trainable)
+    modules = start.replace(enhancing[: enhancing.index("        frontend")], enhancing)
+    assert modules != start
+    (folder / "hyperparams.yaml").write_text(modules + NORMALIZER)
+    loaded = load_recognizer(folder)._recognizer
+    assert "EnhancingAudioNormalizer, EnhanceFrontend" in caplog.text
+    samples = torch.from_numpy(noisy)
+    assert torch.equal(loaded.audio_normalizer(samples, 16000), plain._recognizer.audio_normalizer(samples, 16000))
+    [frontend] = [module for module in loaded.modules() if type(module).__name__ == "EnhanceFrontend"]
+    torch.testing.assert_close(frontend(samples[None]), samples[None], atol=1e-6, rtol=0)
+
+
 def test_audio_at_another_rate_is_converted(folder: Path, noisy: np.ndarray) -> None:
     heard = []
     recognizer = load_recognizer(folder)
