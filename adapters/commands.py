@@ -77,16 +77,19 @@ class CommandRecognizer:
     Args:
         command: for the shell, with `{}` where the path goes.
         folder: working directory of the command; None is the current one.
+        wave_folder: where the wave files go until they were read; None is the system's for temporary files. A process
+            that is killed leaves its file there.
 
     Raises:
         ConfigError: there is no `{}` in it.
     """
 
-    def __init__(self, command: str, folder: str | None = None) -> None:
+    def __init__(self, command: str, folder: str | None = None, wave_folder: str | None = None) -> None:
         if PLACE not in command:
             raise ConfigError(f"expected a command with {PLACE} where the wave file goes, got {command!r}")
         self._command = command
         self._folder = folder
+        self._wave_folder = wave_folder
 
     def __call__(self, samples: F32, sample_rate: int) -> Transcript:
         """Returns what the command prints for samples `(n,) float32` in [-1, 1] at `sample_rate` Hz.
@@ -95,7 +98,7 @@ class CommandRecognizer:
             ModelError: the command ends with another exit code than 0, or does not print text.
         """
         # Not a name that this process deletes itself: on Windows a file that is open cannot be opened again.
-        handle, path = tempfile.mkstemp(suffix=".wav", prefix="gtcrn-frontend-")
+        handle, path = tempfile.mkstemp(suffix=".wav", prefix="gtcrn-frontend-", dir=self._wave_folder)
         os.close(handle)
         try:
             soundfile.write(path, np.clip(samples, -1, 1), sample_rate, subtype="PCM_16")

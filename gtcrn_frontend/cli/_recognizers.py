@@ -112,7 +112,7 @@ def _foreign_identity(name: str, paths: Sequence[Path], apart: Collection[Path])
     return _digest(name, here, *files, *_contents(files), *around)
 
 
-def _load_pipeline(path: str) -> Recognizer:
+def _load_pipeline(path: str, temporary: str) -> Recognizer:
     from gtcrn_frontend.adapters.sherpa.config import PipelineConfig
     from gtcrn_frontend.adapters.sherpa.pipeline import Pipeline
     from gtcrn_frontend.evaluation.recognizer import Transcript
@@ -128,22 +128,22 @@ def _load_pipeline(path: str) -> Recognizer:
     return recognise
 
 
-def _load_speechbrain(path: str) -> Recognizer:
+def _load_speechbrain(path: str, temporary: str) -> Recognizer:
     from gtcrn_frontend.adapters.speechbrain.transcriber import load_recognizer
 
     return load_recognizer(path)
 
 
-def _load_function(name: str, folder: str) -> Recognizer:
+def _load_function(name: str, folder: str, temporary: str) -> Recognizer:
     from gtcrn_frontend.adapters.commands import FunctionRecognizer
 
     return FunctionRecognizer(name, folder)
 
 
-def _load_command(command: str, folder: str) -> Recognizer:
+def _load_command(command: str, folder: str, temporary: str) -> Recognizer:
     from gtcrn_frontend.adapters.commands import CommandRecognizer
 
-    return CommandRecognizer(command, folder)
+    return CommandRecognizer(command, folder, temporary)
 
 
 def _named(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

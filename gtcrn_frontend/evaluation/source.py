@@ -15,9 +15,10 @@ class RecognizerSource:
     Attributes:
         name: what reports call it.
         identity: equal identities recognise the same; part of what names a result in the cache.
-        make: loads and returns it; is pickled for other processes.
+        make: loads and returns it, given a folder for temporary files; is pickled for other processes. These may be
+            killed at any time: the folder is deleted after them.
     """
 
     name: str
     identity: str
-    make: Callable[[], Recognizer]
+    make: Callable[[str], Recognizer]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from gtcrn_frontend.config import EnhancerConfig
@@ -67,7 +68,8 @@ class Sweep:
         self._timeout_s = timeout_s
         self._report = report
         self._keys: dict[EnhancerConfig, str] = {}
-        self._processes = Processes(partial(_handler, source.make), jobs)
+        self._temporary = TemporaryDirectory(prefix="gtcrn-frontend-", ignore_cleanup_errors=True)
+        self._processes = Processes(partial(_handler, source.make, self._temporary.name), jobs)
 
     def __enter__(self) -> Sweep:
         return self
@@ -76,6 +78,7 @@ class Sweep:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._processes.__exit__()
+        self._temporary.cleanup()
 
     @property
     def name(self) -> str:
@@ -137,9 +140,9 @@ class Sweep:
             yield Work(item, tuple(steps), self._timeout_s or limit_s)
 
 
-def _handler(make: Callable[[], Recognizer]) -> Handler:
+def _handler(make: Callable[[str], Recognizer], temporary: str) -> Handler:
     """What runs in a process: makes the recogniser once."""
-    return partial(_hear, make())
+    return partial(_hear, make(temporary))
 
 
 def _hear(recognizer: Recognizer, item: Item, settings: Sequence[EnhancerConfig]) -> Iterator[Heard]:

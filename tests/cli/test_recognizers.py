@@ -27,7 +27,7 @@ def test_a_command_with_a_place_for_the_file(here: Path) -> None:
     script = here / "asr.sh"
     script.write_text("echo first")
     source = recognizer_source("sh asr.sh {}")
-    assert pickle.loads(pickle.dumps(source.make))()(SAMPLES, 16000).text == "first"
+    assert pickle.loads(pickle.dumps(source.make))(str(here))(SAMPLES, 16000).text == "first"
 
 
 COMMANDS = ["./asr.sh {}", "sh asr.sh {}", "sh -c './asr.sh {}'", "python -m my_asr {}", "asr --model=m {}"]
@@ -111,7 +111,7 @@ def test_a_function_of_a_module_in_the_working_directory(here: Path) -> None:
     (here / "asr_of_test.py").write_text("def hear(samples, rate):\n    return f'{len(samples)} {rate}'\n")
     source = recognizer_source("asr_of_test:hear")
     assert source.name == "asr_of_test:hear"
-    assert pickle.loads(pickle.dumps(source.make))()(SAMPLES, 16000).text == "1600 16000"
+    assert pickle.loads(pickle.dumps(source.make))(str(here))(SAMPLES, 16000).text == "1600 16000"
 
 
 def test_a_pipeline_is_checked_before_anything_runs(here: Path) -> None:
