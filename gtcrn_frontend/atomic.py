@@ -23,18 +23,25 @@ def replaced_at_end(path: Path) -> Iterator[Path]:
 
     Raises:
         OSError: the folder does not exist or cannot be written to, or `path` is there and no file: a pipe or a device.
+            Its file name is `path`, and never that of the new file.
     """
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "expected a file to replace, got a folder, pipe or device", str(path))
-    temporary = path.parent / f".{path.name[:_NAME_CHARACTERS]}.{os.getpid()}-{secrets.token_hex(4)}.part"
-    # Not tempfile's: those are private, and to widen them one has to know the umask, which no thread can ask safely.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    target = path.resolve()
+    temporary = _new_beside(path)
     try:
-        yield temporary
-        temporary.replace(path)
+        with _named(path, temporary):
+            yield temporary
+            temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """Finds out whether `replaced_at_end` can begin; `path` stays as it is.
+
+    Raises:
+        OSError: it cannot, see there.
+    """
+    _new_beside(path).unlink(missing_ok=True)
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
@@ -48,6 +55,29 @@ def remove_leftovers(paths: Iterable[Path]) -> None:
             if found and found["name"] in names and not _is_running(int(found["process"])):
                 with suppress(OSError):
                     beside.unlink()
+
+
+def _new_beside(path: Path) -> Path:
+    """The new file, empty; `OSError` that names `path` if there can be none."""
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "expected a file to replace, got a folder, pipe or device", str(path))
+    temporary = target.parent / f".{target.name[:_NAME_CHARACTERS]}.{os.getpid()}-{secrets.token_hex(4)}.part"
+    # Not tempfile's: those are private, and to widen them one has to know the umask, which no thread can ask safely.
+    with _named(path, temporary):
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return temporary
+
+
+@contextmanager
+def _named(path: Path, temporary: Path) -> Iterator[None]:
+    """Errors that name the temporary file, which nobody knows, name `path` instead."""
+    try:
+        yield
+    except OSError as error:
+        if str(temporary) not in (str(error.filename), str(error.filename2)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _is_running(process_id: int) -> bool:

@@ -1,9 +1,10 @@
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
-from gtcrn_frontend.atomic import remove_leftovers, replaced_at_end
+from gtcrn_frontend.atomic import check_replaceable, remove_leftovers, replaced_at_end
 
 DEAD = 999_999_999  # no system has so many processes
 
@@ -20,6 +21,44 @@ def test_appears_when_complete_and_replaces(tmp_path):
         assert path.read_text() == "old"
         assert temporary.parent == tmp_path
     assert path.read_text() == "new"
+    assert names(tmp_path) == ["a.wav"]
+
+
+@pytest.mark.parametrize("begin", [check_replaceable, lambda path: replaced_at_end(path).__enter__()])
+def test_a_file_that_cannot_be_is_named_as_the_user_did(tmp_path, monkeypatch, begin):
+    monkeypatch.chdir(tmp_path)
+    for path in ("nowhere/a.wav", "file/a.wav", "/proc/a.wav", "folder"):
+        (tmp_path / "file").touch()
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        with pytest.raises(OSError) as error:
+            begin(Path(path))
+        assert error.value.filename == path
+        assert ".part" not in str(error.value)
+    assert names(tmp_path) == ["file", "folder"]
+
+
+def test_errors_on_the_way_name_the_file_too(tmp_path):
+    path = tmp_path / "a.wav"
+    with pytest.raises(IsADirectoryError) as error, replaced_at_end(path) as temporary:
+        temporary.unlink()
+        temporary.mkdir()
+        try:
+            temporary.write_text("x")
+        finally:
+            temporary.rmdir()
+    assert error.value.filename == str(path)
+    with pytest.raises(FileNotFoundError) as error, replaced_at_end(path):
+        (tmp_path / "another").read_text()
+    assert str(error.value.filename) == str(tmp_path / "another")
+
+
+def test_whether_a_file_can_be_replaced_changes_nothing(tmp_path):
+    path = tmp_path / "a.wav"
+    check_replaceable(path)
+    assert names(tmp_path) == []
+    path.write_text("old")
+    check_replaceable(path)
+    assert path.read_text() == "old"
     assert names(tmp_path) == ["a.wav"]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gtcrn_frontend.cli._numbers import count
 from gtcrn_frontend.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -78,11 +79,3 @@ def material_of(args: argparse.Namespace) -> dict[str, Sequence[PairSource]]:
             "nothing to measure: name signals with --pairs, --clean and --noisy, --manifest or --held-out"
         )
     return material
-
-
-def count(text: str) -> int:
-    """Returns the number of an option that counts something."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return number

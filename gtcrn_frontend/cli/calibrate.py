@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from gtcrn_frontend.cli._numbers import count, number, seconds
+from gtcrn_frontend.cli._outputs import check_outputs
 from gtcrn_frontend.cli._surroundings import WRITTEN_BY
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError, ModelError
@@ -92,16 +94,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="LIST",
         help="what is made equal before texts are compared, or none (default: %(default)s)",
     )
-    counting.add_argument(
-        "--limit", type=_count, metavar="N", help="take the first N recordings only, for a quick look"
-    )
+    counting.add_argument("--limit", type=count, metavar="N", help="take the first N recordings only, for a quick look")
     running = parser.add_argument_group("how it runs")
     running.add_argument(
-        "--jobs", type=_count, default=min(os.cpu_count() or 1, MOST_JOBS), metavar="N", help="(default: %(default)s)"
+        "--jobs", type=count, default=min(os.cpu_count() or 1, MOST_JOBS), metavar="N", help="(default: %(default)s)"
     )
     running.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         metavar="S",
         help="the longest time for one recording (default: 30 s and ten times its length)",
     )
@@ -135,8 +135,7 @@ def run(args: argparse.Namespace) -> int:
     from gtcrn_frontend.weights.registry import cache_folder
 
     began = time.monotonic()
-    for path in filter(None, (args.write, args.report)):
-        _check_output(path)
+    check_outputs((args.write, args.report))
     try:
         apart = [Path(path) for path in (args.write, args.report, args.cache, args.manifest, args.noise) if path]
         sources = [recognizer_source(what, apart) for what in (args.recognizer, *(args.fit_guard or ()))]
@@ -144,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
         raise ModelError(str(error)) from error
     source = sources[0]
     counting = Counting(Normalisation.from_text(args.normalise), args.unit)
-    fronts = [EnhancerConfig(model=_model(model), engine=args.engine) for model in dict.fromkeys(args.model)]
+    fronts = [_front(model, args.engine) for model in dict.fromkeys(args.model)]
     manifest, items = _material(args)
     cache = Cache(None if args.no_cache else args.cache or cache_folder() / "calibrate", Heard)
     sweep_over = partial(Sweep, cache=cache, jobs=args.jobs, timeout_s=args.timeout, report=_say_failed)
@@ -233,11 +232,17 @@ def _write_setting(path: Path, found: Calibration, recognizer: str, unit: str) -
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _model(model: str) -> str:
-    """A model's name, or its path from the root: the setting that is written may be used elsewhere."""
+def _front(model: str, engine: str) -> EnhancerConfig:
+    """A front-end, loaded once: what is wrong with it is said before hours of work.
+
+    It has the model's name, or its path from the root: the setting that is written may be used elsewhere.
+    """
+    from gtcrn_frontend.engines.loading import load
     from gtcrn_frontend.weights.model import installed_registry, model_path
 
-    return model if model in installed_registry().models else str(model_path(model))
+    load(model, engine)
+    name = model if model in installed_registry().models else str(model_path(model))
+    return EnhancerConfig(model=name, engine=engine)
 
 
 class _Bar:
@@ -265,29 +270,9 @@ def _say_failed(left: Left) -> None:
     tqdm.write(f"failed: {left}", file=sys.stderr)
 
 
-def _check_output(path: Path) -> None:
-    """Finds out before the work whether its outcome can be written."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ConfigError(f"{path}: expected a file in a folder that exists")
-
-
 def _strengths(text: str) -> tuple[Strength, ...]:
     entries = (entry.strip() for entry in text.split(",") if entry.strip())
-    strengths: tuple[Strength, ...] = tuple("auto" if entry == "auto" else float(entry) for entry in entries)
+    strengths: tuple[Strength, ...] = tuple("auto" if entry == "auto" else number(entry) for entry in entries)
     if not strengths or not all(strength == "auto" or 0 < strength <= 1 for strength in strengths):
         raise argparse.ArgumentTypeError(f"expected strengths above 0, at most 1, or auto, got {text}")
     return tuple(dict.fromkeys(strengths))
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return count
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text}")
-    return seconds

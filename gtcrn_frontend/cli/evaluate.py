@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from gtcrn_frontend.cli._material import add_material_args, count, material_of
+from gtcrn_frontend.cli._material import add_material_args, material_of
+from gtcrn_frontend.cli._numbers import count, number
+from gtcrn_frontend.cli._outputs import check_outputs
 from gtcrn_frontend.cli._systems import systems_of
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError, ModelError
@@ -97,9 +99,7 @@ def run(args: argparse.Namespace) -> int:
     from gtcrn_frontend.evaluation.quality_tables import published_rows, rows_of, write_csv
     from gtcrn_frontend.evaluation.tables import write_json
 
-    for path in filter(None, (args.csv, args.json)):
-        if path.is_dir() or not path.absolute().parent.is_dir():
-            raise ConfigError(f"{path}: expected a file in a folder that exists")
+    check_outputs((args.csv, args.json))
     # Processes share the work: threads of numpy within each would only be in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     plan = _plan(args)
@@ -186,4 +186,4 @@ def _print_tables(label: str, scored: Sequence[Scored], planned: int, plan: Plan
 
 
 def _strength(text: str) -> Strength:
-    return "auto" if text == "auto" else float(text)
+    return "auto" if text == "auto" else number(text)

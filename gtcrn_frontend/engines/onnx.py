@@ -16,6 +16,7 @@ from gtcrn_frontend.engines.onnx_segments import INPUT, waveform_graph_engine
 from gtcrn_frontend.engines.onnx_session import open_session
 from gtcrn_frontend.engines.onnx_streaming import StreamingGraphEngine, streaming_graph_spec
 from gtcrn_frontend.engines.onnx_weights import onnx_layout, with_slopes
+from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import Model, installed_model_file
@@ -37,7 +38,10 @@ def load_onnx(model: Model, num_threads: int = 1, providers: Sequence[str] = ())
         ModelError: a provider is not in the installed ONNX Runtime, or the graph cannot be loaded.
     """
     if model.graph is not None:
-        session = open_session(model.graph, num_threads, providers, {})
+        try:
+            session = open_session(model.graph, num_threads, providers, {})
+        except ModelError as error:
+            raise ModelError(f"{model.source}: {error}") from error
         inputs = {node.name for node in session.get_inputs()}
         if inputs == {INPUT}:
             return waveform_graph_engine(session, model.source)

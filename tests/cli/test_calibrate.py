@@ -221,6 +221,15 @@ def test_files_that_end_the_recogniser_are_left_out(folder: Path, capsys) -> Non
     assert "Left out, as the recogniser failed behind some setting: 1 of 11 items." in captured.out
 
 
+def test_a_command_that_is_stopped_leaves_no_wave_file(folder: Path, capsys) -> None:
+    with pytest.raises(ModelError, match=r"took longer than 0\.5 s"):
+        run("--recognizer", "echo {} > wave.log; sleep 60", "--limit", "1", "--timeout", "0.5")
+    wave = Path((folder / "wave.log").read_text().strip())
+    assert wave.is_absolute()
+    assert not wave.exists()
+    assert not wave.parent.exists(), "the folder of the run is gone too"
+
+
 def test_a_recogniser_that_never_works_is_named(folder: Path) -> None:
     with pytest.raises(ModelError, match="never succeeded: RuntimeError: no licence"):
         run("--recognizer", "asr_of_test:breaks")
@@ -236,6 +245,9 @@ def test_a_recogniser_that_never_works_is_named(folder: Path) -> None:
         (["--write", "wav"], "expected a file"),
         (["--normalise", "upper"], "got 'upper'"),
         (["--manifest", "nothing.csv"], "found nothing there"),
+        (["--write", "/proc/out.yaml"], "/proc/out.yaml: cannot be written"),
+        (["--report", "/proc/out.html"], "/proc/out.html: cannot be written"),
+        (["--engine", "cuda"], "expected an engine out of"),
     ],
 )
 def test_wrong_arguments_are_said_before_anything_runs(folder: Path, arguments: list[str], message: str) -> None:
@@ -247,6 +259,34 @@ def test_wrong_arguments_are_said_before_anything_runs(folder: Path, arguments: 
 def test_an_unknown_model_is_said(folder: Path) -> None:
     with pytest.raises(ModelError, match="gtcrn-nothing"):
         run("--recognizer", "asr_of_test:hear", "--model", "gtcrn-nothing")
+
+
+@pytest.mark.parametrize("options", [(), ("--fit-guard",)])
+def test_a_model_that_cannot_be_loaded_is_said_before_anything_runs(
+    folder: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    (folder / "junk.onnx").write_bytes(b"junk")
+    with pytest.raises(ModelError, match=r"junk\.onnx"):
+        run("--recognizer", "asr_of_test:hear", "--model", "gtcrn-asr", "junk.onnx", *options)
+    assert not (folder / "calls.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--strengths", "abc", "expected a number, got 'abc'"),
+        ("--strengths", "1,2", "expected strengths above 0"),
+        ("--jobs", "two", "expected a whole number from 1, got 'two'"),
+        ("--timeout", "soon", "expected a number, got 'soon'"),
+    ],
+)
+def test_numbers_that_are_none_are_said_in_words(folder: Path, option: str, value: str, message: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        run("--recognizer", "asr_of_test:hear", option, value)
+    said = capsys.readouterr().err
+    assert f"argument {option}: {message}" in said
+    assert "_" not in said.rpartition("error:")[2]
 
 
 def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

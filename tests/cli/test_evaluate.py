@@ -109,6 +109,19 @@ def test_two_folders_and_one_give_the_same_and_the_second_time_is_free(folder: P
     assert sorted(path for path in (folder / "cache" / "evaluate").rglob("*") if path.is_file()) == kept
 
 
+@pytest.mark.parametrize("option", ["--csv", "--json"])
+def test_a_file_that_cannot_be_written_is_named_before_anything_runs(folder: Path, option: str) -> None:
+    with pytest.raises(ConfigError, match=r"^/proc/x: cannot be written: "):
+        run("--pairs", "pairs", "--metrics", "si-snr", option, "/proc/x")
+    assert not (folder / "cache").exists()
+
+
+def test_a_strength_that_is_no_number_is_said_in_words(folder: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        run("--pairs", "pairs", "--strength", "abc")
+    assert "argument --strength: expected a number, got 'abc'" in capsys.readouterr().err
+
+
 def test_nothing_is_kept_where_nothing_shall_be(folder: Path) -> None:
     assert run("--pairs", "pairs", "--metrics", "si-snr", "--no-cache") == 0
     assert not (folder / "cache").exists()
