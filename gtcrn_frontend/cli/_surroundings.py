@@ -1,4 +1,4 @@
-"""What lies around a recogniser that is somebody else's code: the files that it may read, by name, size and time.
+"""What lies around a recogniser that is somebody else's code: the files that it may read, by name and version.
 
 What such code reads cannot be known, and models are too large to be read for every run. So what names its results in
 the cache is everything in its folder, but for what changes without the recogniser: what `calibrate` writes, recordings,
@@ -7,6 +7,7 @@ logs, and what hides.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import stat
@@ -21,6 +22,7 @@ WRITTEN_BY = "gtcrn-frontend calibrate"
 """After "# ", how the files begin that `calibrate --write` writes."""
 MOST_FILES = 4096
 
+_SMALL_BYTES = 1 << 16
 _CHANGING_SUFFIXES = {".log", ".out", ".err", ".tmp", ".lock", ".pid", ".html", ".pyc"}
 _CHANGING_FOLDERS = {"__pycache__"}
 _SETTING_SUFFIXES = {".yaml", ".yml"}
@@ -29,8 +31,11 @@ _log = logging.getLogger(__name__)
 
 
 def surroundings(folders: Iterable[Path], apart: Collection[Path] = ()) -> list[str]:
-    """Returns a line for each file that `files_around` finds: path, size in bytes and time of its last change."""
-    return [f"{path} {found.st_size} {found.st_mtime_ns}" for path, found in files_around(folders, apart)]
+    """Returns a line for each file that `files_around` finds: path, size in bytes, and time of its last change.
+
+    Of a small file its content tells instead: recognisers write their grammar or settings anew each time they load.
+    """
+    return [f"{path} {found.st_size} {_version(path, found)}" for path, found in files_around(folders, apart)]
 
 
 def files_around(folders: Iterable[Path], apart: Collection[Path] = ()) -> list[tuple[Path, os.stat_result]]:
@@ -70,6 +75,13 @@ def _files(roots: Sequence[Path], apart: Collection[Path]) -> Iterator[tuple[Pat
                 seen.add(resolved)
                 below.append(path)
         level = below
+
+
+def _version(path: Path, found: os.stat_result) -> str:
+    if found.st_size <= _SMALL_BYTES:
+        with suppress(OSError):  # gone by now
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+    return str(found.st_mtime_ns)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -170,7 +170,7 @@ def run(args: argparse.Namespace) -> int:
         failed = sum(len(each.left) for each in sweeps)
         print(f"{recognised} recognised, {cached} from the cache, {failed} failed; {took_s:.0f} s", file=sys.stderr)
         if args.write:
-            _write_setting(args.write, found, source.name, args.unit)
+            _write_setting(args, found, source.name)
             print(f"setting written to {args.write}", file=sys.stderr)
         if args.report:
             report.write_report(args.report, found, sweep, setup, took_s)
@@ -218,18 +218,20 @@ def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting) -> None
         print(f"  Left out, as the recogniser failed behind some setting: {left_out} of {len(sweep.items)} items.")
 
 
-def _write_setting(path: Path, found: Calibration, recognizer: str, unit: str) -> None:
+def _write_setting(args: argparse.Namespace, found: Calibration, recognizer: str) -> None:
     from gtcrn_frontend.atomic import replaced_at_end
     from gtcrn_frontend.evaluation.words import all_sentences, headline, setting_yaml
 
-    reasons = [f"{WRITTEN_BY} --recognizer {recognizer}", f"{headline(found.decision)}."]
-    lines = [" ".join(line.split()) for line in (*reasons, *all_sentences(found, unit))]
+    noise = f"noise {args.noise}, SNRs {args.snr or DEFAULT_SNRS}, seed {args.seed}" if args.noise else "no noise added"
+    measured = [f"{WRITTEN_BY} --recognizer {recognizer}", f"Measured on {args.manifest}, {noise}."]
+    told = [f"{headline(found.decision)}.", *all_sentences(found, args.unit)]
+    lines = [" ".join(line.split()) for line in (*measured, *told)]
     try:
-        with replaced_at_end(path) as part:
+        with replaced_at_end(args.write) as part:
             comment = "".join(f"# {line}\n" for line in lines)
             part.write_text(comment + setting_yaml(found.decision.setting), encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot write {args.write}: {error.strerror}") from error
 
 
 def _front(model: str, engine: str) -> EnhancerConfig:

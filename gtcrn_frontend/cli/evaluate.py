@@ -167,7 +167,13 @@ def _measure(label: str, sources: Sequence[PairSource], plan: Plan, jobs: int) -
 
 
 def _print_tables(label: str, scored: Sequence[Scored], planned: int, plan: Plan, first: str) -> None:
-    from gtcrn_frontend.evaluation.quality_tables import band_table, difference_table, left_out, mean_table
+    from gtcrn_frontend.evaluation.quality_tables import (
+        band_table,
+        difference_table,
+        left_out,
+        marks_line,
+        mean_table,
+    )
 
     measures = measures_of(plan.families)
     minutes = sum(one.duration_s for one in scored) / 60
@@ -178,7 +184,7 @@ def _print_tables(label: str, scored: Sequence[Scored], planned: int, plan: Plan
         print(line)
     against_first = difference_table(scored, measures, first)
     if against_first and len(plan.systems) > 1:
-        print(f"\n{against_first}\n+ better, ! worse, beyond chance (95 %).")
+        print(f"\n{against_first}\n{marks_line(scored)}")
     of_noisy = [measure for measure in measures if measure not in FAMILIES[CLEAN_FAMILY]]
     by_snr = band_table(scored, of_noisy) if of_noisy else None
     if by_snr:

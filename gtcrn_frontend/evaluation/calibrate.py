@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.evaluation.decision import Decision, decide
+from gtcrn_frontend.evaluation.hearing import ADVICE, why_deaf
 from gtcrn_frontend.evaluation.normalise import Normalisation
 from gtcrn_frontend.evaluation.outputs import RAW
 from gtcrn_frontend.evaluation.scores import MOST_FAILURES, Scores, score
@@ -19,6 +21,8 @@ from gtcrn_frontend.stages.guard import Strength
 
 if TYPE_CHECKING:
     from gtcrn_frontend.evaluation.guard_fit import GuardFit
+
+_log = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
@@ -70,7 +74,8 @@ def calibrate(
 
     Raises:
         ImportError: the package jiwer is not installed.
-        ModelError: a model or the recogniser cannot be loaded, or the recogniser fails too often without front-end.
+        ModelError: a model or the recogniser cannot be loaded, the recogniser fails too often without front-end, or
+            it hears nothing, or always the same, whatever is said.
         ConfigError: the cache cannot be written to.
     """
     tried: list[EnhancerConfig] = []
@@ -87,6 +92,10 @@ def calibrate(
             raise ModelError(
                 f"the recogniser failed on more than {MOST_FAILURES:.0%} of the items without front-end: {reason}"
             )
+        if deaf := why_deaf((sweep.heard[setting] for setting in tried), counting.normalisation):
+            if tried != [RAW]:
+                raise ModelError(f"{deaf}, with and without front-end: {ADVICE}")
+            _log.warning("%s, without front-end: if that surprises you, %s", deaf, ADVICE)
         return scores
 
     scores = go("no front-end", [RAW])

@@ -91,16 +91,16 @@ def decide(scores: Scores, seed: int = 0) -> Decision:
     changes = dict(zip(tried, changes_of_all(raw_counts, [scores.of(setting) for setting in tried], seed), strict=True))
     # What has more errors here may still help by more than the candidate, if it was tried on too little.
     lowest = min(allowed, key=lambda s: changes[s].rate.low)
-    change, words = changes[candidate], sum(count.reference for count in raw_counts)
-    verdict = _verdict(change, changes[lowest].rate.low, raw, words, n)
-    unclear = [change] if change.rate.value < 0 else [change, changes[lowest]]
+    best, words = changes[candidate], sum(count.reference for count in raw_counts)
+    verdict = _verdict(best, changes[lowest].rate.low, raw, words, n)
+    unclear = [best] if best.rate.value < 0 else [best, changes[lowest]]
     return Decision(
         verdict,
         candidate if verdict is Verdict.HELPS else RAW,
         candidate,
         raw,
         error_rate(scores.of(candidate), seed),
-        change.rate,
+        best.rate,
         clean_changes.get(candidate),
         harmful,
         n,

@@ -13,6 +13,7 @@ from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.evaluation.calibrate import Counting, Progress
 from gtcrn_frontend.evaluation.conditions import Item
 from gtcrn_frontend.evaluation.decision import clean_change
+from gtcrn_frontend.evaluation.hearing import ADVICE, why_deaf
 from gtcrn_frontend.evaluation.outputs import RAW
 from gtcrn_frontend.evaluation.scores import MOST_FAILURES, Scores, add_up, score
 from gtcrn_frontend.evaluation.sweep import Sweep
@@ -73,7 +74,7 @@ def fit_guard(
         progress: where it is shown.
 
     Raises:
-        ModelError: a model or a recogniser cannot be loaded, or a recogniser fails too often.
+        ModelError: a model or a recogniser cannot be loaded, or a recogniser fails too often, or hears nothing.
         ConfigError: the cache cannot be written to.
     """
     items = sum(len(sweep.items) for sweep in sweeps)
@@ -91,6 +92,9 @@ def fit_guard(
     if any(score == FAILED for score in first.values()):
         left = next(left for sweep in sweeps for left in sweep.left)
         raise ModelError(f"a recogniser failed on more than {MOST_FAILURES:.0%} of the items: {left}")
+    for sweep in sweeps:
+        if deaf := why_deaf(sweep.heard.values(), counting.normalisation):
+            raise ModelError(f"{sweep.name}: {deaf}: {ADVICE}")
     front = min(first, key=lambda front: first[front])
     best, _ = search(lambda configs: judged(front, configs))
     names = {(item.utterance.name, item.utterance.path) for item in sweeps[0].items}

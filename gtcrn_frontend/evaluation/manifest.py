@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class Manifest:
 def load_manifest(path: str | Path, *, transcripts: bool = True) -> Manifest:
     """Returns the utterances of a manifest.
 
-    Entries without transcript and audio that cannot be opened are left out, and named in `problems`.
+    Malformed entries, those without transcript, and audio that cannot be opened are left out, and named in `problems`.
 
     Args:
         path: a `.jsonl` (`.json`), `.csv` or `.tsv` file, a Kaldi folder, or a folder of recordings with `.txt` files.
@@ -76,7 +76,7 @@ def load_manifest(path: str | Path, *, transcripts: bool = True) -> Manifest:
     problems: list[str] = []
     utterances: list[Utterance] = []
     try:
-        for where, entry in entries(path):
+        for where, entry in entries(path, problems.append):
             if entry.get(SET_KEY, SPEECH) != SPEECH:
                 continue
             try:
@@ -94,11 +94,15 @@ def load_manifest(path: str | Path, *, transcripts: bool = True) -> Manifest:
     return Manifest(tuple(utterances), tuple(problems))
 
 
-def entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def entries(path: Path, report: Callable[[str], object]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yields where each entry of a manifest stands, and what it says by the names above.
 
+    Args:
+        path: of the manifest.
+        report: called with the place of each malformed entry, and what is wrong with it.
+
     Raises:
-        ConfigError: it is no manifest, or an entry is malformed.
+        ConfigError: it is no manifest.
         OSError, UnicodeDecodeError, csv.Error: it cannot be read.
     """
     if path.is_dir():
@@ -106,39 +110,43 @@ def entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if not path.is_file():
         raise ConfigError(f"{path}: expected a manifest, found nothing there")
     if path.suffix in (".jsonl", ".json", ".ndjson"):
-        return _json_lines(path)
+        return _json_lines(path, report)
     if path.suffix in (".csv", ".tsv"):
         return _table(path)
     raise ConfigError(f"{path}: expected a .jsonl, .csv or .tsv file or a folder, got the suffix {path.suffix!r}")
 
 
-def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _json_lines(path: Path, report: Callable[[str], object]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix == ".json" and text.lstrip().startswith("["):
-        yield from _json_list(path, text)
+        yield from _json_list(path, text, report)
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # within texts, JSON allows what else ends a line
         if not line.strip():
             continue
         where = f"{path.name}, line {number}"
         try:
             entry = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ConfigError(f"{path}, line {number}: expected one JSON object per line: {error}") from error
-        if not isinstance(entry, dict):
-            raise ConfigError(f"{path}, line {number}: expected a JSON object, got {type(entry).__name__}")
-        yield where, entry
+            report(f"{where}: expected a JSON object: {error.msg} at column {error.colno}: correct or remove the line")
+            continue
+        if isinstance(entry, dict):
+            yield where, entry
+        else:
+            report(f"{where}: expected a JSON object, got {type(entry).__name__}")
 
 
-def _json_list(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _json_list(path: Path, text: str, report: Callable[[str], object]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         listed = json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}: expected a list of JSON objects: {error}") from error
     for number, entry in enumerate(listed, 1):
-        if not isinstance(entry, dict):
-            raise ConfigError(f"{path}, entry {number}: expected a JSON object, got {type(entry).__name__}")
-        yield f"{path.name}, entry {number}", entry
+        where = f"{path.name}, entry {number}"
+        if isinstance(entry, dict):
+            yield where, entry
+        else:
+            report(f"{where}: expected a JSON object, got {type(entry).__name__}")
 
 
 def _table(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -69,7 +69,8 @@ def load_material(manifest: Path, noise: Path | None) -> tuple[Manifest, list[Re
     if noise is not None:
         return speech, find_noise(noise)
     folder = manifest if manifest.is_dir() else manifest.parent
-    listed = [audio_path(entry, folder) for _, entry in entries(manifest) if entry.get(SET_KEY) == NOISE]
+    found = entries(manifest, lambda problem: None)  # they are among those of the speech already
+    listed = [audio_path(entry, folder) for _, entry in found if entry.get(SET_KEY) == NOISE]
     if not listed:
         raise ConfigError(
             f"{manifest}: expected noise to mix in, found no entries of the set {NOISE!r}: give --noise DIR"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gtcrn_frontend.atomic import replaced_at_end
+from gtcrn_frontend.evaluation.bootstrap import LEAST_UNITS
 from gtcrn_frontend.evaluation.measures import Measure
 from gtcrn_frontend.evaluation.published import PUBLISHED
 from gtcrn_frontend.evaluation.quality import Scored
@@ -45,6 +46,17 @@ def difference_table(scored: Sequence[Scored], measures: Sequence[Measure], firs
         row |= {system: _difference(mean(scored, system, measure, first), measure) for system in others}
         rows.append(row)
     return markdown_table(rows, {})
+
+
+def marks_line(scored: Sequence[Scored]) -> str:
+    """Returns what the marks of `difference_table` mean, or why there are none."""
+    groups = len({one.group for one in scored})
+    if groups >= LEAST_UNITS:
+        return "+ better, ! worse, beyond chance (95 %)."
+    return (
+        f"No difference is marked as better or worse: {groups} independent signals give intervals too narrow to be "
+        f"believed, {LEAST_UNITS} are needed."
+    )
 
 
 def band_table(scored: Sequence[Scored], measures: Sequence[Measure]) -> str | None:

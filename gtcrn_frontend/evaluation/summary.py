@@ -14,7 +14,8 @@ from gtcrn_frontend.evaluation.measures import Measure
 from gtcrn_frontend.evaluation.quality import Scored
 
 EDGES_DB = (0.0, 5.0, 10.0, 15.0)
-"""Where bands of input SNR meet."""
+"""Where bands of input SNR meet; an edge belongs to the band above."""
+_STEP_DB = 0.1  # what is mixed at an edge is measured a little beside it: SNRs are rounded to this
 ALL = "all"
 
 
@@ -67,7 +68,6 @@ def bands(scored: Iterable[Scored]) -> dict[str, list[Scored]]:
     found: dict[int, list[Scored]] = {}
     for one in scored:
         if not math.isnan(one.snr_db):
-            # Rounded: what was mixed at an edge is measured a little beside it.
             found.setdefault(int(np.searchsorted(EDGES_DB, round(one.snr_db, 1), side="right")), []).append(one)
     return {_band_name(place): found[place] for place in sorted(found)}
 
@@ -89,4 +89,4 @@ def _band_name(place: int) -> str:
         return f"below {EDGES_DB[0]:g}"
     if place == len(EDGES_DB):
         return f"{EDGES_DB[-1]:g} and more"
-    return f"{EDGES_DB[place - 1]:g} to {EDGES_DB[place]:g}"
+    return f"{EDGES_DB[place - 1]:g} to {EDGES_DB[place] - _STEP_DB:g}"

@@ -41,6 +41,13 @@ def numb(samples, rate):
 def wordy(samples, rate):
     return 7 * "one two three four "
 
+def deaf(samples, rate):
+    return "..."
+
+def deaf_to_noise(samples, rate):
+    heard = hear(samples, rate)
+    return heard if os.path.getsize("calls.log") > 12 else ""
+
 def breaks(samples, rate):
     raise RuntimeError("no licence")
 
@@ -118,7 +125,9 @@ def test_what_helps_is_found_written_reported_and_free_the_second_time(folder: P
 
     config = EnhancerConfig.from_yaml("out.yaml")
     assert (config.model, config.strength, config.bypass) == ("gtcrn-asr", 1.0, False)
-    assert "# Use gtcrn-asr at strength 1." in Path("out.yaml").read_text()
+    written = Path("out.yaml").read_text()
+    assert "# Use gtcrn-asr at strength 1." in written
+    assert "# Measured on m.jsonl, noise noise, SNRs clean,5, seed 0." in written
 
     text = Path("report.html").read_text()
     page = Page(text)
@@ -151,7 +160,7 @@ def test_the_guard_is_fitted_on_other_utterances_and_written(
     assert names == ["front-end", "no front-end", "gtcrn-asr 0.5", "gtcrn-asr auto", "gtcrn-asr auto, fitted"]
     assert f"fitted on {UTTERANCES // 2} other utterances of 2 recognisers: clean_snr_db 60" in captured.out
     assert "Too little data" in captured.out  # six utterances are left to decide on
-    assert "# The guard was fitted on 6 other utterances" in Path("out.yaml").read_text()
+    assert re.search("# The guard was fitted on 6 other utterances .*: clean_snr_db 60", Path("out.yaml").read_text())
     assert "The guard was fitted on 6 other utterances" in Path("report.html").read_text()
     assert len((folder / "calls.log").read_text()) < 2 * UTTERANCES * 8
 
@@ -200,6 +209,27 @@ def test_what_does_not_help_is_bypassed(folder: Path, capsys) -> None:
     values = yaml.safe_load(Path("out.yaml").read_text())
     assert values == {"bypass": True}
     assert EnhancerConfig.from_yaml("out.yaml").bypass
+
+
+@pytest.mark.parametrize("options", [("--strengths", "1"), (), ("--fit-guard",)])
+@pytest.mark.parametrize(
+    ("name", "message"), [("deaf", "heard nothing, in any of"), ("numb", "heard 'one two three four' in all of")]
+)
+def test_a_recogniser_that_does_not_hear_gets_no_verdict(
+    folder: Path, options: tuple[str, ...], name: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(guard_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    lines = (folder / "m.jsonl").read_text().replace("one two", "two one", 1)
+    (folder / "m.jsonl").write_text(lines)
+    with pytest.raises(ModelError, match=f"{message}.*try the recogniser on one recording by hand"):
+        run("--recognizer", f"asr_of_test:{name}", *options, "--write", "out.yaml")
+    assert not capsys.readouterr().out
+    assert not Path("out.yaml").exists()
+
+
+def test_what_hears_nothing_without_front_end_alone_is_judged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert run("--recognizer", "asr_of_test:deaf_to_noise", "--strengths", "1") == 0
+    assert "heard nothing, in any of 12 recordings, without front-end: if that surprises you, try" in caplog.text
 
 
 def test_too_little_data_is_said(folder: Path, capsys) -> None:

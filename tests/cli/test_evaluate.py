@@ -62,6 +62,8 @@ def test_models_side_by_side_as_table_csv_and_json(folder: Path, random_checkpoi
     assert code == 0
     text = capsys.readouterr().out
     assert "pairs in pairs: 2 signals, 0.1 minutes" in text
+    assert "No difference is marked as better or worse: 2 independent" in text
+    assert "beyond chance" not in text
     means, differences, by_snr = tables(text)
     assert means[0][:4] == ["mean ±95 %", "noisy", "gtcrn-asr", "random"]
     rows = {row[0]: row[1:] for row in means[1:]}
@@ -139,7 +141,7 @@ def test_speech_of_a_manifest_is_mixed_as_asked(folder: Path, capsys) -> None:
     assert ratios[:2] == [None, None], "JSON knows no infinity"
     assert ratios[2:] == pytest.approx([12, 12, 3, 3], abs=0.01)
     assert [round(one["snr_db"] or 99) for one in some["signals"]] == [99, 12, 3]
-    assert {row["snr_db"] for row in all_of_them["rows"]} == {"all", "0 to 5", "10 to 15", "15 and more"}
+    assert {row["snr_db"] for row in all_of_them["rows"]} == {"all", "0 to 4.9", "10 to 14.9", "15 and more"}
 
 
 def test_dnsmos_is_in_the_table_with_its_models(folder: Path, shared: Path, capsys) -> None:

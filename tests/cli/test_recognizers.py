@@ -65,9 +65,19 @@ def test_the_same_files_elsewhere_are_another_recogniser(
 
 
 def test_a_model_trained_anew_in_place_is_another_one(recogniser: Path) -> None:
+    model = recogniser / "m" / "offline.onnx"
+    model.write_bytes(bytes(1 << 20))
     before = recognizer_source("asr_of_test:hear").identity
-    os.utime(recogniser / "m" / "offline.onnx", (1, 1))
+    model.write_bytes(bytes([1]) * (1 << 20))
+    os.utime(model, (1, 1))
     assert recognizer_source("asr_of_test:hear").identity != before
+
+
+def test_a_small_file_that_is_written_anew_each_time_stays_the_same_one(recogniser: Path) -> None:
+    before = recognizer_source("asr_of_test:hear").identity
+    (recogniser / "pipeline.yaml").write_text((recogniser / "pipeline.yaml").read_text())
+    os.utime(recogniser / "pipeline.yaml", (1, 1))
+    assert recognizer_source("asr_of_test:hear").identity == before
 
 
 def test_a_script_in_another_folder_has_its_own_surroundings(

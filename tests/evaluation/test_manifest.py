@@ -92,11 +92,26 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_kept(folder: Path) -> None
         assert part in problem
 
 
+def test_a_malformed_line_costs_itself_only(folder: Path) -> None:
+    good = json.dumps({"audio": "wav/a.wav", "text": "one"})
+    found = load_manifest(write(folder / "m.jsonl", f'{good}\n{{"audio": "wav/b.wav", "te\n[1]\n\n{good}\n'))
+    assert len(found.utterances) == 2
+    first, second = found.problems
+    assert first.startswith("m.jsonl, line 2: expected a JSON object: ")
+    assert first.endswith("correct or remove the line")
+    assert second == "m.jsonl, line 3: expected a JSON object, got list"
+
+
+def test_what_ends_a_line_elsewhere_does_not_in_json(folder: Path) -> None:
+    line = json.dumps({"audio": "wav/a.wav", "text": "one\u2028two"}, ensure_ascii=False)
+    assert texts(write(folder / "m.jsonl", f"{line}\r\n{line}\r\n")) == 2 * [("a.wav", "one two")]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("m.jsonl", "", "no entries"),
-        ("m.jsonl", "{oops}", "line 1: expected one JSON object"),
+        ("m.jsonl", "{oops}", "line 1: expected a JSON object: .* at column 2: correct or remove the line"),
         ("m.jsonl", "[1]", "expected a JSON object, got list"),
         ("m.jsonl", '{"audio": "x.wav", "text": "a"}', "found none that can be used, for example"),
         ("m.jsonl", '{"audio": "wav/a.wav", "text": ""}', "all of them are empty"),
@@ -138,8 +153,9 @@ def test_a_list_with_other_sets_gives_its_speech(folder: Path) -> None:
         ("b.wav", ""),
     ]
     assert not without.problems
-    with pytest.raises(ConfigError, match="entry 2: expected a JSON object"):
-        load_manifest(write(folder / "m.json", '[{"path": "wav/a.wav"}, 3]'), transcripts=False)
+    found = load_manifest(write(folder / "m.json", '[{"path": "wav/a.wav"}, 3]'), transcripts=False)
+    assert len(found.utterances) == 1
+    assert found.problems == ("m.json, entry 2: expected a JSON object, got int",)
     with pytest.raises(ConfigError, match="expected a list of JSON objects"):
         load_manifest(write(folder / "m.json", '[{"path": '), transcripts=False)
 

@@ -83,13 +83,13 @@ def test_signals_of_one_group_are_not_independent() -> None:
 
 
 def test_bands_hold_their_lower_edge() -> None:
-    snrs = [-3.0, -1e-4, 4.9, 4.9999, 14.9, 15.0, math.inf, -math.inf, math.nan]
-    found = bands(scored({"x": [(1, 1)] * 9}, snrs))
+    snrs = [-3.0, -1e-4, 4.9, 4.9999, 9.95001, 14.9, 15.0, math.inf, -math.inf, math.nan]
+    found = bands(scored({"x": [(1, 1)] * 10}, snrs))
     assert {name: [one.snr_db for one in part] for name, part in found.items()} == {
         "below 0": [-3.0, -math.inf],
-        "0 to 5": [-1e-4, 4.9],
-        "5 to 10": [4.9999],
-        "10 to 15": [14.9],
+        "0 to 4.9": [-1e-4, 4.9],
+        "5 to 9.9": [4.9999],
+        "10 to 14.9": [9.95001, 14.9],
         "15 and more": [15.0, math.inf],
     }
 
@@ -135,7 +135,7 @@ def test_one_system_alone_has_no_differences_and_one_band_no_table(signals: list
     assert table is not None
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     assert [row[:3] for row in rows] == [
-        [band, system, "10"] for band in ("0 to 5", "15 and more") for system in ("noisy", "a", "b", "c")
+        [band, system, "10"] for band in ("0 to 4.9", "15 and more") for system in ("noisy", "a", "b", "c")
     ]
 
 
