@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -107,7 +108,10 @@ def _foreign_identity(name: str, paths: Sequence[Path], apart: Collection[Path])
     here = Path.cwd().resolve()
     files = [path.resolve() for path in paths if _is_file(path)]
     folders = {path.parent for path in files} | {path.resolve() for path in paths if _is_folder(path)}
-    shared = {Path(folder).resolve() for folder in (*os.get_exec_path(), tempfile.gettempdir())}
+    libraries = (path for name, path in sysconfig.get_paths().items() if name.endswith("lib"))
+    shared = {
+        Path(folder).resolve() for folder in (*os.get_exec_path(), *libraries, tempfile.gettempdir(), here.anchor)
+    }
     around = surroundings((folders - shared) | {here}, apart)
     return _digest(name, here, *files, *_contents(files), *around)
 

@@ -155,3 +155,22 @@ def test_a_speechbrain_model_is_told_from_a_pipeline(here: Path) -> None:
 def test_what_names_nothing_is_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         recognizer_source(text)
+
+
+def test_what_many_programs_share_is_not_looked_at(
+    recogniser: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs, library = (tmp_path_factory.mktemp(name) for name in ("bin", "site-packages"))
+    (programs / "asr").write_text("#!/bin/sh\n")
+    (programs / "asr").chmod(0o755)
+    (library / "asr_installed.py").write_text("def hear(samples, rate):\n    return ''\n")
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"purelib": str(library)})
+    monkeypatch.syspath_prepend(library)
+    names = "asr {}", "asr_installed:hear"
+    before = [recognizer_source(name).identity for name in names]
+    for folder in (programs, library):
+        (folder / "another").write_text("x")
+    assert [recognizer_source(name).identity for name in names] == before
+    monkeypatch.setattr("gtcrn_frontend.cli._recognizers.file_digest", lambda path: "another content")
+    assert all(recognizer_source(name).identity != one for name, one in zip(names, before, strict=True))
