@@ -322,7 +322,9 @@ def test_without_the_extension_onnx_runs_and_the_error_says_what_to_do(random_ch
 def test_sources_that_hide_an_installed_extension_say_so(tmp_path):
     """A checkout without a build, in which Python was started: it would run at a tenth of the speed without a word."""
     package = Path(binding.__file__).parents[2]
-    shutil.copytree(package, tmp_path / "checkout/gtcrn_frontend", ignore=shutil.ignore_patterns("_native.*"))
+    shutil.copytree(
+        package, tmp_path / "checkout/gtcrn_frontend", ignore=shutil.ignore_patterns("_native.*", "models", "adapters")
+    )
     (tmp_path / "site/gtcrn_frontend/engines/native").mkdir(parents=True)
     (tmp_path / "site/gtcrn_frontend/engines/native/_native.abi3.so").write_bytes(b"")
     program = "from gtcrn_frontend.engines.native.binding import why_absent; print(why_absent())"

@@ -25,7 +25,9 @@ except ImportError as error:
 
 def _built_elsewhere() -> Path | None:
     """The installed package, with the extension, that a checkout without it comes before on Python's path."""
-    here = Path(__file__).parents[3]
+    package, here = Path(__file__).parents[2], Path(__file__).parents[3]
+    if (package / "models").is_dir():  # an installation, see `gtcrn_frontend/__init__.py`
+        return None
     for entry in map(Path, sys.path):
         if entry.resolve() != here and any((entry / "gtcrn_frontend/engines/native").glob("_native.*")):
             return entry / "gtcrn_frontend"

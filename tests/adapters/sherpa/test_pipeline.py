@@ -187,7 +187,7 @@ def test_the_route_reaches_the_detector(write, tone, vad_section):
         session.input_finished()
         heard[route] = pipeline.decode([session])[0]
     raw, enhanced = heard["raw_to_both"], heard["raw_to_vad_enhanced_to_asr"]
-    assert [s.start_s for s in raw] == [s.start_s for s in enhanced]
+    assert {s.start_s for s in enhanced} <= {s.start_s for s in raw}  # where nothing is left there is no text either
     assert texts(raw) == ["low mid high mid low"]
     assert texts(raw) != texts(enhanced)
 
