@@ -18,8 +18,7 @@ from gtcrn_frontend.stages.guard import GuardConfig, GuardReport, Strength
 from gtcrn_frontend.stages.mixer import AlignedChunk
 from gtcrn_frontend.stages.pcm import pcm_bytes, whole_frames
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.stream import Job, Samples, Stream, run
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.stream import Samples, Stream
 
 
 class Enhancer:
@@ -332,13 +331,9 @@ class Enhancer:
     def _advance(self, chunk: npt.ArrayLike) -> list[AlignedChunk]:
         """Moves a chunk through the stream; one result per channel."""
         stream = self._current_stream()
-        return run([stream], [stream.push(*stream.check(chunk))], self._process_many)[0]
+        return stream.advance(stream.push(*stream.check(chunk)))
 
     def _finish(self) -> list[AlignedChunk]:
         """Moves the end through the stream; one result per channel."""
         stream = self._current_stream()
-        return run([stream], [stream.finish()], self._process_many, last=True)[0]
-
-    def _process_many(self, jobs: list[Job]) -> list[F32]:
-        engine = self._stream.loaded.engine
-        return [engine.process(*jobs[0])] if len(jobs) == 1 else engine.process_many(jobs)
+        return stream.advance(stream.finish(), last=True)

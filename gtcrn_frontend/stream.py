@@ -30,11 +30,10 @@ Job = tuple[F32, Any]
 class Stream:
     """The signal paths and engine states of one stream, one of each per channel of its output.
 
-    It does not run the engine, so that `run` can move the jobs of many streams through it together:
+    Its jobs go through the engine alone, by `advance`, or together with those of many other streams, by `run`:
 
         jobs = stream.push(*stream.check(chunk))
-        (aligned,) = run([stream], [jobs], engine.process_many)
-        samples = stream.mixed(aligned)
+        samples = stream.mixed(stream.advance(jobs))
 
     Strength and bypass are plain attributes that take effect with the next samples: they may be set from another
     thread while samples are on their way.
@@ -104,6 +103,21 @@ class Stream:
         """Returns the last jobs, to be pulled with `last=True`."""
         self._update_strength()
         return [(path.finish(), state) for path, state in zip(self._paths, self._states, strict=True)]
+
+    def advance(self, jobs: list[Job], *, last: bool = False) -> list[AlignedChunk]:
+        """Returns what `pull` does, with the jobs through the engine; if that fails the stream begins anew, see `run`.
+
+        Args:
+            jobs: what `push` or `finish` has returned.
+            last: the jobs are those of `finish`.
+        """
+        engine = self.loaded.engine
+        try:
+            enhanced = [engine.process(*jobs[0])] if len(jobs) == 1 else engine.process_many(jobs)
+        except BaseException:  # an interrupt from the keyboard, too
+            self.reset()
+            raise
+        return self.pull(enhanced, last=last)
 
     def pull(self, enhanced: Sequence[F32], *, last: bool = False) -> list[AlignedChunk]:
         """Returns what is complete, per channel, in float32.
@@ -247,7 +261,7 @@ def run(
         last: the jobs are those of `finish`.
     """
     try:
-        enhanced = process_many(jobs[0] if len(jobs) == 1 else list(itertools.chain.from_iterable(jobs)))
+        enhanced = process_many(list(itertools.chain.from_iterable(jobs)))
     except BaseException:  # an interrupt from the keyboard, too
         for stream in streams:
             stream.reset()

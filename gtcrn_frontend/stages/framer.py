@@ -26,6 +26,8 @@ class Framer:
 
     def push(self, samples: F32) -> F32:
         """Returns all whole hops, `(n_hops, hop_length)`; samples are `(n,)`."""
+        if not len(self._rest) and len(samples) % self._hop == 0:
+            return samples.reshape(-1, self._hop)
         pending = np.concatenate([self._rest, samples]) if len(self._rest) else samples
         whole = len(pending) // self._hop * self._hop
         # A view would change when the caller reuses the buffer.
