@@ -104,11 +104,12 @@ def test_tables_show_means_intervals_and_published_figures(signals: list[Scored]
         "c",
         "noisy (published)",
         "GTCRN (published)",
+        "Lite-RTSE (published)",
         "published for",
     ]
     assert "±" in lines[2]
-    assert [cell.strip() for cell in lines[2].strip("|").split("|")][5:] == ["1.97", "2.87", "VoiceBank-DEMAND"]
-    assert [cell.strip() for cell in lines[3].strip("|").split("|")][5:] == ["-", "-", "-"]
+    assert [cell.strip() for cell in lines[2].strip("|").split("|")][5:] == ["1.97", "2.87", "2.67", "VoiceBank-DEMAND"]
+    assert [cell.strip() for cell in lines[3].strip("|").split("|")][5:] == ["-", "-", "-", "-"]
     assert "published" not in mean_table(signals, [LOG_MEL])
 
 
@@ -144,7 +145,7 @@ def test_rows_have_all_columns_and_read_back(signals: list[Scored], tmp_path: Pa
     write_csv(tmp_path / "scores.csv", rows)
     with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as file:
         read = list(csv.DictReader(file))
-    assert len(read) == 3 * len(MEASURES) * 7 + 14
+    assert len(read) == 3 * len(MEASURES) * 7 + 17
     assert tuple(read[0]) == COLUMNS
     (found,) = [
         row
