@@ -39,6 +39,16 @@ def run(enhancer, samples, lengths):
     return np.concatenate([*pieces, enhancer.flush()])
 
 
+@pytest.mark.parametrize("strength", [0, 1])
+@pytest.mark.parametrize("length", [256, 300])
+def test_aligned_signals_are_in_memory_of_their_own(noisy, strength, length):
+    enhancer = Enhancer(strength=strength)
+    chunks = [enhancer.process_aligned(noisy[start : start + length]) for start in range(0, 4 * length, length)]
+    for chunk in [*chunks, enhancer.flush_aligned()]:
+        arrays = chunk.dry, chunk.enhanced, chunk.mixed
+        assert not any(np.shares_memory(a, b) for i, a in enumerate(arrays) for b in (*arrays[i + 1 :], noisy))
+
+
 @settings(deadline=None, max_examples=25)
 @given(lengths=chunk_lengths)
 def test_any_chunking_gives_the_samples_of_one_call(noisy, whole, lengths):

@@ -157,7 +157,8 @@ def _divided(held: F32, new: F32, count: int) -> tuple[F32, F32]:
     The caller may reuse its buffer, and a view would keep a long one alive.
     """
     if len(held) == count:  # chunks of whole hops: nothing has to be joined
-        return held, new.copy() if len(new) else _EMPTY
+        # As below, a view: dry and mixed may be the same samples, and whoever delivers them copies views.
+        return held[:], new.copy() if len(new) else _EMPTY
     joined = np.concatenate([held, new]) if len(held) else new
     return joined[:count], joined[count:].copy() if count < len(joined) else _EMPTY
 
