@@ -64,7 +64,7 @@ def kernels() -> dict[str, list[str]]:
 def declared() -> FFI:
     """Returns what the headers declare between their marks; lines of the preprocessor are not for cffi."""
     ffi = FFI()
-    ffi.cdef("#define GTCRN_STATE_FLOATS ...")
+    ffi.cdef("#define GTCRN_STATE_FLOATS ...\n#define GTCRN_HOP 256")  # a length of arrays: cffi wants the number
     for header in HEADERS:
         text = (FOLDER / header).read_text(encoding="utf-8")
         ffi.cdef(text.partition("/* cffi: begin.")[2].partition("*/")[2].partition("/* cffi: end.")[0])
@@ -75,7 +75,7 @@ def declared() -> FFI:
 if __name__ == "__main__":
     native = Extension(
         "gtcrn_frontend.engines.native._native",
-        [str(FOLDER / name) for name in ("model.c", "dispatch.c", "parallel.c", "guard.c")],
+        [str(FOLDER / name) for name in ("model.c", "dispatch.c", "path.c", "parallel.c", "guard.c")],
         include_dirs=[str(FOLDER)],
         depends=[str(path) for path in sorted(FOLDER.glob("*.[ch]"))],
         extra_compile_args=[] if WINDOWS else ["-std=gnu11", "-fvisibility=hidden"],

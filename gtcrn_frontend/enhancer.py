@@ -204,7 +204,8 @@ class Enhancer:
         Raises:
             AudioFormatError: wrong shape or type, NaN, infinity, or floats beyond +-8. The stream is unchanged.
         """
-        return self._stream.mixed(self._advance(chunk))
+        stream = self._current_stream()
+        return stream.process(*stream.check(chunk))
 
     def process_bytes(self, pcm16: bytes | bytearray | memoryview) -> bytes:
         """Returns the enhanced samples that are complete as 16-bit PCM; may be empty.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,13 +13,14 @@ from weakref import WeakSet
 
 import numpy.typing as npt
 
+from gtcrn_frontend.company import Company
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError, StateError
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.stages.guard import GuardConfig, GuardReport, Strength
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.stream import Job, Samples, Stream, run
+from gtcrn_frontend.stream import Samples, Stream
 from gtcrn_frontend.workers import Workers
 
 
@@ -112,6 +112,8 @@ class StreamPool:
         self._streams: dict[int, Stream] = {}
         self._turn = Lock()
         self._running: list[Stream] = []  # those on their way through the engine
+        self._company: Company | None = None  # of the last call
+        self._changes = object()  # another one after each change that the company of the last call does not know of
         _pools.add(self)
 
     @property
@@ -175,6 +177,7 @@ class StreamPool:
         """
         if self._streams.pop(stream_id, None) is None:
             raise self._not_open(stream_id)
+        self._changed()
 
     def process(self, chunks: Mapping[int, npt.ArrayLike]) -> dict[int, Samples]:
         """Returns the enhanced samples that are complete, for each stream that has a chunk, in the type of its chunk.
@@ -189,18 +192,14 @@ class StreamPool:
         """
         if not isinstance(chunks, Mapping):
             raise AudioFormatError(f"expected chunks by stream id, got {type(chunks).__name__}")
-        streams = {stream_id: self._stream(stream_id) for stream_id in chunks}
-        checked = {}
-        for stream_id, stream in streams.items():
-            try:
-                checked[stream_id] = stream.check(chunks[stream_id])
-            except AudioFormatError as error:
-                raise AudioFormatError(f"stream {stream_id}: {error}") from error
         with self._turn:
-            self._move_here(streams.values())
-            self._running = list(streams.values())
-            jobs = [stream.push(*checked[stream_id]) for stream_id, stream in streams.items()]
-            return self._run(streams, jobs)
+            changes = self._changes  # what changes from here on is for the next call
+            company = self._company_of(list(chunks), changes)
+            checked = company.check(chunks)
+            self._running, self._company = company.streams, None  # should the engine fail
+            results = company.process(checked)
+            self._running, self._company = [], company
+            return results
 
     def flush(self, stream_id: int) -> Samples:
         """Returns the rest of a stream, in the type of its last chunk; it stays open and is as new."""
@@ -208,7 +207,10 @@ class StreamPool:
         with self._turn:
             self._move_here([stream])
             self._running = [stream]
-            return self._run({stream_id: stream}, [stream.finish()], last=True)[stream_id]
+            rest = stream.mixed(stream.advance(stream.finish(), last=True))
+            self._running = []
+            self._changed()
+            return rest
 
     def reset(self, stream_id: int) -> None:
         """Begins a stream anew under its id; what was not delivered is lost."""
@@ -216,20 +218,24 @@ class StreamPool:
         with self._turn:
             self._move_here([stream])
             stream.reset()
+            self._changed()
 
     def set_strength(self, stream_id: int, strength: Strength) -> None:
         """Sets the strength of a stream, a number or `auto`; takes effect over one hop."""
         self._stream(stream_id).strength = EnhancerConfig(strength=strength).strength_or_auto
+        self._changed()
 
     def set_bypass(self, stream_id: int, bypass: bool) -> None:
         """Delivers a stream's aligned input, or the enhanced signal again: the network keeps running."""
         self._stream(stream_id).bypass = EnhancerConfig(bypass=bypass).bypass
+        self._changed()
 
     def get_state(self, stream_id: int) -> StreamState:
         """Returns the state of a stream, as `Enhancer.get_state` does: a stream can move between the two."""
         stream = self._stream(stream_id)
         with self._turn:
             self._move_here([stream])
+            self._changed()
             return stream.get_state()
 
     def set_state(self, stream_id: int, state: StreamState) -> None:
@@ -243,6 +249,7 @@ class StreamPool:
         with self._turn:
             self._move_here([stream])
             stream.set_state(state)
+            self._changed()
 
     def info(self, stream_id: int) -> StreamInfo:
         """Returns the rates, settings and counts of a stream."""
@@ -282,6 +289,20 @@ class StreamPool:
             self._workers = Workers(self._config.num_threads)
         return self._loaded
 
+    def _company_of(self, ids: list[int], changes: object) -> Company:
+        """The streams of a call, in this process; those of the last call are ready if nothing has changed."""
+        company = self._company
+        if company is not None and company.ids == ids and company.changes is changes and company.is_here:
+            return company
+        streams = {stream_id: self._stream(stream_id) for stream_id in ids}
+        self._move_here(streams.values())
+        return Company(streams, self._loaded, self._workers, self._config.num_threads, changes)
+
+    def _changed(self) -> None:
+        """To be called after a change of any stream, but for samples that went through it."""
+        self._changes = object()
+        self._company = None  # it would keep a closed stream in memory
+
     def _move_here(self, streams: Iterable[Stream]) -> None:
         loaded = self._loaded_here()
         for stream in streams:
@@ -302,21 +323,13 @@ class StreamPool:
             f"expected the id of an open stream, got {stream_id!r}: it was closed, or never opened in this pool"
         )
 
-    def _run(self, streams: Mapping[int, Stream], jobs: list[list[Job]], *, last: bool = False) -> dict[int, Samples]:
-        process_many = functools.partial(self._workers.process_many, self._loaded.engine)
-        aligned = run(list(streams.values()), jobs, process_many, last=last)
-        self._running = []
-        return {
-            stream_id: stream.mixed(of_stream)
-            for (stream_id, stream), of_stream in zip(streams.items(), aligned, strict=True)
-        }
-
     def _after_fork(self) -> None:
         """Lets go of a lock whose thread does not exist in the child; what it was processing begins anew."""
         self._turn = Lock()
         for stream in self._running:
             stream.reset()
         self._running = []
+        self._changed()
 
 
 _pools: WeakSet[StreamPool] = WeakSet()

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.engines.direct import DirectPath
 from gtcrn_frontend.engines.loading import LoadedModel
 from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.stages.channels import join_channels, split_channels
@@ -30,7 +31,8 @@ Job = tuple[F32, Any]
 class Stream:
     """The signal paths and engine states of one stream, one of each per channel of its output.
 
-    Its jobs go through the engine alone, by `advance`, or together with those of many other streams, by `run`:
+    `process` is all of it. In parts, its jobs go through the engine alone, by `advance`, or together with those of many
+    other streams, by `run`:
 
         jobs = stream.push(*stream.check(chunk))
         samples = stream.mixed(stream.advance(jobs))
@@ -57,6 +59,7 @@ class Stream:
         self.pending_bytes = b""  # of 16-bit PCM: the beginning of a frame
         self._paths = self._new_paths()
         self._states = self._new_states()
+        self._direct: DirectPath | None = None  # while it is there, the signal is on it, and the path is behind
 
     @property
     def latency_samples(self) -> int:
@@ -71,12 +74,12 @@ class Stream:
     @property
     def samples_in(self) -> int:
         """Samples per channel that the stream has taken."""
-        return self._paths[0].samples_in
+        return (self._direct or self._paths[0]).samples_in
 
     @property
     def samples_out(self) -> int:
         """Samples per channel that the stream has delivered."""
-        return self._paths[0].samples_out
+        return (self._direct or self._paths[0]).samples_out
 
     @property
     def guards(self) -> tuple[GuardReport, ...]:
@@ -89,9 +92,31 @@ class Stream:
         """Returns the arguments for `push`; raises `AudioFormatError` for a bad chunk. Nothing is consumed."""
         return check_chunk(chunk, self.config.channels)
 
+    @property
+    def direct(self) -> DirectPath | None:
+        """The engine's own way for the next samples, if it has one and they need nothing else."""
+        if self.strength != 1.0 or self.bypass or self.config.channels > 1:
+            return None
+        if self._direct is None and (position := self._paths[0].direct_position) is not None:
+            self._direct = self.loaded.engine.direct_path(self._states[0], position)
+        return self._direct
+
+    def process(self, samples: F32, dtype: np.dtype[Any]) -> Samples:
+        """Returns what is complete, mixed, in the type of the input; if the engine fails the stream begins anew."""
+        direct = self.direct
+        if direct is None:
+            return self.mixed(self.advance(self.push(samples, dtype)))
+        self.dtype = dtype
+        try:
+            return restore_type(direct.advance(samples), dtype)
+        except BaseException:  # as in `advance`
+            self.reset()
+            raise
+
     def push(self, samples: F32, dtype: np.dtype[Any]) -> list[Job]:
         """Returns a job for each channel, maybe without hops."""
         self.dtype = dtype
+        self._leave_direct()
         self._update_strength()
         if len(self._paths) == 1:
             return [(self._paths[0].push(samples.mean(axis=1) if samples.ndim == 2 else samples), self._states[0])]
@@ -101,6 +126,7 @@ class Stream:
 
     def finish(self) -> list[Job]:
         """Returns the last jobs, to be pulled with `last=True`."""
+        self._leave_direct()
         self._update_strength()
         return [(path.finish(), state) for path, state in zip(self._paths, self._states, strict=True)]
 
@@ -148,6 +174,7 @@ class Stream:
         """Begins a new stream; what was not delivered is lost."""
         self._paths = self._new_paths()
         self._states = self._new_states()
+        self._direct = None
         self.pending_bytes = b""
 
     def move_to(self, loaded: LoadedModel) -> None:
@@ -156,6 +183,7 @@ class Stream:
             raise ModelError(
                 f"{loaded.model.source} holds other weights than when this stream began: begin a new stream with them"
             )
+        self._leave_direct()
         exported = [self.loaded.engine.export_state(state) for state in self._states]
         self._states = [loaded.engine.import_state(arrays) for arrays in exported]
         self.loaded = loaded
@@ -168,6 +196,7 @@ class Stream:
 
     def get_state(self) -> StreamState:
         """Returns a copy of the state."""
+        self._leave_direct()
         arrays: dict[str, Samples] = {
             "pending_bytes": np.frombuffer(self.pending_bytes, np.uint8),
             "dtype": np.frombuffer(self.dtype.name.encode(), np.uint8),
@@ -201,7 +230,7 @@ class Stream:
             path.load_state(_of_part(state, f"{channel}.path."))
         pending_bytes, dtype = self._pending_bytes_of(state), _dtype_of(state)
         self.pending_bytes, self.dtype = pending_bytes, dtype
-        self._paths, self._states = paths, states
+        self._paths, self._states, self._direct = paths, states, None
 
     def _pending_bytes_of(self, state: StreamState) -> bytes:
         pending = state.arrays.get("pending_bytes")
@@ -209,6 +238,11 @@ class Stream:
         if pending is None or pending.ndim != 1 or pending.dtype != np.uint8 or len(pending) >= limit:
             raise StateError(f"expected fewer than {limit} pending bytes, got {pending!r}")
         return pending.tobytes()
+
+    def _leave_direct(self) -> None:
+        if self._direct is not None:
+            self._paths[0].go_on(self._direct.position)
+            self._direct = None
 
     def _update_strength(self) -> None:
         strength, bypass = self.strength, self.bypass  # read once: all channels get the same

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-from gtcrn_frontend.engines.base import Engine
+from gtcrn_frontend.engines.base import MIN_HOPS_PER_THREAD, Engine
 from gtcrn_frontend.stream import Job
 from gtcrn_frontend.weights.parameters import F32
-
-MIN_HOPS_PER_THREAD = 16
-"""With fewer, waking a thread and running smaller batches costs more than a second core brings."""
 
 
 class Workers:

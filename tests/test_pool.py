@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from gtcrn_frontend import AudioFormatError, ConfigError, Enhancer, StateError, StreamState
+from gtcrn_frontend.company import Company
+from gtcrn_frontend.engines.native.direct import NativePaths
 from gtcrn_frontend.pool import StreamPool
+from gtcrn_frontend.stream import Stream
 
 
 def noise(length, seed=0, channels=1, dtype="float32"):
@@ -279,14 +282,14 @@ def test_a_foreign_state_is_refused_and_changes_nothing(pool):
 
 def test_settings_do_not_wait_for_samples_on_their_way(pool, monkeypatch):
     entered, go_on = Event(), Event()
-    process_many = pool._workers.process_many
+    process = Company.process
 
-    def slow(engine, jobs):
+    def slow(company, checked):
         entered.set()
         assert go_on.wait(60)
-        return process_many(engine, jobs)
+        return process(company, checked)
 
-    monkeypatch.setattr(pool._workers, "process_many", slow)
+    monkeypatch.setattr(Company, "process", slow)
     kept, closed = pool.open(), pool.open()
     chunk = noise(1000)
     with ThreadPoolExecutor() as executor:
@@ -310,16 +313,20 @@ def test_settings_do_not_wait_for_samples_on_their_way(pool, monkeypatch):
 
 
 def test_calls_that_move_samples_take_turns(pool, monkeypatch):
-    process_many, running, most = pool._workers.process_many, [], []
+    running, most = [], []
 
-    def watched(engine, jobs):
-        running.append(jobs)
-        time.sleep(0.01)
-        most.append(len(running))
-        running.remove(jobs)
-        return process_many(engine, jobs)
+    def watched(move):
+        def moving(*arguments, **settings):
+            running.append(move)
+            time.sleep(0.01)
+            most.append(len(running))
+            running.remove(move)
+            return move(*arguments, **settings)
 
-    monkeypatch.setattr(pool._workers, "process_many", watched)
+        return moving
+
+    monkeypatch.setattr(Company, "process", watched(Company.process))
+    monkeypatch.setattr(Stream, "advance", watched(Stream.advance))
     stream_id = pool.open()
     with ThreadPoolExecutor(4) as executor:
         calls = [executor.submit(pool.process, {stream_id: noise(100)}) for _ in range(6)]
@@ -347,24 +354,26 @@ def test_threads_at_once_do_not_disturb_each_other():
         assert_same(samples, Enhancer(sample_rate=8000 if seed % 2 else None).enhance(noise(8000, seed)))
 
 
-def test_streams_begin_anew_when_the_engine_fails(pool, monkeypatch):
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_streams_begin_anew_when_the_engine_fails(strength, pool, monkeypatch):
     """Rather a gap than input and output out of step; a stream that had no part in it goes on."""
-    hit, spared, enhancer = pool.open(), pool.open(), Enhancer()
+    hit, spared, enhancer = pool.open(strength=strength), pool.open(), Enhancer()
     chunk = noise(1000)
     pool.process({hit: chunk, spared: chunk})
     enhancer.process_chunk(chunk)
 
-    def fail(engine, jobs):
+    def fail(*arguments):
         raise MemoryError
 
     with monkeypatch.context() as patch:
         patch.setattr(pool._workers, "process_many", fail)
+        patch.setattr(NativePaths, "advance", fail)
         with pytest.raises(MemoryError):
             pool.process({hit: chunk})
     assert (pool.info(hit).samples_in, pool.info(spared).samples_in) == (0, 1000)
     outputs = pool.process({hit: chunk, spared: chunk})
     assert_same(outputs[spared], enhancer.process_chunk(chunk))
-    assert_same(outputs[hit], Enhancer().process_chunk(chunk))
+    assert_same(outputs[hit], Enhancer(strength=strength).process_chunk(chunk))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
@@ -403,16 +412,17 @@ def test_a_fork_during_a_call_does_not_leave_the_child_waiting(random_checkpoint
     script = """
 import os, sys, threading, numpy as np
 from gtcrn_frontend import StreamPool
+from gtcrn_frontend.company import Company
 pool = StreamPool(sys.argv[1])
 idle, busy = pool.open(), pool.open()
 pool.process({idle: np.zeros(1000, np.float32)})
 inside, forked = threading.Event(), threading.Event()
-process_many = pool._workers.process_many
-def slow(engine, jobs):
+process = Company.process
+def slow(company, checked):
     inside.set()
     forked.wait(30)
-    return process_many(engine, jobs)
-pool._workers.process_many = slow
+    return process(company, checked)
+Company.process = slow
 thread = threading.Thread(target=pool.process, args=({busy: np.zeros(1000, np.float32)},))
 thread.start()
 inside.wait(30)

@@ -8,11 +8,15 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from gtcrn_frontend.engines.direct import DirectPath, DirectPaths, Position
 from gtcrn_frontend.errors import ConfigError, StateError
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.weights.parameters import F32
 
 State = TypeVar("State")
+
+MIN_HOPS_PER_THREAD = 16
+"""With fewer, waking a thread and running smaller batches costs more than a second core brings."""
 
 
 class Engine(ABC, Generic[State]):
@@ -48,6 +52,19 @@ class Engine(ABC, Generic[State]):
     def process(self, hops: F32, state: State) -> F32:
         """Returns the enhanced hops of one stream, see `process_many`."""
         return self.process_many([(hops, state)])[0]
+
+    def direct_path(self, state: State, position: Position) -> DirectPath | None:
+        """Returns a way past `stages/` for a signal that needs none of them; None if this engine has no such.
+
+        Args:
+            state: the engine state of the signal's whole hops, which belongs to the path for as long as that is used.
+            position: where the signal is.
+        """
+        return None
+
+    def direct_paths(self, paths: Sequence[Any], num_threads: int) -> DirectPaths:
+        """Returns a way for many signals at once; paths are those of `direct_path`."""
+        raise NotImplementedError(f"the engine {self.name} has no direct paths")
 
     def for_whole_signals(self) -> Engine[Any]:
         """Returns the engine for signals that are there from begin to end: this one, unless waiting pays."""

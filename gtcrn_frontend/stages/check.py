@@ -47,7 +47,10 @@ def check_chunk(chunk: Any, channels: int = 1) -> tuple[F32, np.dtype[Any]]:
     flat = checked if channels == 1 else checked.reshape(-1)
     # One pass, no temporary: if the sum of squares is small, then so is each sample, and none is NaN. Unlike dot, vdot
     # does not warn of infinity, and so needs no errstate.
-    if not np.vdot(flat, flat) <= _MAX_ENERGY_IN_RANGE:
+    if (
+        not np.vdot(flat, flat) <= _MAX_ENERGY_IN_RANGE
+        and not -MAX_AMPLITUDE <= flat.min() <= flat.max() <= MAX_AMPLITUDE
+    ):
         _check_range(flat)
     return checked, dtype
 

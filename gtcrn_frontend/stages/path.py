@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.engines.direct import Position
 from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.stages.framer import Framer
@@ -98,6 +99,26 @@ class SignalPath:
             self._mixer.set_strength(0.0)
         elif self._mixer.track is None:
             self._mixer.follow(self._new_track(self._guard))
+
+    @property
+    def direct_position(self) -> Position | None:
+        """Where the signal is if an engine's direct path can take it from here, else None."""
+        if self._to_model or self._to_output or self._guard or not self._mixer.is_full:
+            return None
+        position = Position(self._samples_in, self._mixer.waiting_dry, self._framer.held)
+        hop = self._spec.hop_length
+        held = self._samples_in % hop
+        waiting = held + min(self._samples_in - held, hop)
+        # Else it is a state that somebody has made up: `stages/` go on with it as they can.
+        return position if (len(position.recent), position.held) == (waiting, held) else None
+
+    def go_on(self, position: Position) -> None:
+        """Goes on where a direct path has left the signal that it took from here."""
+        samples_in, recent, held = position
+        self._samples_in = samples_in
+        self._to_drop = 0 if samples_in > held else self._spec.delay
+        self._framer.go_on(recent[len(recent) - held :])
+        self._mixer.go_on(recent, samples_in - len(recent))
 
     def push(self, samples: F32) -> F32:
         """Returns the hops that are complete, `(n_hops, hop_length)`, for the engine; samples are `(n,)`."""

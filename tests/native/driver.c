@@ -97,6 +97,44 @@ static void signals(const gtcrn_model *model)
     free(in), free(out), free(again), free(energies);
 }
 
+/* Chunks of any length, from memory that ends where they do: alone, and on threads. */
+static void paths(const gtcrn_model *model)
+{
+    gtcrn_path alone[STREAMS] = {{0}}, together[STREAMS] = {{0}};
+    for (size_t i = 0; i < STREAMS; i++) {
+        alone[i].stream = gtcrn_stream_new(), together[i].stream = gtcrn_stream_new();
+        REQUIRE(alone[i].stream && together[i].stream);
+    }
+    for (int turn = 0; turn < 30; turn++) {
+        gtcrn_chunk chunks[STREAMS] = {{0}};
+        for (size_t i = 0; i < STREAMS; i++) {
+            const size_t count = turn % 3 ? draw() % 700 : draw() % 3 * GTCRN_HOP;
+            float *samples = malloc(count * sizeof *samples + !count);
+            REQUIRE(samples);
+            for (size_t n = 0; n < count; n++) samples[n] = noise();
+            chunks[i] = (gtcrn_chunk){.path = &together[i], .samples = samples, .count = count};
+        }
+        size_t due = gtcrn_set_due(chunks, STREAMS);
+        for (size_t i = 0; i < STREAMS; i++) {
+            chunks[i].output = malloc(chunks[i].due * sizeof(float) + !chunks[i].due);
+            REQUIRE(chunks[i].output && gtcrn_due(&alone[i], chunks[i].count) == chunks[i].due);
+            due -= chunks[i].due;
+        }
+        REQUIRE(due == 0);
+        gtcrn_advance_many(model, chunks, STREAMS, turn % 4);
+        for (size_t i = 0; i < STREAMS; i++) {
+            const size_t bytes = chunks[i].due * sizeof(float);
+            float *output = malloc(bytes + !bytes);
+            REQUIRE(output);
+            gtcrn_advance(model, &alone[i], chunks[i].samples, chunks[i].count, output);
+            REQUIRE(memcmp(output, chunks[i].output, bytes) == 0 && alone[i].taken == together[i].taken);
+            free(output), free(chunks[i].output), free((float *)chunks[i].samples);
+        }
+    }
+    gtcrn_advance_many(model, NULL, 0, 4);
+    for (size_t i = 0; i < STREAMS; i++) gtcrn_stream_free(alone[i].stream), gtcrn_stream_free(together[i].stream);
+}
+
 static void states(void)
 {
     gtcrn_stream *stream = gtcrn_stream_new();
@@ -185,6 +223,7 @@ int main(int argc, char **argv)
         gtcrn_model *model = gtcrn_model_load(blob, bytes, gtcrn_isa(i), &error);
         REQUIRE(model && !error && strcmp(gtcrn_model_isa(model), gtcrn_isa(i)) == 0);
         signals(model);
+        paths(model);
         gtcrn_model_free(model);
         printf("%s: fine\n", gtcrn_isa(i));
     }

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from gtcrn_frontend.engines.base import Engine, check_canonical
+from gtcrn_frontend.engines.direct import Position
 from gtcrn_frontend.engines.native.binding import FLOATS, chosen_instruction_set, ffi, lib
+from gtcrn_frontend.engines.native.direct import NativePath, NativePaths
 from gtcrn_frontend.errors import GtcrnFrontendError, ModelError
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.weights.fold import fold_gtcrn
@@ -75,6 +77,14 @@ class NativeEngine(Engine[NativeState]):
             outputs.append(enhanced)
         lib.gtcrn_process_many(self._model, jobs, len(streams), self._num_threads)
         return outputs
+
+    def direct_path(self, state: NativeState, position: Position) -> NativePath:
+        """Returns the way of a signal through C alone, see `Engine`."""
+        return NativePath(self._model, state.stream, position)
+
+    def direct_paths(self, paths: Sequence[NativePath], num_threads: int) -> NativePaths:
+        """Returns the way of many signals through C alone, see `Engine`."""
+        return NativePaths(self._model, paths, num_threads)
 
     def process_measured(self, hops: F32, state: NativeState) -> tuple[F32, F32]:
         """Returns the enhanced hops, and `(n_hops, 2)` sums of squares of the same samples, dry and enhanced."""

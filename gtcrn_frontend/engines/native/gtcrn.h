@@ -11,6 +11,7 @@
 #define GTCRN_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -72,6 +73,35 @@ void gtcrn_process(const gtcrn_model *model, const gtcrn_job *job);
 /* Enhances the hops of many streams on at most `threads` threads, that of the caller included. The samples do not
  * depend on the number of threads. Streams that no thread could be started for run on the caller's. */
 void gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t count, int threads);
+
+/* A signal in chunks of any length: the hops they make up go through a stream, and what comes out is aligned with what
+ * went in, the first sample delivered with the first one taken. A new one is zeros, but for its new stream. */
+typedef struct {
+    gtcrn_stream *stream;
+    int64_t taken;         /* samples since the signal began */
+    float rest[GTCRN_HOP]; /* the last taken % GTCRN_HOP of them */
+} gtcrn_path;
+
+/* The next samples of one path in a call of `gtcrn_advance_many`. */
+typedef struct {
+    gtcrn_path *path; /* no path may occur twice in a call */
+    const float *samples;
+    float *output; /* room for what is due, apart from the samples */
+    size_t count;  /* of the samples */
+    size_t due;    /* set by `gtcrn_set_due` */
+} gtcrn_chunk;
+
+/* Returns how many samples a path delivers with the next `count`. */
+size_t gtcrn_due(const gtcrn_path *path, size_t count);
+
+/* Writes to each chunk how many samples are due with it; returns their sum. */
+size_t gtcrn_set_due(gtcrn_chunk *chunks, size_t count);
+
+/* Enhances the next `count` samples of a path, and writes those that are due. */
+void gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output);
+
+/* Does so for many paths, on threads like `gtcrn_process_many`. */
+void gtcrn_advance_many(const gtcrn_model *model, const gtcrn_chunk *chunks, size_t count, int threads);
 
 /* cffi: end. */
 

@@ -1,4 +1,6 @@
 /* Many streams on several threads. */
+#include <stdatomic.h>
+
 #include "model.h"
 
 #ifdef _WIN32
@@ -13,30 +15,39 @@ typedef pthread_t gtcrn_thread;
 
 enum { MAX_THREADS = 64 };
 
-/* The jobs of one thread: every step-th from the first on. */
+/* A call: threads take one stream after the other, so that a thread that is held up has fewer of them. */
 typedef struct {
     const gtcrn_model *model;
-    const gtcrn_job *jobs;
-    size_t first, count, step;
-} gtcrn_share;
+    const gtcrn_job *jobs;     /* either these */
+    const gtcrn_chunk *chunks; /* or these */
+    size_t count;
+    atomic_size_t next;
+} gtcrn_call;
 
-static void run(const gtcrn_share *share)
+static void run(gtcrn_call *call)
 {
-    for (size_t i = share->first; i < share->count; i += share->step) gtcrn_process(share->model, &share->jobs[i]);
+    for (size_t i; (i = atomic_fetch_add_explicit(&call->next, 1, memory_order_relaxed)) < call->count;) {
+        if (call->jobs) {
+            gtcrn_process(call->model, &call->jobs[i]);
+        } else {
+            const gtcrn_chunk *chunk = &call->chunks[i];
+            gtcrn_advance(call->model, chunk->path, chunk->samples, chunk->count, chunk->output);
+        }
+    }
 }
 
-static THREAD_FUNCTION run_thread(void *share)
+static THREAD_FUNCTION run_thread(void *call)
 {
-    run(share);
+    run(call);
     return 0;
 }
 
-static int start(gtcrn_thread *thread, gtcrn_share *share)
+static int start(gtcrn_thread *thread, gtcrn_call *call)
 {
 #ifdef _WIN32
-    return (*thread = CreateThread(NULL, 0, run_thread, share, 0, NULL)) != NULL;
+    return (*thread = CreateThread(NULL, 0, run_thread, call, 0, NULL)) != NULL;
 #else
-    return pthread_create(thread, NULL, run_thread, share) == 0;
+    return pthread_create(thread, NULL, run_thread, call) == 0;
 #endif
 }
 
@@ -50,22 +61,23 @@ static void join(gtcrn_thread thread)
 #endif
 }
 
-void gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t count, int threads)
+/* Runs a call on the caller's thread and up to `threads` - 1 others, as many as can be started. */
+static void run_on(gtcrn_call *call, int threads)
 {
     const size_t wanted = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : (size_t)threads;
-    const size_t step = wanted < count ? wanted : count;
-    gtcrn_share shares[MAX_THREADS];
     gtcrn_thread running[MAX_THREADS];
-    int started[MAX_THREADS];
-    for (size_t i = 1; i < step; i++) {
-        shares[i] = (gtcrn_share){model, jobs, i, count, step};
-        started[i] = start(&running[i], &shares[i]);
-    }
-    if (step) run(&(gtcrn_share){model, jobs, 0, count, step});
-    for (size_t i = 1; i < step; i++) {
-        if (started[i])
-            join(running[i]);
-        else
-            run(&shares[i]);
-    }
+    size_t started = 0;
+    while (started + 1 < wanted && started + 1 < call->count && start(&running[started], call)) started++;
+    run(call);
+    while (started) join(running[--started]);
+}
+
+void gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t count, int threads)
+{
+    run_on(&(gtcrn_call){.model = model, .jobs = jobs, .count = count}, threads);
+}
+
+void gtcrn_advance_many(const gtcrn_model *model, const gtcrn_chunk *chunks, size_t count, int threads)
+{
+    run_on(&(gtcrn_call){.model = model, .chunks = chunks, .count = count}, threads);
 }

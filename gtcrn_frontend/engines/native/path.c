@@ -1,0 +1,56 @@
+/* Chunks of any length in front of and behind a stream of hops. */
+#include <string.h>
+
+#include "model.h"
+
+/* Samples that are out when so many were taken: all whole hops but the last. */
+static int64_t delivered(int64_t taken)
+{
+    return taken < HOP ? 0 : taken - taken % HOP - HOP;
+}
+
+size_t gtcrn_due(const gtcrn_path *path, size_t count)
+{
+    return (size_t)(delivered(path->taken + (int64_t)count) - delivered(path->taken));
+}
+
+size_t gtcrn_set_due(gtcrn_chunk *chunks, size_t count)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < count; i++) sum += chunks[i].due = gtcrn_due(chunks[i].path, chunks[i].count);
+    return sum;
+}
+
+/* Enhances whole hops, the first of which begins with sample number `begin`; returns the end of what was written. */
+static float *enhance(const gtcrn_model *model, const gtcrn_path *path, int64_t begin, const float *samples,
+                      size_t hops, float *output)
+{
+    gtcrn_job job = {.stream = path->stream, .input = samples, .output = output, .hops = hops, .strength = 1};
+    float before[HOP]; /* the first hop that a stream delivers lies before the signal */
+    if (begin == 0 && hops) {
+        gtcrn_process(
+            model, &(gtcrn_job){.stream = path->stream, .input = samples, .output = before, .hops = 1, .strength = 1});
+        job.input += HOP;
+        job.hops--;
+    }
+    gtcrn_process(model, &job);
+    return output + HOP * job.hops;
+}
+
+void gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output)
+{
+    const size_t held = (size_t)(path->taken % HOP), missing = HOP - held;
+    const int64_t begin = path->taken - (int64_t)held;
+    path->taken += (int64_t)count;
+    if (count < missing) {
+        memcpy(path->rest + held, samples, count * sizeof *samples);
+        return;
+    }
+    if (held) {
+        memcpy(path->rest + held, samples, missing * sizeof *samples);
+        samples += missing, count -= missing;
+        output = enhance(model, path, begin, path->rest, 1, output);
+    }
+    enhance(model, path, begin + (held ? HOP : 0), samples, count / HOP, output);
+    memcpy(path->rest, samples + count / HOP * HOP, count % HOP * sizeof *samples);
+}

@@ -1,0 +1,153 @@
+"""The direct path in C gives the samples, the counts and the states of the way through `stages/`, to the bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gtcrn_frontend import Enhancer
+from gtcrn_frontend.engines.direct import Position
+from gtcrn_frontend.engines.loading import load
+from gtcrn_frontend.engines.native.binding import why_absent
+
+if reason := why_absent():
+    pytest.skip(reason, allow_module_level=True)
+
+from gtcrn_frontend.engines.native.engine import NativeEngine
+
+EMPTY = np.empty(0, np.float32)
+BEGIN = Position(0, EMPTY, 0)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return load("gtcrn-asr", "native").engine
+
+
+def noise(length, seed=0):
+    return np.random.default_rng(seed).normal(0, 0.1, length).astype(np.float32)
+
+
+def cut(samples, lengths):
+    return np.split(samples, np.cumsum(lengths)[:-1])
+
+
+class Staged(Enhancer):
+    """An enhancer whose samples never take the direct path."""
+
+    __slots__ = ()
+
+    def process_chunk(self, chunk):
+        return self.process_aligned(chunk).mixed
+
+
+lengths = st.one_of(st.integers(0, 700), st.sampled_from([255, 256, 257, 512, 160, 1600]))
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("chunk"), lengths, st.sampled_from(["float32", "float64", "int16"])),
+        st.tuples(st.just("aligned"), lengths),
+        st.tuples(st.just("strength"), st.sampled_from([1.0, 1.0, 1.0, 0.5, 0.0, "auto"])),
+        st.tuples(st.just("bypass"), st.booleans()),
+        st.tuples(st.sampled_from(["state", "flush", "reset", "counts"])),
+    ),
+    min_size=3,
+    max_size=20,
+)
+
+
+def act(enhancer, action, samples):
+    """Returns what one action gives."""
+    match action:
+        case "chunk", length, dtype:
+            chunk = samples[:length]
+            return enhancer.process_chunk((chunk * 32767).astype(dtype) if dtype == "int16" else chunk.astype(dtype))
+        case "aligned", length:
+            return np.stack(enhancer.process_aligned(samples[:length])[1:])
+        case "strength", strength:
+            enhancer.strength = strength
+        case "bypass", bypass:
+            enhancer.bypass = bypass
+        case ("state",):
+            state = enhancer.get_state()
+            enhancer.set_state(state)
+            return state.to_bytes()
+        case ("flush",):
+            return enhancer.flush()
+        case ("reset",):
+            enhancer.reset()
+    return np.array([enhancer.samples_in, enhancer.samples_out])
+
+
+@given(actions=actions, seed=st.integers(0, 99))
+def test_whatever_is_done_with_a_stream(actions, seed):
+    direct, staged = Enhancer(engine="native"), Staged(engine="native")
+    samples = noise(2000, seed)
+    for action in actions:
+        got, expected = act(direct, action, samples), act(staged, action, samples)
+        if isinstance(expected, bytes):
+            assert got == expected
+        else:
+            assert got.dtype == expected.dtype
+            np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(direct.flush(), staged.flush())
+
+
+def test_it_is_taken_where_nothing_else_is_needed(monkeypatch):
+    taken = []
+    direct_path = NativeEngine.direct_path
+    monkeypatch.setattr(
+        NativeEngine, "direct_path", lambda *arguments: taken.append(arguments) or direct_path(*arguments)
+    )
+    enhancer = Enhancer(engine="native")
+    for _ in range(3):
+        enhancer.process_chunk(noise(300))
+    assert len(taken) == 1
+    for settings in ({"sample_rate": 8000}, {"strength": 0.5}, {"strength": "auto"}, {"bypass": True}, {"channels": 2}):
+        other = Enhancer(engine="native", **settings)
+        other.process_chunk(np.zeros((300, 2) if "channels" in settings else 300, np.float32))
+    assert len(taken) == 1
+
+
+def test_it_goes_on_where_the_ramp_to_full_strength_ends():
+    enhancer, staged = (kind(engine="native", strength=0.3) for kind in (Enhancer, Staged))
+    for each in (enhancer, staged):
+        each.process_chunk(noise(1000))
+        each.strength = 1.0
+    for chunk in cut(noise(1200, 1), [100, 100, 300, 700]):
+        np.testing.assert_array_equal(enhancer.process_chunk(chunk), staged.process_chunk(chunk))
+    assert enhancer._stream._direct is not None
+
+
+@given(parts=st.lists(st.lists(lengths, min_size=3, max_size=3), min_size=1, max_size=20), threads=st.integers(0, 3))
+def test_together_as_alone(engine, parts, threads):
+    signals = [noise(sum(part), seed) for seed, part in enumerate(parts)]
+    chunks = [cut(signal, part) for signal, part in zip(signals, parts, strict=True)]
+    alone = [engine.direct_path(engine.new_state(), BEGIN) for _ in parts]
+    paths = [engine.direct_path(engine.new_state(), BEGIN) for _ in parts]
+    together = engine.direct_paths(paths, threads)
+    for turn in range(3):
+        now = [of_signal[turn] for of_signal in chunks]
+        enhanced, counts = together.advance(np.concatenate(now), [len(chunk) for chunk in now])
+        assert sum(counts) == len(enhanced)
+        expected = [path.advance(chunk) for path, chunk in zip(alone, now, strict=True)]
+        assert counts == [len(samples) for samples in expected]
+        np.testing.assert_array_equal(enhanced, np.concatenate(expected))
+    for one, other in zip(alone, paths, strict=True):
+        assert (one.samples_in, one.samples_out) == (other.samples_in, other.samples_out)
+        np.testing.assert_array_equal(one.position.recent, other.position.recent)
+
+
+def test_samples_that_are_not_contiguous(engine):
+    one, other = (engine.direct_path(engine.new_state(), BEGIN) for _ in range(2))
+    samples = noise(4000)[::3]
+    np.testing.assert_array_equal(one.advance(samples), other.advance(samples.copy()))
+
+
+def test_a_state_somebody_made_up_goes_the_other_way():
+    enhancer = Enhancer(engine="native")
+    enhancer.process_chunk(noise(1000))
+    state = enhancer.get_state()
+    state.arrays["0.path.framer.rest"] = state.arrays["0.path.framer.rest"][:-1]
+    enhancer.set_state(state)
+    enhancer.process_chunk(noise(1000))
+    assert enhancer._stream._direct is None
