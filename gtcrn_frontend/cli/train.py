@@ -15,7 +15,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "train",
         help="train a network from a YAML config",
         description="Trains a network (GTCRN, or what the config names) from random weights, with progress on stderr. "
-        "It can be interrupted at any time and goes on with --resume.",
+        "It can be interrupted at any time and goes on with --resume. Several processes divide each batch among "
+        "themselves: torchrun --nproc-per-node 2 --no-python gtcrn-frontend train CONFIG.",
     )
     parser.add_argument("config", help="YAML file with the settings, see examples/train_gtcrn_asr.yaml")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
@@ -30,11 +31,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         from gtcrn_frontend.training.config_file import load_config
         from gtcrn_frontend.training.recipe import train
+        from gtcrn_frontend.training.team import own_place
     except ModuleNotFoundError as error:
         raise ModelError(f"training needs {error.name}: pip install 'gtcrn-frontend[train]'") from error
 
     logging.getLogger("gtcrn_frontend").setLevel(logging.INFO)
     config = load_config(args.config)
     scores = train(config, resume=args.resume, max_seconds=args.max_seconds)
-    print(json.dumps({"output": str(config.output), **scores}))
+    if own_place().leads:
+        print(json.dumps({"output": str(config.output), **scores}))
     return 0

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from gtcrn_frontend.training.mixing import Mixer
 from gtcrn_frontend.training.teacher import Teacher
+from gtcrn_frontend.training.team import ALONE, Team
 
 Samples = npt.NDArray[np.float32]
 Item = tuple[Samples, ...]
@@ -28,13 +29,21 @@ class Feeder:
     """Context manager around the worker; `next()` gives the batches of step `first_step`, `first_step + 1`, ..."""
 
     def __init__(
-        self, mixer: Mixer, batch_size: int, seed: int, first_step: int, teacher: Teacher | None = None
+        self,
+        mixer: Mixer,
+        batch_size: int,
+        seed: int,
+        first_step: int,
+        teacher: Teacher | None = None,
+        team: Team = ALONE,
     ) -> None:
         # A fresh interpreter: forking a process that runs torch's threads can deadlock.
         context = multiprocessing.get_context("spawn")
         self._queue: Queue[Item] = context.Queue(AHEAD)
         self._process = context.Process(
-            target=_work, args=(self._queue, mixer, batch_size, seed, first_step, teacher), daemon=True
+            target=_work,
+            args=(self._queue, mixer, team.share(batch_size), seed, first_step, teacher, team),
+            daemon=True,
         )
 
     def __enter__(self) -> Feeder:
@@ -43,6 +52,8 @@ class Feeder:
 
     def next(self) -> Item:
         """Returns noisy, target and, if there is a teacher, its output for the next step, `(batch_size, n) float32`.
+
+        In a team it is this process's share of the batch.
 
         Raises:
             RuntimeError: the worker ended; its traceback is on stderr.
@@ -62,13 +73,15 @@ class Feeder:
         self._process.join()
 
 
-def _work(out: Queue[Item], mixer: Mixer, batch_size: int, seed: int, step: int, teacher: Teacher | None) -> None:
+def _work(
+    out: Queue[Item], mixer: Mixer, batch_size: int, seed: int, step: int, teacher: Teacher | None, team: Team
+) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # they may reach the whole group; the parent decides
         signal.signal(number, signal.SIG_IGN)
     out.cancel_join_thread()
     parent = multiprocessing.parent_process()
     while True:
-        noisy, target = mixer.batch((seed, step), batch_size)
+        noisy, target = mixer.batch(team.seed(seed, step), batch_size)
         item = (noisy, target) if teacher is None else (noisy, target, teacher(noisy))
         while True:
             try:

@@ -16,6 +16,7 @@ from gtcrn_frontend.training.averaging import freeze_norms, update_average
 from gtcrn_frontend.training.config import OptimConfig
 from gtcrn_frontend.training.objective import Objective
 from gtcrn_frontend.training.schedule import learning_rate
+from gtcrn_frontend.training.team import ALONE, Team
 from gtcrn_frontend.weights.model import Model
 
 LOSS_SMOOTHING = 0.98
@@ -61,13 +62,21 @@ class Learner:
     def _in_frozen_share(self) -> bool:
         return self.step >= self.config.steps * (1 - self.config.freeze_norm_share)
 
-    def learn(self, objective: Objective, noisy: Tensor, target: Tensor, taught: Tensor | None = None) -> float:
+    def learn(
+        self,
+        objective: Objective,
+        noisy: Tensor,
+        target: Tensor,
+        taught: Tensor | None = None,
+        team: Team = ALONE,
+    ) -> float:
         """Returns the loss of a batch before the step that it leads to.
 
         Args:
             objective: what to minimise.
             noisy, target: samples `(B, n)` of the input and of what it should become.
             taught: the teachers' output, for distillation.
+            team: who else learns the same step from other examples.
         """
         rate = learning_rate(self.step, self.config)
         for group in self.optimizer.param_groups:
@@ -81,6 +90,8 @@ class Learner:
         loss = objective(estimate, transform.forward(noisy), transform.forward(target), example)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        loss = loss.detach()
+        team.average_([loss, *(each.grad for each in self.network.parameters() if each.grad is not None)])
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         if torch.isfinite(norm):
             self.optimizer.step()
@@ -88,7 +99,7 @@ class Learner:
         else:
             logger.warning("step %d: gradient not finite, left out", self.step)
         self.step += 1
-        value = float(loss.detach())
+        value = float(loss)
         self.loss = value if np.isnan(self.loss) else LOSS_SMOOTHING * self.loss + (1 - LOSS_SMOOTHING) * value
         return value
 

@@ -22,6 +22,7 @@ from gtcrn_frontend.training.mixing import Mixer
 from gtcrn_frontend.training.objective import Objective
 from gtcrn_frontend.training.schedule import learning_rate
 from gtcrn_frontend.training.teacher import Teacher
+from gtcrn_frontend.training.team import Team, join_team
 from gtcrn_frontend.training.validation import Scores, make_validation_set
 from gtcrn_frontend.weights.model import load_model, model_path
 from gtcrn_frontend.weights.networks import find_network
@@ -33,7 +34,8 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
     """Trains until the schedule, the time or the user ends it; returns the scores of the last validation.
 
     Writes to `config.output`: checkpoint.pt, log.jsonl, best.safetensors, last.safetensors. Interrupts
-    (Ctrl-C, SIGTERM) save a checkpoint first.
+    (Ctrl-C, SIGTERM) save a checkpoint first. Under `torchrun`, several processes divide each batch among themselves,
+    see `team`.
 
     Args:
         config: all settings.
@@ -41,10 +43,15 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
         max_seconds: end this slice after so many seconds.
 
     Raises:
-        ConfigError: data or checkpoint that cannot be used.
+        ConfigError: data or checkpoint that cannot be used, or a batch that several processes cannot divide.
         ModelError: a teacher, or the model to start from, that cannot be loaded.
     """
-    end = time.monotonic() + (max_seconds if max_seconds is not None else float("inf"))
+    with join_team(config.optim) as team:
+        return _train(config, team, resume, max_seconds if max_seconds is not None else float("inf"))
+
+
+def _train(config: TrainConfig, team: Team, resume: bool, max_seconds: float) -> Scores:
+    end = time.monotonic() + max_seconds
     optim, spec, output = config.optim, find_network(config.network).spec, config.output
     torch.set_num_threads(optim.threads)
     learner = new_learner(optim, config.network)
@@ -55,7 +62,8 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
     elif config.start is not None:
         learner.start_from(load_model(model_path(config.start)))
     output.mkdir(parents=True, exist_ok=True)
-    data = load_data(config, spec.sample_rate)
+    with team.leader_first():  # it fills the cache and writes the split
+        data = load_data(config, spec.sample_rate)
     mixer = Mixer(data.store, data.train, config.mixing, spec.sample_rate)
     transform = Transform(spec, optim.device)
     objective = Objective(config.loss, transform)
@@ -68,29 +76,39 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
     scores: Scores = {}
     saved = time.monotonic()
     with (
-        Feeder(mixer, optim.batch_size, optim.seed, learner.step, teacher) as feeder,
+        Feeder(mixer, optim.batch_size, optim.seed, learner.step, teacher, team) as feeder,
         stop_on_signals() as stopped,
-        tqdm(total=optim.steps, initial=learner.step, desc="training", unit="step", dynamic_ncols=True) as bar,
+        tqdm(
+            total=optim.steps,
+            initial=learner.step,
+            desc="training",
+            unit="step",
+            dynamic_ncols=True,
+            disable=not team.leads,
+        ) as bar,
     ):
-        if learner.step == 0:
+        if team.leads and learner.step == 0:
             judge.log(learner, {f"noisy_{name}": value for name, value in judge.noisy_scores().items()})
         began, first = time.monotonic(), learner.step
-        while learner.step < optim.steps and not stopped() and time.monotonic() < end:
+        while learner.step < optim.steps and not team.any(stopped() or time.monotonic() >= end):
             if learner.norms_due:
                 recompute_norms(learner.network, judge.norm_batches())
                 learner.norms_frozen = True
             noisy, target, *taught = (torch.from_numpy(part).to(optim.device) for part in feeder.next())
-            learner.learn(objective, noisy, target, *taught)
+            learner.learn(objective, noisy, target, next(iter(taught), None), team)
             bar.update()
             speed = (learner.step - first) * optim.batch_size * config.mixing.piece_s / (time.monotonic() - began)
             bar.set_postfix(
                 loss=f"{learner.loss:.3f}", rate=f"{learning_rate(learner.step, optim):.2e}", realtime=f"{speed:.0f}x"
             )
+            if not team.leads:
+                continue
             if learner.step % config.validation.every_steps == 0 or learner.step == optim.steps:
                 scores = judge(learner)
                 bar.write(f"step {learner.step}: {scores}", file=sys.stderr)
             if time.monotonic() - saved > config.checkpoint_every_s:
                 save_checkpoint(output / CHECKPOINT, learner.state())
                 saved = time.monotonic()
-        save_checkpoint(output / CHECKPOINT, learner.state())
+        if team.leads:
+            save_checkpoint(output / CHECKPOINT, learner.state())
     return scores

@@ -1,0 +1,109 @@
+"""Several processes that train one network together on the CPU: each learns from its share of every batch.
+
+`torchrun` starts them and tells each its rank. All have the same weights at every step, since they start from the same
+ones and take the same mean of their gradients; the first, the leader, does what is done once: validation and files.
+Batch norm, until it is frozen, takes the statistics of each process's share.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.training.config import OptimConfig
+
+LONGEST_WAIT = timedelta(hours=2)  # for a leader that validates, or a process that was stopped
+
+
+@dataclass(frozen=True)
+class Team:
+    """This process's place among those that train together; alone, rank 0 of 1."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process does what is done once."""
+        return self.rank == 0
+
+    def share(self, batch_size: int) -> int:
+        """Returns how many of a batch's examples are this process's.
+
+        Raises:
+            ConfigError: a batch that cannot be divided evenly.
+        """
+        if batch_size % self.size:
+            raise ConfigError(
+                f"batch_size: expected a multiple of the {self.size} processes, got {batch_size}: "
+                "change it, or torchrun's --nproc-per-node"
+            )
+        return batch_size // self.size
+
+    def seed(self, *numbers: int) -> tuple[int, ...]:
+        """Returns a seed of this process's own."""
+        return numbers if self.size == 1 else (*numbers, self.rank)
+
+    def average_(self, tensors: Sequence[Tensor]) -> None:
+        """Replaces each tensor by its mean over all processes, the same to the bit in each of them."""
+        if self.size == 1:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.size
+        for tensor, mean in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+    def any(self, condition: bool) -> bool:
+        """Returns whether the condition holds in one of the processes."""
+        if self.size == 1:
+            return condition
+        votes = torch.tensor(float(condition))
+        dist.all_reduce(votes)
+        return bool(votes > 0)
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """Lets the others wait before the body until the leader has done it."""
+        if not self.leads:
+            self.any(False)
+        yield
+        if self.leads:
+            self.any(False)
+
+
+ALONE = Team()
+
+
+def own_place() -> Team:
+    """Returns the place that torchrun gave to this process; `ALONE` without it."""
+    return Team(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+
+
+@contextmanager
+def join_team(config: OptimConfig) -> Iterator[Team]:
+    """Connects the processes for the duration of the context.
+
+    Raises:
+        ConfigError: several processes on another device than the CPU, or a batch that they cannot share.
+    """
+    team = own_place()
+    team.share(config.batch_size)
+    if team.size == 1:
+        yield team
+        return
+    if config.device != "cpu":
+        raise ConfigError(f"device: several processes train on the cpu only, got {config.device}: use one process")
+    dist.init_process_group("gloo", timeout=LONGEST_WAIT)
+    try:
+        yield team
+    finally:
+        dist.destroy_process_group()
