@@ -57,7 +57,7 @@ class Company:
         self._streams, self._loaded = streams, loaded
         direct: dict[int, DirectPath] = {}
         for stream_id, stream in streams.items():
-            if (path := stream.direct) is not None:
+            if (path := stream.direct_path()) is not None:
                 direct[stream_id] = path
         self._direct = {stream_id: streams[stream_id] for stream_id in direct}
         self._others = {stream_id: stream for stream_id, stream in streams.items() if stream_id not in direct}

@@ -198,7 +198,9 @@ class StreamPool:
             checked = company.check(chunks)
             self._running, self._company = company.streams, None  # should the engine fail
             results = company.process(checked)
-            self._running, self._company = [], company
+            self._running = []
+            if changes is self._changes:
+                self._company = company
             return results
 
     def flush(self, stream_id: int) -> Samples:

@@ -92,9 +92,8 @@ class Stream:
         """Returns the arguments for `push`; raises `AudioFormatError` for a bad chunk. Nothing is consumed."""
         return check_chunk(chunk, self.config.channels)
 
-    @property
-    def direct(self) -> DirectPath | None:
-        """The engine's own way for the next samples, if it has one and they need nothing else."""
+    def direct_path(self) -> DirectPath | None:
+        """Returns the engine's own way for the next samples, if it has one and they need nothing else."""
         if self.strength != 1.0 or self.bypass or self.config.channels > 1:
             return None
         if self._direct is None and (position := self._paths[0].direct_position) is not None:
@@ -103,7 +102,7 @@ class Stream:
 
     def process(self, samples: F32, dtype: np.dtype[Any]) -> Samples:
         """Returns what is complete, mixed, in the type of the input; if the engine fails the stream begins anew."""
-        direct = self.direct
+        direct = self.direct_path()
         if direct is None:
             return self.mixed(self.advance(self.push(samples, dtype)))
         self.dtype = dtype

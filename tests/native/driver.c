@@ -131,6 +131,7 @@ static void paths(const gtcrn_model *model)
             free(output), free(chunks[i].output), free((float *)chunks[i].samples);
         }
     }
+    gtcrn_advance(model, alone, NULL, 0, NULL);
     gtcrn_advance_many(model, NULL, 0, 4);
     for (size_t i = 0; i < STREAMS; i++) gtcrn_stream_free(alone[i].stream), gtcrn_stream_free(together[i].stream);
 }

@@ -39,6 +39,7 @@ static float *enhance(const gtcrn_model *model, const gtcrn_path *path, int64_t 
 
 void gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output)
 {
+    if (!count) return; /* there may be no memory behind the pointers */
     const size_t held = (size_t)(path->taken % HOP), missing = HOP - held;
     const int64_t begin = path->taken - (int64_t)held;
     path->taken += (int64_t)count;
