@@ -88,9 +88,10 @@ def test_a_stream_that_was_closed_is_not_open_in_the_next_call(pool):
         pool.process(chunks)
 
 
-def test_streams_of_all_kinds_and_types_in_one_call(pool, engine_name):
-    kinds = [{}, {"strength": 0.5}, {"sample_rate": 8000}, {}, {"strength": "auto"}, {}]
-    types = ["float32", "int16", "float32", "int16", "float64", "float64"]
+@pytest.mark.parametrize("times", [1, 3])
+def test_streams_of_all_kinds_and_types_in_one_call(times, pool, engine_name):
+    kinds = [{}, {"strength": 0.5}, {"sample_rate": 8000}, {}, {"strength": "auto"}, {}] * times
+    types = ["float32", "int16", "float32", "int16", "float64", "float64"] * times
     ids = [pool.open(**kind) for kind in kinds]
     alone = [Enhancer(engine=engine_name, **kind) for kind in kinds]
     for turn in range(3):
@@ -113,7 +114,7 @@ def test_the_tail_comes_in_the_type_of_the_last_chunk(pool):
 
 
 def test_no_stream_sees_the_memory_of_another(pool):
-    ids = [pool.open() for _ in range(3)]
+    ids = [pool.open() for _ in range(20)]
     outputs = pool.process({i: noise(1000, i) for i in ids})
     assert all(samples.base is None for samples in outputs.values())
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from gtcrn_frontend import AudioFormatError, ConfigError, Enhancer, StateError, StreamState
 from gtcrn_frontend.company import Company
-from gtcrn_frontend.engines.native.direct import NativePaths
+from gtcrn_frontend.engines.native.direct import OneByOne
 from gtcrn_frontend.pool import StreamPool
 from gtcrn_frontend.stream import Stream
 
@@ -367,7 +367,7 @@ def test_streams_begin_anew_when_the_engine_fails(strength, pool, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(pool._workers, "process_many", fail)
-        patch.setattr(NativePaths, "advance", fail)
+        patch.setattr(OneByOne, "advance", fail)
         with pytest.raises(MemoryError):
             pool.process({hit: chunk})
     assert (pool.info(hit).samples_in, pool.info(spared).samples_in) == (0, 1000)
