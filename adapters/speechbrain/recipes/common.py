@@ -1,8 +1,9 @@
-"""What the recipes share: where their hyperparameters are, and training at full speed on a CPU."""
+"""What the recipes share: how they start, where their hyperparameters are, and training at full speed on a CPU."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,17 @@ import speechbrain as sb
 from hyperpyyaml import load_hyperpyyaml  # type: ignore[import-untyped]
 from torch import nn
 
+from gtcrn_frontend.errors import ConfigError, GtcrnFrontendError
+
 HPARAMS = "hparams"
+
+
+def run_as_command(recipe: Callable[[Sequence[str]], object]) -> None:
+    """Runs a recipe with the arguments of the command line; errors that say what to do come without a traceback."""
+    try:
+        recipe(sys.argv[1:])
+    except GtcrnFrontendError as error:
+        sys.exit(f"error: {error}")
 
 
 def hparams_path(name: str, recipe: str) -> Path:
@@ -41,8 +52,16 @@ def begin_experiment(arguments: Sequence[str], recipe: str) -> tuple[dict[str, A
 
 
 def load_hparams(name: str, recipe: str, overrides: str | dict[str, Any]) -> dict[str, Any]:
-    """Returns the hyperparameters of a file, see `hparams_path`, with others in place of some."""
-    with hparams_path(name, recipe).open(encoding="utf-8") as file:
+    """Returns the hyperparameters of a file, see `hparams_path`, with others in place of some.
+
+    Raises:
+        ConfigError: no such file.
+    """
+    path = hparams_path(name, recipe)
+    if not path.is_file():
+        own = ", ".join(sorted(each.name for each in (Path(recipe).parent / HPARAMS).glob("*.yaml")))
+        raise ConfigError(f"expected a file of hyperparameters, or one of {own}, got {name}")
+    with path.open(encoding="utf-8") as file:
         hparams: dict[str, Any] = load_hyperpyyaml(file, overrides)
     return hparams
 

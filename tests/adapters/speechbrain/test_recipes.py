@@ -165,6 +165,21 @@ def test_the_recipe_is_one_command(small, tmp_path):
     assert (tmp_path / "wer.md").read_text() in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["frozen.yaml", "--data_folder=absent"], "error: cannot read the manifest absent"),
+        (["cold.yaml"], "error: expected a file of hyperparameters, or one of frozen.yaml, joint.yaml, got cold.yaml"),
+    ],
+)
+def test_mistakes_end_it_without_a_traceback(arguments, message, tmp_path):
+    command = [sys.executable, "-m", "gtcrn_frontend.adapters.speechbrain.recipes.digits.train", *arguments]
+    done = subprocess.run([*command, f"--output_folder={tmp_path}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(message)
+    assert "Traceback" not in done.stderr
+
+
 def test_manifests_keep_speakers_takes_and_noises_apart(corpus, tmp_path):
     arguments: dict[str, Any] = {
         "split_file": tmp_path / "split.json",

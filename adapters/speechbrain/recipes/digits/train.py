@@ -10,7 +10,6 @@ heard before. DATA holds a `manifest.json`, see `prepare_digits`. The same comma
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import gtcrn_frontend.adapters.speechbrain  # noqa: F401  # before SpeechBrain, 
 import speechbrain as sb
 import torch
 
-from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse
+from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse, run_as_command
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.brain import Counts, DigitsBrain, load_recognizer, report
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.data import dataio_prepare
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import prepare_digits
@@ -69,4 +68,4 @@ def main(arguments: Sequence[str]) -> dict[str, Counts]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_as_command(main)

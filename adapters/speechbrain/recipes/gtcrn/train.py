@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
-from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse
+from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse, run_as_command
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.judge import DigitsJudge
 from gtcrn_frontend.evaluation.tables import markdown_table
 from gtcrn_frontend.training.averaging import copy_norms, freeze_norms, recompute_norms, update_average
@@ -187,4 +186,4 @@ def main(arguments: Sequence[str]) -> Scores:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_as_command(main)
