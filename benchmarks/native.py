@@ -20,6 +20,7 @@ os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # before nu
 import numpy as np
 
 from gtcrn_frontend import Enhancer, StreamPool
+from gtcrn_frontend.engines.direct import Position
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.engines.native.binding import ISA_VARIABLE, ffi, instruction_sets, lib
 from gtcrn_frontend.engines.native.engine import NativeEngine
@@ -31,6 +32,8 @@ from gtcrn_frontend.spec import GTCRN_SPEC
 
 HOP, RATE = GTCRN_SPEC.hop_length, GTCRN_SPEC.sample_rate
 DIGITS = {"us/hop best": 2, "us/hop p5": 2, "us/hop median": 2, "of the limit": 2, "streams per core": 0}
+
+BEGIN = Position(0, np.empty(0, np.float32), 0)  # of a signal
 
 Row = dict[str, Value]
 
@@ -128,6 +131,9 @@ def round_robin(model: str, streams: int, rounds: int) -> dict[str, np.ndarray]:
         engine = NativeEngine(load(model).model, threads)
         jobs = [(hop[None], engine.new_state()) for _ in range(streams)]
         calls[f"process_many, {streams} streams, {threads} threads"] = lambda e=engine, j=jobs: e.process_many(j)
+        paths = engine.direct_paths([engine.direct_path(engine.new_state(), BEGIN) for _ in range(streams)], threads)
+        samples, counts = np.tile(hop, streams), [HOP] * streams
+        calls[f"C alone, {streams} streams, {threads} threads"] = lambda p=paths, s=samples, c=counts: p.advance(s, c)
         pool = StreamPool(model, "native", num_threads=threads)
         chunks = {pool.open(): hop for _ in range(streams)}
         calls[f"StreamPool, {streams} streams, {threads} threads"] = lambda p=pool, c=chunks: p.process(c)

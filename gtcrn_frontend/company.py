@@ -26,7 +26,7 @@ class Checked(NamedTuple):
     Attributes:
         direct: those of streams on a direct path, one behind the other, `(n,)`.
         counts: how many samples of it each stream has.
-        dtypes: the types they came in; a single one stands for all.
+        dtypes: the types that the chunks of each came in.
         others: the arguments of `Stream.push`, for all other streams.
     """
 
@@ -112,15 +112,16 @@ class Company:
     def _process_direct(self, checked: Checked) -> dict[int, Samples]:
         if self._paths is None:
             return {}
-        if checked.dtypes != self._dtypes:
-            for stream, dtype in zip(self._direct.values(), itertools.cycle(checked.dtypes), strict=False):
+        dtypes = checked.dtypes
+        if dtypes != self._dtypes:
+            for stream, dtype in zip(self._direct.values(), dtypes, strict=True):
                 stream.dtype = dtype
-            self._dtypes = checked.dtypes
+            self._dtypes = dtypes
         enhanced, counts = self._paths.advance(checked.direct, checked.counts)
-        if len(checked.dtypes) == 1:
-            parts = _parts(restore_type(enhanced, checked.dtypes[0]), counts)
+        if dtypes.count(dtypes[0]) == len(dtypes):
+            parts = _parts(restore_type(enhanced, dtypes[0]), counts)
         else:
-            parts = list(map(restore_type, _parts(enhanced, counts), checked.dtypes))
+            parts = list(map(restore_type, _parts(enhanced, counts), dtypes))
         return dict(zip(self._direct, parts, strict=True))
 
     def _process_others(self, checked: list[tuple[F32, np.dtype[Any]]]) -> dict[int, Samples]:
@@ -138,14 +139,18 @@ def _check_together(chunks: Sequence[Any]) -> tuple[F32, list[int], list[np.dtyp
         dtypes = {chunk.dtype for chunk in chunks}
         if len(dtypes) != 1 or not dtypes <= _KNOWN_TYPES:
             return None
-        samples, dtype = check_chunk(np.concatenate(chunks))
+        samples, dtype = check_chunk(np.concatenate(chunks) if len(chunks) > 1 else chunks[0])
     except (AttributeError, TypeError, ValueError, RuntimeError, AudioFormatError):
         return None
-    return samples, list(map(len, chunks)), [dtype]
+    counts = list(map(len, chunks))
+    # Subclasses of arrays may say what they like; C relies on it.
+    return (samples, counts, [dtype] * len(counts)) if sum(counts) == len(samples) else None
 
 
 def _parts(samples: Samples, counts: Sequence[int]) -> list[Samples]:
     """Returns copies of so many samples each: a view of one stream's would keep those of all in memory."""
+    if len(counts) == 1:
+        return [samples]
     if len(set(counts)) == 1:  # faster for many
         return [row.copy() for row in samples.reshape(len(counts), counts[0])]
     ends = itertools.accumulate(counts)

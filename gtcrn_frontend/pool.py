@@ -192,13 +192,20 @@ class StreamPool:
         """
         if not isinstance(chunks, Mapping):
             raise AudioFormatError(f"expected chunks by stream id, got {type(chunks).__name__}")
+        opened = self._streams
+        try:
+            streams = {stream_id: opened[stream_id] for stream_id in chunks}
+        except KeyError as error:
+            raise self._not_open(error.args[0]) from None
         with self._turn:
             changes = self._changes  # what changes from here on is for the next call
-            company = self._company_of(list(chunks), changes)
+            company = self._company_of(streams, changes)
             checked = company.check(chunks)
             self._running, self._company = company.streams, None  # should the engine fail
-            results = company.process(checked)
-            self._running = []
+            try:
+                results = company.process(checked)
+            finally:
+                self._running = []
             if changes is self._changes:
                 self._company = company
             return results
@@ -208,19 +215,20 @@ class StreamPool:
         stream = self._stream(stream_id)
         with self._turn:
             self._move_here([stream])
-            self._running = [stream]
-            rest = stream.mixed(stream.advance(stream.finish(), last=True))
-            self._running = []
             self._changed()
-            return rest
+            self._running = [stream]
+            try:
+                return stream.mixed(stream.advance(stream.finish(), last=True))
+            finally:
+                self._running = []
 
     def reset(self, stream_id: int) -> None:
         """Begins a stream anew under its id; what was not delivered is lost."""
         stream = self._stream(stream_id)
         with self._turn:
             self._move_here([stream])
-            stream.reset()
             self._changed()
+            stream.reset()
 
     def set_strength(self, stream_id: int, strength: Strength) -> None:
         """Sets the strength of a stream, a number or `auto`; takes effect over one hop."""
@@ -250,12 +258,13 @@ class StreamPool:
         stream = self._stream(stream_id)
         with self._turn:
             self._move_here([stream])
-            stream.set_state(state)
             self._changed()
+            stream.set_state(state)
 
     def info(self, stream_id: int) -> StreamInfo:
         """Returns the rates, settings and counts of a stream."""
         stream = self._stream(stream_id)
+        samples_out = stream.samples_out  # first: more may come in meanwhile
         return StreamInfo(
             sample_rate=stream.sample_rate,
             output_sample_rate=stream.output_sample_rate,
@@ -265,7 +274,7 @@ class StreamPool:
             latency_samples=stream.latency_samples,
             lag_samples=stream.lag_samples,
             samples_in=stream.samples_in,
-            samples_out=stream.samples_out,
+            samples_out=samples_out,
             guards=stream.guards,
         )
 
@@ -291,17 +300,19 @@ class StreamPool:
             self._workers = Workers(self._config.num_threads)
         return self._loaded
 
-    def _company_of(self, ids: list[int], changes: object) -> Company:
+    def _company_of(self, streams: dict[int, Stream], changes: object) -> Company:
         """The streams of a call, in this process; those of the last call are ready if nothing has changed."""
         company = self._company
-        if company is not None and company.ids == ids and company.changes is changes and company.is_here:
+        if company is not None and company.ids == list(streams) and company.changes is changes and company.is_here:
             return company
-        streams = {stream_id: self._stream(stream_id) for stream_id in ids}
         self._move_here(streams.values())
         return Company(streams, self._loaded, self._workers, self._config.num_threads, changes)
 
     def _changed(self) -> None:
-        """To be called after a change of any stream, but for samples that went through it."""
+        """To be called with a change of any stream, but for samples that go through `process`.
+
+        Before a change that may fail half-way, after one that another thread could overlook.
+        """
         self._changes = object()
         self._company = None  # it would keep a closed stream in memory
 

@@ -1,5 +1,7 @@
 """The streams of a call, on direct paths and others, ready for the next call until something changes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,34 @@ def test_a_stream_that_was_closed_is_not_open_in_the_next_call(pool):
     pool.close(ids[0])
     with pytest.raises(StateError, match=f"got {ids[0]}"):
         pool.process(chunks)
+
+
+def test_a_flush_that_fails_ends_what_was_ready(pool, monkeypatch):
+    stream_id = pool.open()
+    pool.process({stream_id: noise(1000)})
+
+    def fail(*arguments):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(pool._loaded.engine), "process", fail)
+        with pytest.raises(MemoryError):
+            pool.flush(stream_id)
+    assert pool.info(stream_id).samples_in == 0
+    assert len(pool.process({stream_id: noise(1000)})[stream_id]) == 512
+    assert pool.info(stream_id).samples_in == 1000
+
+
+def test_a_call_that_waits_for_its_turn_keeps_its_streams(pool):
+    kept, closed = pool.open(), pool.open()
+    with ThreadPoolExecutor() as executor:
+        with pool._turn:
+            waiting = executor.submit(pool.process, {kept: noise(1000), closed: noise(1000)})
+            with pytest.raises(TimeoutError):
+                waiting.result(0.2)
+            pool.close(closed)
+        assert [len(samples) for samples in waiting.result(60).values()] == [512, 512]
+    assert list(pool) == [kept]
 
 
 @pytest.mark.parametrize("times", [1, 3])

@@ -21,6 +21,9 @@ from gtcrn_frontend.weights.parameters import F32
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+MAX_SAMPLES = 2**60
+"""A million years at any rate: a state that claims more is damaged, and sums of larger ones could overflow in C."""
+
 _EMPTY = np.empty(0, np.float32)
 
 
@@ -205,8 +208,10 @@ class SignalPath:
                 )
             by_stage[stage][name] = array
         counters = state.get("counters")
-        if counters is None or counters.shape != (2,) or counters.dtype != np.int64 or counters.min() < 0:
+        if counters is None or counters.shape != (2,) or counters.dtype != np.int64:
             raise StateError(f"expected two counters of type int64, got {counters!r}")
+        if counters.min() < 0 or counters.max() > MAX_SAMPLES:
+            raise StateError(f"expected counters from 0 to {MAX_SAMPLES}, got {counters.tolist()}")
         samples_in, to_drop = (int(value) for value in counters)
         if to_drop > self._spec.delay:
             raise StateError(f"expected at most {self._spec.delay} samples to drop, got {to_drop}")

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from gtcrn_frontend.training.mixing import Mixer
 from gtcrn_frontend.training.teacher import Teacher
-from gtcrn_frontend.training.team import ALONE, Team
 
 Samples = npt.NDArray[np.float32]
 Item = tuple[Samples, ...]
@@ -26,7 +25,10 @@ POLL_S = 5.0
 
 
 class Feeder:
-    """Context manager around the worker; `next()` gives the batches of step `first_step`, `first_step + 1`, ..."""
+    """Context manager around the worker; `next()` gives the batches of step `first_step`, `first_step + 1`, ...
+
+    With a rank, they are those of one of several processes.
+    """
 
     def __init__(
         self,
@@ -35,14 +37,14 @@ class Feeder:
         seed: int,
         first_step: int,
         teacher: Teacher | None = None,
-        team: Team = ALONE,
+        rank: int | None = None,
     ) -> None:
         # A fresh interpreter: forking a process that runs torch's threads can deadlock.
         context = multiprocessing.get_context("spawn")
         self._queue: Queue[Item] = context.Queue(AHEAD)
         self._process = context.Process(
             target=_work,
-            args=(self._queue, mixer, team.share(batch_size), seed, first_step, teacher, team),
+            args=(self._queue, mixer, batch_size, seed, first_step, teacher, rank),
             daemon=True,
         )
 
@@ -52,8 +54,6 @@ class Feeder:
 
     def next(self) -> Item:
         """Returns noisy, target and, if there is a teacher, its output for the next step, `(batch_size, n) float32`.
-
-        In a team it is this process's share of the batch.
 
         Raises:
             RuntimeError: the worker ended; its traceback is on stderr.
@@ -74,14 +74,14 @@ class Feeder:
 
 
 def _work(
-    out: Queue[Item], mixer: Mixer, batch_size: int, seed: int, step: int, teacher: Teacher | None, team: Team
+    out: Queue[Item], mixer: Mixer, batch_size: int, seed: int, step: int, teacher: Teacher | None, rank: int | None
 ) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # they may reach the whole group; the parent decides
         signal.signal(number, signal.SIG_IGN)
     out.cancel_join_thread()
     parent = multiprocessing.parent_process()
     while True:
-        noisy, target = mixer.batch(team.seed(seed, step), batch_size)
+        noisy, target = mixer.batch((seed, step) if rank is None else (seed, step, rank), batch_size)
         item = (noisy, target) if teacher is None else (noisy, target, teacher(noisy))
         while True:
             try:

@@ -76,7 +76,14 @@ def _train(config: TrainConfig, team: Team, resume: bool, max_seconds: float) ->
     scores: Scores = {}
     saved = time.monotonic()
     with (
-        Feeder(mixer, optim.batch_size, optim.seed, learner.step, teacher, team) as feeder,
+        Feeder(
+            mixer,
+            team.share(optim.batch_size),
+            optim.seed,
+            learner.step,
+            teacher,
+            team.rank if team.size > 1 else None,
+        ) as feeder,
         stop_on_signals() as stopped,
         tqdm(
             total=optim.steps,
@@ -104,6 +111,7 @@ def _train(config: TrainConfig, team: Team, resume: bool, max_seconds: float) ->
             if not team.leads:
                 continue
             if learner.step % config.validation.every_steps == 0 or learner.step == optim.steps:
+                save_checkpoint(output / CHECKPOINT, learner.state())  # torchrun does not wait for long validations
                 scores = judge(learner)
                 bar.write(f"step {learner.step}: {scores}", file=sys.stderr)
             if time.monotonic() - saved > config.checkpoint_every_s:

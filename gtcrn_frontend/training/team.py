@@ -48,10 +48,6 @@ class Team:
             )
         return batch_size // self.size
 
-    def seed(self, *numbers: int) -> tuple[int, ...]:
-        """Returns a seed of this process's own."""
-        return numbers if self.size == 1 else (*numbers, self.rank)
-
     def average_(self, tensors: Sequence[Tensor]) -> None:
         """Replaces each tensor by its mean over all processes, the same to the bit in each of them."""
         if self.size == 1:
@@ -72,12 +68,20 @@ class Team:
 
     @contextmanager
     def leader_first(self) -> Iterator[None]:
-        """Lets the others wait before the body until the leader has done it."""
-        if not self.leads:
-            self.any(False)
-        yield
-        if self.leads:
-            self.any(False)
+        """Lets the others wait before the body until the leader has done it.
+
+        Raises:
+            ConfigError: in the others, where the leader has failed.
+        """
+        if not self.leads and self.any(False):
+            raise ConfigError("the first process could not begin: see what it says")
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            if self.leads:
+                self.any(failed)
 
 
 ALONE = Team()
@@ -85,7 +89,9 @@ ALONE = Team()
 
 def own_place() -> Team:
     """Returns the place that torchrun gave to this process; `ALONE` without it."""
-    return Team(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    if not dist.is_torchelastic_launched():  # other launchers leave variables of the same names
+        return ALONE
+    return Team(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
 
 
 @contextmanager

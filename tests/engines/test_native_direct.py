@@ -5,14 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtcrn_frontend import Enhancer
+from gtcrn_frontend import Enhancer, StateError, StreamPool
 from gtcrn_frontend.engines.direct import Position
 from gtcrn_frontend.engines.loading import load
-from gtcrn_frontend.engines.native.binding import why_absent
+from gtcrn_frontend.engines.native.binding import ffi, why_absent
 
 if reason := why_absent():
     pytest.skip(reason, allow_module_level=True)
 
+from gtcrn_frontend.engines.native.direct import _CHUNK, MIN_TOGETHER
 from gtcrn_frontend.engines.native.engine import NativeEngine
 
 EMPTY = np.empty(0, np.float32)
@@ -137,10 +138,31 @@ def test_together_as_alone(engine, parts, threads):
         np.testing.assert_array_equal(one.position.recent, other.position.recent)
 
 
-def test_samples_that_are_not_contiguous(engine):
-    one, other = (engine.direct_path(engine.new_state(), BEGIN) for _ in range(2))
-    samples = noise(4000)[::3]
-    np.testing.assert_array_equal(one.advance(samples), other.advance(samples.copy()))
+def test_samples_that_lie_anyhow(engine):
+    misaligned = np.frombuffer(b"x" + noise(1000).tobytes(), np.float32, offset=1)
+    for samples in (noise(4000)[::3], misaligned):
+        one, other = (engine.direct_path(engine.new_state(), BEGIN) for _ in range(2))
+        np.testing.assert_array_equal(one.advance(samples), other.advance(samples.copy()))
+
+
+def test_numpy_fills_in_what_c_reads():
+    fields = {name: field.offset for name, field in ffi.typeof("gtcrn_chunk").fields}
+    assert {name: offset for name, (_, offset) in _CHUNK.fields.items()} == fields
+    assert _CHUNK.itemsize == ffi.sizeof("gtcrn_chunk")
+
+
+class Boaster(np.ndarray):
+    """An array that claims to be longer."""
+
+    def __len__(self):
+        return 10**9
+
+
+def test_lengths_that_are_not_true_are_not_believed():
+    pool = StreamPool(engine="native")
+    ids = [pool.open() for _ in range(MIN_TOGETHER)]
+    outputs = pool.process({i: noise(1000).view(Boaster) for i in ids})
+    assert [samples.shape for samples in outputs.values()] == [(512,)] * len(ids)
 
 
 def test_a_state_somebody_made_up_goes_the_other_way():
@@ -151,3 +173,13 @@ def test_a_state_somebody_made_up_goes_the_other_way():
     enhancer.set_state(state)
     enhancer.process_chunk(noise(1000))
     assert enhancer._stream._direct is None
+
+
+def test_a_state_that_claims_to_be_endless_is_refused():
+    enhancer = Enhancer(engine="native")
+    enhancer.process_chunk(noise(1000))
+    state = enhancer.get_state()
+    state.arrays["0.path.counters"] = np.array([2**63 - 1, 0])
+    with pytest.raises(StateError, match="expected counters from 0 to"):
+        enhancer.set_state(state)
+    assert len(enhancer.flush()) == 1000 - 512

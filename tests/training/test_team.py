@@ -59,9 +59,23 @@ def test_two_processes_train_stop_and_go_on(settings, write_config, tmp_path):
     assert safetensors.numpy.load_file(tmp_path / "run/last.safetensors")
 
 
+def test_one_that_cannot_begin_ends_all(settings, write_config):
+    config = write_config({**settings, "corpora": [{"manifest": "absent.json"}]})
+    done = torchrun(TRAIN, "train", config)
+    assert done.returncode != 0 and not done.stdout
+    assert "absent.json" in done.stderr and "the first process could not begin" in done.stderr
+
+
+def test_variables_of_other_launchers_mean_nothing(monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setenv("RANK", "")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert own_place() == ALONE
+
+
 def test_a_batch_that_cannot_be_divided(monkeypatch):
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("WORLD_SIZE", "3")
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "RANK": "1", "WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
     assert own_place() == Team(1, 3)
     with (
         pytest.raises(ConfigError, match="batch_size: expected a multiple of the 3 processes, got 4"),
@@ -76,6 +90,5 @@ def test_a_batch_that_cannot_be_divided(monkeypatch):
 
 
 def test_alone_nothing_is_shared():
-    assert ALONE.seed(1, 2) == (1, 2) and Team(1, 2).seed(1, 2) == (1, 2, 1)
     assert ALONE.any(True) and not ALONE.any(False)
     assert ALONE.share(5) == 5

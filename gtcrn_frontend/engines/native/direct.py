@@ -16,7 +16,7 @@ from gtcrn_frontend.weights.parameters import F32
 
 _CHUNKS = ffi and ffi.typeof("gtcrn_chunk[]")
 _CHUNK = np.dtype([(name, np.uintp) for name in ("path", "samples", "output", "count", "due")])
-"""A `gtcrn_chunk`, so that numpy fills in many of them at once."""
+"""A `gtcrn_chunk`, so that numpy fills in many of them at once; a test compares the two."""
 
 
 MIN_TOGETHER = 8
@@ -64,8 +64,8 @@ class NativePath:
 
     def advance(self, samples: F32) -> F32:
         """See `DirectPath`."""
-        if not samples.flags.c_contiguous:
-            samples = np.ascontiguousarray(samples)
+        if not (samples.flags.c_contiguous and samples.flags.aligned):
+            samples = np.require(samples, requirements=["C", "A"])
         path, count = self._path, len(samples)
         output = np.empty(lib.gtcrn_due(path, count), np.float32)
         lib.gtcrn_advance(self._model, path, ffi.from_buffer(FLOATS, samples), count, ffi.from_buffer(FLOATS, output))
@@ -83,7 +83,7 @@ class OneByOne:
         ends = itertools.accumulate(counts)
         parts = (samples[end - count : end] for end, count in zip(ends, counts, strict=True))
         enhanced = [path.advance(part) for path, part in zip(self._paths, parts, strict=True)]
-        return np.concatenate(enhanced), list(map(len, enhanced))
+        return np.concatenate(enhanced) if len(enhanced) > 1 else enhanced[0], list(map(len, enhanced))
 
 
 class Together:

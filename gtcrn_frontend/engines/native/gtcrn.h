@@ -75,7 +75,8 @@ void gtcrn_process(const gtcrn_model *model, const gtcrn_job *job);
 void gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t count, int threads);
 
 /* A signal in chunks of any length: the hops they make up go through a stream, and what comes out is aligned with what
- * went in, the first sample delivered with the first one taken. A new one is zeros, but for its new stream. */
+ * went in, the first sample delivered with the first one taken. A new one is zeros, but for its new stream. Zeros behind
+ * the last chunk, at most 2 * GTCRN_HOP - 1 of them, bring the rest of the signal. */
 typedef struct {
     gtcrn_stream *stream;
     int64_t taken;         /* samples since the signal began */
@@ -97,7 +98,7 @@ size_t gtcrn_due(const gtcrn_path *path, size_t count);
 /* Writes to each chunk how many samples are due with it; returns their sum. */
 size_t gtcrn_set_due(gtcrn_chunk *chunks, size_t count);
 
-/* Enhances the next `count` samples of a path, and writes those that are due. */
+/* Enhances the next `count` samples of a path, and writes those that are due, apart from the samples. */
 void gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output);
 
 /* Does so for many paths, on threads like `gtcrn_process_many`. */
