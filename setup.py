@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = Path("gtcrn_frontend/engines/native")
-HEADERS = ("gtcrn.h", "guard.h")
+HEADERS = ("guard.h", "gtcrn.h")  # the second one includes the first
 WINDOWS = os.name == "nt"
 
 # What -ffast-math allows, but for taking NaN and infinity for impossible; and not -ffast-math itself, because with it
@@ -78,7 +78,8 @@ if __name__ == "__main__":
         [str(FOLDER / name) for name in ("model.c", "dispatch.c", "path.c", "parallel.c", "guard.c")],
         include_dirs=[str(FOLDER)],
         depends=[str(path) for path in sorted(FOLDER.glob("*.[ch]"))],
-        extra_compile_args=[] if WINDOWS else ["-std=gnu11", "-fvisibility=hidden"],
+        # One rounding per operation, as in numpy: what is mixed here and there shall be the same.
+        extra_compile_args=[] if WINDOWS else ["-std=gnu11", "-fvisibility=hidden", "-ffp-contract=off"],
         extra_link_args=[] if WINDOWS else ["-pthread"],
         libraries=["m"] if sys.platform.startswith("linux") else [],
         py_limited_api=not sysconfig.get_config_var("Py_GIL_DISABLED"),  # one binary for all versions of Python

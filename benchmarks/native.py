@@ -134,9 +134,11 @@ def round_robin(model: str, streams: int, rounds: int) -> dict[str, np.ndarray]:
         paths = engine.direct_paths([engine.direct_path(engine.new_state(), BEGIN) for _ in range(streams)], threads)
         samples, counts = np.tile(hop, streams), [HOP] * streams
         calls[f"C alone, {streams} streams, {threads} threads"] = lambda p=paths, s=samples, c=counts: p.advance(s, c)
-        pool = StreamPool(model, "native", num_threads=threads)
-        chunks = {pool.open(): hop for _ in range(streams)}
-        calls[f"StreamPool, {streams} streams, {threads} threads"] = lambda p=pool, c=chunks: p.process(c)
+        for strength in (1.0, 0.5, "auto"):
+            pool = StreamPool(model, "native", num_threads=threads)
+            chunks = {pool.open(strength=strength): hop for _ in range(streams)}
+            at = "" if strength == 1.0 else f", strength {strength}"
+            calls[f"StreamPool, {streams} streams{at}, {threads} threads"] = lambda p=pool, c=chunks: p.process(c)
     return interleaved_us(calls, streams, rounds)
 
 

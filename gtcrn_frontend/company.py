@@ -39,7 +39,7 @@ class Checked(NamedTuple):
 class Company:
     """The streams of one call: those on a direct path advance in one call of the engine, the others by their jobs.
 
-    It can be used again for the same streams, until one of them was changed in any other way.
+    It can be used again for the same streams, until one of them was changed in any other way, or is no longer lasting.
 
     Args:
         streams: by id; all with the same engine.
@@ -69,6 +69,11 @@ class Company:
     def is_here(self) -> bool:
         """Whether its engine can be used in this process."""
         return self._loaded.process_id == os.getpid()
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it takes all streams the shortest way: one whose strength was on its way is there some time."""
+        return all(stream.direct_path() is None for stream in self._others.values())
 
     @property
     def streams(self) -> list[Stream]:

@@ -206,7 +206,7 @@ class StreamPool:
                 results = company.process(checked)
             finally:
                 self._running = []
-            if changes is self._changes:
+            if changes is self._changes and company.is_lasting:
                 self._company = company
             return results
 

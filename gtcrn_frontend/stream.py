@@ -16,7 +16,7 @@ from gtcrn_frontend.engines.loading import LoadedModel
 from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.stages.channels import join_channels, split_channels
 from gtcrn_frontend.stages.check import DTYPES, check_chunk, restore_type
-from gtcrn_frontend.stages.guard import GuardReport
+from gtcrn_frontend.stages.guard import GuardReport, Strength
 from gtcrn_frontend.stages.mixer import AlignedChunk
 from gtcrn_frontend.stages.path import SignalPath
 from gtcrn_frontend.stages.pcm import frame_bytes
@@ -60,6 +60,7 @@ class Stream:
         self._paths = self._new_paths()
         self._states = self._new_states()
         self._direct: DirectPath | None = None  # while it is there, the signal is on it, and the path is behind
+        self._direct_strength: Strength = self.strength
 
     @property
     def latency_samples(self) -> int:
@@ -94,10 +95,14 @@ class Stream:
 
     def direct_path(self) -> DirectPath | None:
         """Returns the engine's own way for the next samples, if it has one and they need nothing else."""
-        if self.strength != 1.0 or self.bypass or self.config.channels > 1:
+        strength = self.strength
+        if self.bypass or self.config.channels > 1:
             return None
-        if self._direct is None and (position := self._paths[0].direct_position) is not None:
+        if self._direct is not None:
+            return self._direct if strength == self._direct_strength else None
+        if (position := self._paths[0].direct_position(strength)) is not None:
             self._direct = self.loaded.engine.direct_path(self._states[0], position)
+            self._direct_strength = strength
         return self._direct
 
     def process(self, samples: F32, dtype: np.dtype[Any]) -> Samples:

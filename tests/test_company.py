@@ -53,6 +53,19 @@ def test_it_is_made_once_for_the_same_streams(pool, made):
     assert len(made) == 3
 
 
+def test_it_is_made_again_once_a_strength_is_reached(made):
+    pool = StreamPool(engine="auto")
+    ids = [pool.open() for _ in range(3)]
+    pool.process({i: noise(600) for i in ids})
+    pool.set_strength(ids[1], 0.5)
+    for _ in range(5):
+        pool.process({i: noise(100) for i in ids})
+    reached = len(made)
+    for _ in range(5):
+        pool.process({i: noise(300) for i in ids})
+    assert len(made) == reached
+
+
 CHANGES = {
     "strength": lambda stream, pool, i: pool.set_strength(i, 0.5) if pool else setattr(stream, "strength", 0.5),
     "auto": lambda stream, pool, i: pool.set_strength(i, "auto") if pool else setattr(stream, "strength", "auto"),

@@ -1,13 +1,13 @@
 """The seam for engines that can do more than run a network: the whole way of a signal that needs nothing else.
 
-At the model's rate, in one channel and at full strength, a signal needs framing, the network, and to be aligned with
-what came in. An engine that does all of that in one call spares each chunk the way through `stages/`.
+At the model's rate and in one channel, a signal needs framing, the network, to be aligned with what came in, and to be
+mixed with it. An engine that does all of that in one call spares each chunk the way through `stages/`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gtcrn_frontend.weights.parameters import F32
 
@@ -19,11 +19,15 @@ class Position(NamedTuple):
         samples_in: samples taken since it began.
         recent: as many of the last ones as are not delivered yet: up to one whole hop, and what of the next is there.
         held: how many of these belong to the hop that is not complete.
+        strength: above 0, at most 1, if there is no guard.
+        guard: what the guard knows, as `stages.levels.Levels.native` gives it: the path moves it on.
     """
 
     samples_in: int
     recent: F32
     held: int
+    strength: float = 1.0
+    guard: Any = None
 
 
 class DirectPath(Protocol):
@@ -45,7 +49,7 @@ class DirectPath(Protocol):
         ...
 
     def advance(self, samples: F32) -> F32:
-        """Returns the enhanced samples that are complete, in memory of their own; samples are `(n,)`."""
+        """Returns the mixed samples that are complete, in memory of their own; samples are `(n,)`."""
         ...
 
 
@@ -53,7 +57,7 @@ class DirectPaths(Protocol):
     """The ways of several signals, which advance together."""
 
     def advance(self, samples: F32, counts: Sequence[int]) -> tuple[F32, list[int]]:
-        """Returns the enhanced samples that are complete, of one signal behind those of the other, and how many each.
+        """Returns the mixed samples that are complete, of one signal behind those of the other, and how many each.
 
         Args:
             samples: the next samples of all signals in the same way, `(sum of counts,)`.

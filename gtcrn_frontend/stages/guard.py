@@ -121,7 +121,7 @@ class Guard:
         self._past: F32 = np.zeros(spec.delay, np.float32)
         self._dry = _NONE
         self._hop_length = spec.hop_length
-        self._to_skip = -(-spec.delay // spec.hop_length)
+        self._to_skip = self._first_hops = -(-spec.delay // spec.hop_length)
         self._levels: Levels = new_levels(spec, config).native()
 
     @property
@@ -130,12 +130,28 @@ class Guard:
         return self._levels.strength
 
     @property
+    def levels(self) -> Levels | Any:
+        """What it knows; whoever moves them on says so by `go_on`."""
+        return self._levels
+
+    @property
     def report(self) -> GuardReport:
         """What it knows now."""
         levels = self._levels
         return GuardReport(
             snr_db(levels), levels.strength, levels.doubt, levels.hops, levels.speech_hops, levels.lost_hops
         )
+
+    def is_behind(self, past: F32) -> bool:
+        """Returns whether it has heard all up to `past`, the samples that it took last, `(delay,)`; `(0,)` if none."""
+        if len(past):
+            return self._to_skip == 0 and np.array_equal(self._past, past)
+        return self._to_skip == self._first_hops
+
+    def go_on(self, past: F32) -> None:
+        """Goes on where the levels were moved on elsewhere, see `is_behind`."""
+        if len(past):
+            self._past, self._to_skip = past, 0
 
     def push(self, hops: F32) -> None:
         """Takes hops on their way to the engine, `(n_hops, hop_length)`; `pull` follows before the next ones."""

@@ -65,11 +65,10 @@ class Mixer:
         """What the strength follows, if it was not set."""
         return self._track
 
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing but the enhanced signal goes out, until `set_strength` or `follow`."""
+    def is_still_at(self, strength: float) -> bool:
+        """Returns whether all goes out at this strength, until `set_strength` or `follow`."""
         is_still = self._position >= self._ramp_length or self._start == self._target
-        return self._target == 1.0 and self._track is None and is_still
+        return self._target == strength and self._track is None and is_still
 
     @property
     def waiting_dry(self) -> F32:
@@ -77,7 +76,7 @@ class Mixer:
         return self._dry
 
     def go_on(self, waiting_dry: F32, samples_out: int) -> None:
-        """Goes on where the signals came past a mixer that was full."""
+        """Goes on where the signals came past a mixer that stood still, or followed a track."""
         self._dry, self._enhanced, self._samples_out = waiting_dry, _EMPTY, samples_out
 
     def set_strength(self, strength: float) -> None:

@@ -103,25 +103,35 @@ class SignalPath:
         elif self._mixer.track is None:
             self._mixer.follow(self._new_track(self._guard))
 
-    @property
-    def direct_position(self) -> Position | None:
-        """Where the signal is if an engine's direct path can take it from here, else None."""
-        if self._to_model or self._to_output or self._guard or not self._mixer.is_full:
+    def direct_position(self, strength: Strength) -> Position | None:
+        """Returns where the signal is if an engine's direct path can take it from here at this strength, else None."""
+        if self._to_model or self._to_output or strength == 0:
             return None
-        position = Position(self._samples_in, self._mixer.waiting_dry, self._framer.held)
-        hop = self._spec.hop_length
-        held = self._samples_in % hop
-        waiting = held + min(self._samples_in - held, hop)
-        # Else it is a state that somebody has made up: `stages/` go on with it as they can.
-        return position if (len(position.recent), position.held) == (waiting, held) else None
+        hops, held = divmod(self._samples_in, self._spec.hop_length)
+        recent = self._mixer.waiting_dry
+        # What this or the guard refuses is a state that somebody has made up: `stages/` go on with it as they can.
+        if (len(recent), self._framer.held) != (held + min(hops, 1) * self._spec.hop_length, held):
+            return None
+        guard, track = self._guard, self._mixer.track
+        if strength != "auto":
+            is_there = guard is None and self._mixer.is_still_at(strength)
+            return Position(self._samples_in, recent, held, strength) if is_there else None
+        if guard is None or track is None or not track.is_at(hops, guard.strength):
+            return None
+        past = recent[: len(recent) - held]
+        return Position(self._samples_in, recent, held, guard=guard.levels) if guard.is_behind(past) else None
 
     def go_on(self, position: Position) -> None:
         """Goes on where a direct path has left the signal that it took from here."""
-        samples_in, recent, held = position
+        samples_in, recent, held, *_ = position
         self._samples_in = samples_in
         self._to_drop = 0 if samples_in > held else self._spec.delay
         self._framer.go_on(recent[len(recent) - held :])
         self._mixer.go_on(recent, samples_in - len(recent))
+        if self._guard:
+            self._guard.go_on(recent[: len(recent) - held])
+            if self._mixer.track is not None:
+                self._mixer.track.go_on(samples_in // self._spec.hop_length, self._guard.strength)
 
     def push(self, samples: F32) -> F32:
         """Returns the hops that are complete, `(n_hops, hop_length)`, for the engine; samples are `(n,)`."""

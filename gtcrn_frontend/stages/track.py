@@ -64,6 +64,14 @@ class StrengthTrack:
         """Adds the strengths at the ends of the hops that follow."""
         self._ends += ends
 
+    def is_at(self, hop: int, strength: float) -> bool:
+        """Returns whether all before this hop is mixed, up to this strength, and nothing is decided for later."""
+        return self._hop == hop and self._before == strength and not self._ends
+
+    def go_on(self, hop: int, strength: float) -> None:
+        """Goes on where the hops before this one were decided and mixed elsewhere."""
+        self._hop, self._before, self._ends = hop, strength, []
+
     def at(self, sample: int) -> float:
         """Returns the strength of the last sample before `sample`, which is the next to be mixed."""
         start, stop = self._grid.start(self._hop), self._grid.start(self._hop + 1)

@@ -47,7 +47,7 @@ actions = st.lists(
     st.one_of(
         st.tuples(st.just("chunk"), lengths, st.sampled_from(["float32", "float64", "int16"])),
         st.tuples(st.just("aligned"), lengths),
-        st.tuples(st.just("strength"), st.sampled_from([1.0, 1.0, 1.0, 0.5, 0.0, "auto"])),
+        st.tuples(st.just("strength"), st.sampled_from([1.0, 0.5, 0.0, "auto", "auto"])),
         st.tuples(st.just("bypass"), st.booleans()),
         st.tuples(st.sampled_from(["state", "flush", "reset", "counts"])),
     ),
@@ -79,9 +79,9 @@ def act(enhancer, action, samples):
     return np.array([enhancer.samples_in, enhancer.samples_out])
 
 
-@given(actions=actions, seed=st.integers(0, 99))
-def test_whatever_is_done_with_a_stream(actions, seed):
-    direct, staged = Enhancer(engine="native"), Staged(engine="native")
+@given(strength=st.sampled_from([1.0, 0.7, "auto"]), actions=actions, seed=st.integers(0, 99))
+def test_whatever_is_done_with_a_stream(strength, actions, seed):
+    direct, staged = (kind(engine="native", strength=strength) for kind in (Enhancer, Staged))
     samples = noise(2000, seed)
     for action in actions:
         got, expected = act(direct, action, samples), act(staged, action, samples)
@@ -90,6 +90,7 @@ def test_whatever_is_done_with_a_stream(actions, seed):
         else:
             assert got.dtype == expected.dtype
             np.testing.assert_array_equal(got, expected)
+        assert direct.guards == staged.guards
     np.testing.assert_array_equal(direct.flush(), staged.flush())
 
 
@@ -99,21 +100,23 @@ def test_it_is_taken_where_nothing_else_is_needed(monkeypatch):
     monkeypatch.setattr(
         NativeEngine, "direct_path", lambda *arguments: taken.append(arguments) or direct_path(*arguments)
     )
-    enhancer = Enhancer(engine="native")
-    for _ in range(3):
-        enhancer.process_chunk(noise(300))
-    assert len(taken) == 1
-    for settings in ({"sample_rate": 8000}, {"strength": 0.5}, {"strength": "auto"}, {"bypass": True}, {"channels": 2}):
+    for strength in (1.0, 0.5, "auto"):
+        enhancer = Enhancer(engine="native", strength=strength)
+        for _ in range(3):
+            enhancer.process_chunk(noise(300))
+    assert len(taken) == 3
+    for settings in ({"sample_rate": 8000}, {"strength": 0.0}, {"bypass": True}, {"channels": 2}):
         other = Enhancer(engine="native", **settings)
         other.process_chunk(np.zeros((300, 2) if "channels" in settings else 300, np.float32))
-    assert len(taken) == 1
+    assert len(taken) == 3
 
 
-def test_it_goes_on_where_the_ramp_to_full_strength_ends():
+@pytest.mark.parametrize("strength", [1.0, 0.6, "auto"])
+def test_it_goes_on_where_the_ramp_to_another_strength_ends(strength):
     enhancer, staged = (kind(engine="native", strength=0.3) for kind in (Enhancer, Staged))
     for each in (enhancer, staged):
         each.process_chunk(noise(1000))
-        each.strength = 1.0
+        each.strength = strength
     for chunk in cut(noise(1200, 1), [100, 100, 300, 700]):
         np.testing.assert_array_equal(enhancer.process_chunk(chunk), staged.process_chunk(chunk))
     assert enhancer._stream._direct is not None
@@ -173,6 +176,25 @@ def test_a_state_somebody_made_up_goes_the_other_way():
     enhancer.set_state(state)
     enhancer.process_chunk(noise(1000))
     assert enhancer._stream._direct is None
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("guard.past", np.ones(256, np.float32)),
+        ("guard.hops", np.array([3, 1, 1, 1])),
+        ("track.strengths", np.array([0.123])),
+        ("track.hop", np.array([2])),
+    ],
+)
+def test_a_guard_somebody_made_up_goes_the_other_way(name, array):
+    enhancer = Enhancer(engine="native", strength="auto")
+    enhancer.process_chunk(noise(1000))
+    state = enhancer.get_state()
+    state.arrays[f"0.path.{name}"] = array
+    enhancer.set_state(state)
+    assert enhancer._stream.direct_path() is None
+    enhancer.process_chunk(noise(1000))
 
 
 def test_a_state_that_claims_to_be_endless_is_refused():

@@ -97,13 +97,26 @@ static void signals(const gtcrn_model *model)
     free(in), free(out), free(again), free(energies);
 }
 
-/* Chunks of any length, from memory that ends where they do: alone, and on threads. */
+static gtcrn_guard new_guard(void)
+{
+    gtcrn_guard guard = {.noisy_snr_db = 10, .clean_snr_db = 20, .max_strength = 0.9, .caution = 0.5, .max_doubt = 0.5};
+    guard.noise_step = guard.lost_step = guard.doubt_step = guard.strength_step = 0.1;
+    guard.floor_rise = 1.1, guard.most_heard = 60, guard.heard = 4;
+    return guard;
+}
+
+/* Chunks of any length, from memory that ends where they do: alone, and on threads; at strengths 1, 0.5, and a guard's.
+ */
 static void paths(const gtcrn_model *model)
 {
     gtcrn_path alone[STREAMS] = {{0}}, together[STREAMS] = {{0}};
+    gtcrn_guard guards[STREAMS][2];
     for (size_t i = 0; i < STREAMS; i++) {
         alone[i].stream = gtcrn_stream_new(), together[i].stream = gtcrn_stream_new();
         REQUIRE(alone[i].stream && together[i].stream);
+        alone[i].strength = together[i].strength = i % 3 ? 1 : 0.5F;
+        guards[i][0] = guards[i][1] = new_guard();
+        if (i % 3 == 2) alone[i].guard = &guards[i][0], together[i].guard = &guards[i][1];
     }
     for (int turn = 0; turn < 30; turn++) {
         gtcrn_chunk chunks[STREAMS] = {{0}};
@@ -128,6 +141,7 @@ static void paths(const gtcrn_model *model)
             REQUIRE(output);
             gtcrn_advance(model, &alone[i], chunks[i].samples, chunks[i].count, output);
             REQUIRE(memcmp(output, chunks[i].output, bytes) == 0 && alone[i].taken == together[i].taken);
+            REQUIRE(memcmp(&guards[i][0], &guards[i][1], sizeof guards[i][0]) == 0);
             free(output), free(chunks[i].output), free((float *)chunks[i].samples);
         }
     }
@@ -178,9 +192,7 @@ static void blobs(const char *blob, size_t bytes)
 /* Hops of odd lengths, silence, and what no engine delivers; outputs of any length, cut anywhere. */
 static void guards(void)
 {
-    gtcrn_guard guard = {.noisy_snr_db = 10, .clean_snr_db = 20, .max_strength = 0.9, .caution = 0.5, .max_doubt = 0.5};
-    guard.noise_step = guard.lost_step = guard.doubt_step = guard.strength_step = 0.1;
-    guard.floor_rise = 1.1, guard.most_heard = 60, guard.heard = 4;
+    gtcrn_guard guard = new_guard();
     const float values[] = {NAN, INFINITY, 1e30f, 0, 1e-40f, 0.1f};
     for (size_t length = 0; length < 300; length += 37) {
         float *dry = malloc(3 * length * sizeof *dry + 1), *enhanced = malloc(3 * length * sizeof *dry + 1);

@@ -32,11 +32,14 @@ class NativePath:
         position: where the signal is.
     """
 
-    __slots__ = ("_model", "_path", "_stream")
+    __slots__ = ("_kept", "_model", "_path", "_stream")
 
     def __init__(self, model: Any, stream: Any, position: Position) -> None:
-        self._model, self._stream = model, stream  # kept alive: C has their addresses
-        self._path = ffi.new("gtcrn_path *", {"stream": stream, "taken": position.samples_in})
+        samples_in, _, _, strength, guard = position
+        self._model, self._stream, self._kept = model, stream, guard  # kept alive: C has their addresses
+        self._path = ffi.new("gtcrn_path *", {"stream": stream, "taken": samples_in, "strength": strength})
+        if guard is not None:
+            self._path.guard = guard
         if position.held:
             ffi.memmove(self._path.rest, np.ascontiguousarray(position.recent[-position.held :]), 4 * position.held)
 
@@ -49,7 +52,7 @@ class NativePath:
         held = taken % hop
         rest = np.frombuffer(ffi.buffer(self._path.rest), np.float32)[:held]
         whole_hop = state[: min(taken - held, hop)]  # a state begins with the last hop
-        return Position(taken, np.concatenate([whole_hop, rest]), held)
+        return Position(taken, np.concatenate([whole_hop, rest]), held, self._path.strength, self._kept)
 
     @property
     def samples_in(self) -> int:

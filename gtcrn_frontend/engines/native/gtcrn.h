@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guard.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -75,10 +77,13 @@ void gtcrn_process(const gtcrn_model *model, const gtcrn_job *job);
 void gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t count, int threads);
 
 /* A signal in chunks of any length: the hops they make up go through a stream, and what comes out is aligned with what
- * went in, the first sample delivered with the first one taken. A new one is zeros, but for its new stream. Zeros behind
- * the last chunk, at most 2 * GTCRN_HOP - 1 of them, bring the rest of the signal. */
+ * went in, the first sample delivered with the first one taken, and mixed with it. A new one is zeros, but for its new
+ * stream and its strength or guard. Zeros behind the last chunk, at most 2 * GTCRN_HOP - 1 of them, bring the rest of
+ * the signal. */
 typedef struct {
     gtcrn_stream *stream;
+    gtcrn_guard *guard;    /* decides on the strength, hop by hop, and belongs to this path alone; or NULL */
+    float strength;        /* s in [0, 1] in place of a guard: s * enhanced + (1 - s) * input goes out */
     int64_t taken;         /* samples since the signal began */
     float rest[GTCRN_HOP]; /* the last taken % GTCRN_HOP of them */
 } gtcrn_path;

@@ -21,20 +21,40 @@ size_t gtcrn_set_due(gtcrn_chunk *chunks, size_t count)
     return sum;
 }
 
+/* Mixes a hop that lies at sample number `begin` with the input of the same moment. */
+static void mix(const gtcrn_path *path, int64_t begin, const float *dry, float *samples)
+{
+    if (path->guard) {
+        static const gtcrn_grid grid = {.hop_length = HOP, .rate = 1, .output_rate = 1};
+        double strengths[2] = {path->guard->strength};
+        gtcrn_guard_hear(path->guard, dry, samples, 1, HOP, &strengths[1]);
+        gtcrn_mix(&grid, begin / HOP, strengths, 1, begin, dry, samples, HOP, samples);
+    } else if (path->strength != 1) {
+        const float strength = path->strength, rest = 1 - strength;
+        for (int n = 0; n < HOP; n++) samples[n] = strength * samples[n] + rest * dry[n];
+    }
+}
+
 /* Enhances whole hops, the first of which begins with sample number `begin`; returns the end of what was written. */
 static float *enhance(const gtcrn_model *model, const gtcrn_path *path, int64_t begin, const float *samples,
                       size_t hops, float *output)
 {
     gtcrn_job job = {.stream = path->stream, .input = samples, .output = output, .hops = hops, .strength = 1};
-    float before[HOP]; /* the first hop that a stream delivers lies before the signal */
-    if (begin == 0 && hops) {
-        gtcrn_process(
-            model, &(gtcrn_job){.stream = path->stream, .input = samples, .output = before, .hops = 1, .strength = 1});
+    float last[HOP];          /* the hop before those of the job: its moment comes out first */
+    if (begin == 0 && hops) { /* the first hop that a stream delivers lies before the signal */
+        gtcrn_process(model,
+                      &(gtcrn_job){.stream = path->stream, .input = samples, .output = last, .hops = 1, .strength = 1});
+        begin = HOP;
         job.input += HOP;
         job.hops--;
     }
+    memcpy(last, path->stream->analysis, sizeof last);
     gtcrn_process(model, &job);
-    return output + HOP * job.hops;
+    for (size_t i = 0; i < job.hops; i++, output += HOP) {
+        const float *dry = i ? job.input + HOP * (i - 1) : last;
+        mix(path, begin - HOP + (int64_t)(HOP * i), dry, output);
+    }
+    return output;
 }
 
 void gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output)
