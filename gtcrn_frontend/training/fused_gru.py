@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from gtcrn_frontend.nets.gtcrn import GRNN
 from gtcrn_frontend.training.gru_kernels import SAVED, backward_kernel, forward_kernel
+from gtcrn_frontend.training.gru_kernels_few import backward_few, forward_few
 
-BLOCK = 128  # sequences side by side: as many as keep a step's arrays in the first-level cache
+MAX_BLOCK = 144  # sequences side by side: as many as keep a step's arrays in the first-level cache
 VECTOR = 16  # float32 in the widest vector register
+FEW = 8  # sequences: so many are faster one after the other
 
 
 class Recurrence(torch.autograd.Function):
@@ -31,7 +33,7 @@ class Recurrence(torch.autograd.Function):
         x, h0 = x.contiguous(), h0.contiguous()
         count, steps, _ = x.shape
         y = x.new_empty(count, steps, groups * hidden)
-        block = BLOCK if count > VECTOR else VECTOR
+        block = _block(count)
         saved = x.new_empty(-(-count // block), groups, steps, SAVED * hidden, block)
         kernel = forward_kernel(w_i.shape[2], hidden, block)
         kernel(*(_array(tensor) for tensor in (x, w_i, b_i, w_h, b_h, h0, columns, y, saved)))
@@ -52,13 +54,45 @@ class Recurrence(torch.autograd.Function):
         return dx, dw_i, db_i, dw_h, db_h, None, None
 
 
+class FewRecurrence(torch.autograd.Function):
+    """States `(N, S, H)` of one GRU with few sequences; arguments as in `gru_kernels_few.forward_few`."""
+
+    @staticmethod
+    def forward(ctx: Any, from_x: Tensor, w_h: Tensor, b_h: Tensor, h0: Tensor) -> Tensor:
+        """Computes the states and keeps what the way back needs; w_h is `(3 * H, H)` here."""
+        from_x, w_h, h0 = from_x.contiguous(), w_h.contiguous(), h0.contiguous()
+        count, steps, _ = from_x.shape
+        hidden = w_h.shape[1]
+        y = from_x.new_empty(count, steps, hidden)
+        saved = from_x.new_empty(count, steps, SAVED * hidden)
+        forward_few(hidden)(*map(_array, (from_x, w_h.mT.contiguous(), b_h, h0, y, saved)))
+        ctx.save_for_backward(w_h, h0, y, saved)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Returns the gradient of each argument."""
+        w_h, h0, y, _ = ctx.saved_tensors
+        hidden = w_h.shape[1]
+        d_x, d_m = y.new_empty(*y.shape[:2], 3 * hidden), torch.empty_like(y)
+        backward_few(hidden)(*map(_array, (gradients[0].contiguous(), *ctx.saved_tensors, d_x, d_m)))
+        d_h = torch.cat([d_x[..., : 2 * hidden], d_m], dim=-1).flatten(0, 1)
+        before = torch.cat([h0[:, None], y[:, :-1]], dim=1).flatten(0, 1)
+        return d_x, d_h.mT @ before, d_h.sum(dim=0), None
+
+
 class FusedGRU(nn.GRU):
     """One layer, one direction, batch first, as `torch.nn.GRU`."""
 
     def forward(self, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """x `(N, S, inputs)`, h0 `(1, N, hidden)`; returns states `(N, S, hidden)` and the last one."""
         names = ("weight_ih_l0", "bias_ih_l0", "weight_hh_l0", "bias_hh_l0")
-        y = _recurrence(x, [self.get_parameter(name)[None] for name in names], h0.mT, torch.tensor([[0, 0, 0]]))
+        w_i, b_i, w_h, b_h = (self.get_parameter(name) for name in names)
+        if len(x) <= FEW:
+            from_x = nn.functional.linear(x, w_i, b_i)
+            y: Tensor = FewRecurrence.apply(from_x, w_h, b_h, h0[0])  # type: ignore[no-untyped-call]
+        else:
+            y = _recurrence(x, [weight[None] for weight in (w_i, b_i, w_h, b_h)], h0.mT, torch.tensor([[0, 0, 0]]))
         return y, y[None, :, -1]
 
 
@@ -98,6 +132,12 @@ def fuse_recurrences(network: nn.Module) -> None:
             setattr(network, name, fused)
         else:
             fuse_recurrences(child)
+
+
+def _block(count: int) -> int:
+    """Returns how many of these sequences to take at a time: whole vectors, and few lanes without a sequence."""
+    blocks = -(-count // MAX_BLOCK)
+    return -(-count // (blocks * VECTOR)) * VECTOR
 
 
 def _recurrence(x: Tensor, weights: list[Tensor], h0: Tensor, columns: Tensor) -> Tensor:

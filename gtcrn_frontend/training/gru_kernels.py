@@ -25,8 +25,8 @@ LIMIT = np.float32(4.5)
 
 
 @numba.njit(inline="always", error_model="numpy", fastmath=FAST_MATH)
-def _tanh(x: Any) -> Any:
-    """Returns tanh(x) within 5e-7: Lambert's continued fraction, six terms, of x/2, then the formula for twice it."""
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent to 5e-7: Lambert's continued fraction, six terms, of x/2, then the formula for twice it."""
     h = min(max(HALF * x, -LIMIT), LIMIT)
     s = h * h
     p = np.float32(10395) + s * (np.float32(4725) + s * (np.float32(210) + s))
@@ -35,8 +35,9 @@ def _tanh(x: Any) -> Any:
 
 
 @numba.njit(inline="always", error_model="numpy", fastmath=FAST_MATH)
-def _sigmoid(x: Any) -> Any:
-    return HALF + HALF * _tanh(HALF * x)
+def sigmoid(x: Any) -> Any:
+    """Logistic function, as exact as `tanh`."""
+    return HALF + HALF * tanh(HALF * x)
 
 
 @lru_cache
@@ -83,7 +84,7 @@ def forward_kernel(inputs: int, hidden: int, block: int) -> Callable[..., None]:
                                 total += w_i[g, row, k] * xt[k, lane]
                             for k in range(hidden):
                                 total += w_h[g, row, k] * state[k, lane]
-                            out[lane] = _sigmoid(total)
+                            out[lane] = sigmoid(total)
                     for j in range(hidden):
                         row = 2 * hidden + j
                         bias_i, bias_h = b_i[g, row], b_h[g, row]
@@ -96,7 +97,7 @@ def forward_kernel(inputs: int, hidden: int, block: int) -> Callable[..., None]:
                             for k in range(hidden):
                                 from_h += w_h[g, row, k] * state[k, lane]
                             out_m[lane] = from_h
-                            out_c[lane] = _tanh(from_x + out_r[lane] * from_h)
+                            out_c[lane] = tanh(from_x + out_r[lane] * from_h)
                     for j in range(hidden):
                         h, z, c = state[j], rows[hidden + j], rows[2 * hidden + j]
                         for lane in range(block):

@@ -125,6 +125,8 @@ class Learner:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
+            for group in self.optimizer.param_groups:
+                group["fused"] = True  # also where the checkpoint is from before that
             self.step, self.best, self.loss = state["step"], state["best"], state["loss"]
             # A schedule that was made longer goes on with the batch's statistics until its own last share.
             self.norms_frozen = state["norms_frozen"] and self._in_frozen_share
@@ -144,6 +146,7 @@ def new_learner(config: OptimConfig, network_name: str = "gtcrn") -> Learner:
         [parameter for parameter in network.parameters() if parameter.requires_grad],
         lr=config.peak_rate,
         weight_decay=config.weight_decay,
+        fused=True,
     )
     return Learner(network, average, optimizer, config)
 

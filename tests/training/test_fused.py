@@ -8,7 +8,7 @@ from torch import nn
 
 from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.training.fused_conv import fuse_convolutions
-from gtcrn_frontend.training.fused_gru import fuse_recurrences
+from gtcrn_frontend.training.fused_gru import FEW, fuse_recurrences
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_parameters_keep_names_and_identity():
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize(("batch", "frames"), [(1, 1), (3, 37)])
+@pytest.mark.parametrize(("batch", "frames"), [(1, 1), (3, 37), (FEW + 1, 5)])
 def test_values_and_gradients_agree(networks, frozen, batch, frames):
     plain, fused = (copy.deepcopy(network).train() for network in networks)
     if frozen:
