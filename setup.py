@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = Path("gtcrn_frontend/engines/native")
-HEADERS = ("guard.h", "gtcrn.h")  # the second one includes the first
+HEADERS = ("guard.h", "gtcrn.h", "resample.h")  # the second one includes the first
 WINDOWS = os.name == "nt"
 
 # What -ffast-math allows, but for taking NaN and infinity for impossible; and not -ffast-math itself, because with it
@@ -75,7 +75,7 @@ def declared() -> FFI:
 if __name__ == "__main__":
     native = Extension(
         "gtcrn_frontend.engines.native._native",
-        [str(FOLDER / name) for name in ("model.c", "dispatch.c", "path.c", "parallel.c", "guard.c")],
+        [str(FOLDER / name) for name in ("model.c", "dispatch.c", "path.c", "parallel.c", "guard.c", "resample.c")],
         include_dirs=[str(FOLDER)],
         depends=[str(path) for path in sorted(FOLDER.glob("*.[ch]"))],
         # One rounding per operation, as in numpy: what is mixed here and there shall be the same.

@@ -120,6 +120,9 @@ def around(model: str, rounds: int) -> dict[str, np.ndarray]:
         "engine.process": lambda: engine.process(hop[None], state),
         "Enhancer.process_chunk": lambda: enhancer.process_chunk(hop),
     }
+    for rate in (8_000, 48_000):
+        resampled, chunk = Enhancer(model, "native", sample_rate=rate), noise_bursts(rate, 0.016)
+        calls[f"Enhancer.process_chunk, {rate // 1000} kHz"] = lambda e=resampled, c=chunk: e.process_chunk(c)
     return interleaved_us(calls, 1, rounds)
 
 

@@ -5,6 +5,9 @@ sample. These kernels are stacked into blocks of a few consecutive outputs, and 
 
     outputs (block)  =  kernels (block, width)  @  window of the input (width)
 
+Where the C extension was built, it does the work (engines/native/resample.c) output by output, but for ratios of very
+many phases; blocks and windows are then only what a saved state is cut by.
+
 The same at all rates: 4.5 ms of delay; flat (0.001 dB) up to 600 Hz below the lower of the two Nyquist frequencies,
 0.1 dB down 520 Hz below it (at 16 kHz: 7.4 and 7.48 kHz); aliases and images from beyond it are 84 dB down.
 """
@@ -15,10 +18,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.engines.native.binding import FLOATS, chosen_instruction_set, ffi, instruction_sets, lib
 from gtcrn_frontend.errors import ConfigError
 
 HALF_SPAN_US = 4_500  # the filter reaches this far to either side; also what it costs in latency
@@ -31,6 +36,8 @@ BLOCKS_PER_RUN = 64  # matrix products per call into numpy
 MAX_EXACT_PHASES = 1024  # ratios with more phases interpolate between the rows of a table
 TABLE_PHASES = 512  # linear interpolation between so many errs by less than -100 dB
 OUTPUTS_PER_RUN = 256  # interpolated kernels made at a time
+
+CACHE_LINE = 64  # bytes
 
 Samples = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -53,6 +60,8 @@ class FilterBank(ABC):
         spread = -(-(self.block - 1) * self.down // self.up)  # from the first to the last output of a block
         self.width = 2 * self.half_taps + spread
         self.blank = np.zeros(spread, dtype=np.float32)  # in place of samples to come
+        self.past = self.width  # samples that a stream remembers
+        self.native: Any = None  # the filter in C, where there is one
 
     def ready(self, samples_in: int) -> int:
         """Returns the number of outputs that `samples_in` input samples suffice for."""
@@ -89,6 +98,20 @@ class _CyclicBank(FilterBank):
         self.samples_per_cycle = self.blocks_per_cycle * self.block * self.down // self.up
         self.kernels = np.broadcast_to(kernels, (self.blocks_per_cycle, self.block, self.width))
         self.starts = self._starts(self.blocks_per_cycle)
+        if instruction_sets():
+            self._make_native()
+
+    def _make_native(self) -> None:
+        """Takes the weights of each phase by themselves, with zeros in front of them up to whole vectors."""
+        taps = -(-2 * self.half_taps // 16) * 16
+        self.past = max(self.past, taps)
+        offsets = np.arange(taps) - taps + 1 + self.half_taps - np.arange(self.up)[:, np.newaxis] / self.up
+        self._weights = _on_cache_lines(_impulse_response(offsets, self.rate_in, self.rate_out))
+        self._weights[:, : taps - 2 * self.half_taps] = 0
+        fields = {"phases": self.up, "steps": self.down, "taps": taps, "past": self.past}
+        self.native = ffi.new("gtcrn_filter *", fields)
+        self.native.weights = ffi.from_buffer(FLOATS, self._weights)
+        self.native.dot = lib.gtcrn_find_dot(chosen_instruction_set().encode())
 
     def _starts(self, blocks: int) -> Indices:
         return np.array([self.window_start(block) for block in range(blocks)], dtype=np.int64)
@@ -134,6 +157,14 @@ def filter_bank(rate_in: int, rate_out: int) -> FilterBank:
         raise ConfigError(f"resampler: both rates are {rate_in} Hz; there is nothing to convert, leave it out")
     phases = rate_out // math.gcd(rate_in, rate_out)
     return (_CyclicBank if phases <= MAX_EXACT_PHASES else _InterpolatedBank)(rate_in, rate_out)
+
+
+def _on_cache_lines(array: Samples) -> Samples:
+    """Returns a copy whose rows begin on a cache line if they are as long as whole lines: loads are twice as fast."""
+    memory = np.empty(array.nbytes + CACHE_LINE, np.uint8)
+    aligned = memory[-memory.ctypes.data % CACHE_LINE :][: array.nbytes].view(array.dtype).reshape(array.shape)
+    aligned[:] = array
+    return aligned
 
 
 def _impulse_response(offsets: npt.NDArray[np.float64], rate_in: int, rate_out: int) -> Samples:

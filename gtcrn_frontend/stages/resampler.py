@@ -5,10 +5,10 @@ nothing is shifted; but it reaches `filter_bank.HALF_SPAN_US` into the future, a
 
     y[j] = sum_i x[i] h(i - j rate_in / rate_out)        h: sinc times Kaiser window
 
-The blocks of kernels (`filter_bank`) lie on a grid fixed at the start of the stream, whatever the chunks. A block that
-needs input still to come is computed with zeros instead, to which the rows already due give no weight, and once more
-when that input is there. So an output is always the same sum in the same order: equal to the last bit for every
-chunking.
+An output is always the same sum in the same order: equal to the last bit for every chunking. In C that is so as each
+is computed for itself. In numpy, the blocks of kernels (`filter_bank`) lie on a grid fixed at the start of the stream,
+whatever the chunks: a block that needs input still to come is computed with zeros instead, to which the rows already
+due give no weight, and once more when that input is there.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.engines.native.binding import FLOATS, ffi, lib
 from gtcrn_frontend.errors import ConfigError, StateError
 from gtcrn_frontend.stages.filter_bank import Samples, filter_bank
 
@@ -48,7 +49,7 @@ class Resampler:
     def __init__(self, rate_in: int, rate_out: int) -> None:
         self._bank = filter_bank(_checked_rate(rate_in), _checked_rate(rate_out))
         self._samples_in: int
-        self._pending: Samples  # from the first window that is still to be used
+        self._past: Samples  # the last samples, silence before the first
         self.reset()
 
     @property
@@ -79,13 +80,14 @@ class Resampler:
         """
         bank = self._bank
         first, last = bank.ready(self._samples_in), bank.ready(self._samples_in + len(samples))
-
-        origin = bank.window_start(first // bank.block)
-        buffer = np.concatenate((self._pending, samples, bank.blank))
-        output = self._filter(buffer, origin, first, last) if last > first else np.empty(0, dtype=np.float32)
-
-        consumed = bank.window_start(last // bank.block) - origin
-        self._pending = buffer[consumed : len(buffer) - len(bank.blank)].copy()
+        if bank.native is not None:
+            output = self._filter_in_c(samples, first, last)
+        else:
+            pending = self._pending
+            buffer = np.concatenate((pending, samples, bank.blank))
+            origin = self._samples_in - len(pending)
+            output = self._filter(buffer, origin, first, last) if last > first else np.empty(0, dtype=np.float32)
+            self._past = np.concatenate((self._past, samples))[-bank.past :]
         self._samples_in += len(samples)
         return output
 
@@ -98,7 +100,7 @@ class Resampler:
     def reset(self) -> None:
         """Forgets all samples: the next one is the first of a new stream, with silence before it."""
         self._samples_in = 0
-        self._pending = np.zeros(-self._bank.window_start(0), dtype=np.float32)
+        self._past = np.zeros(self._bank.past, dtype=np.float32)
 
     @property
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -108,6 +110,15 @@ class Resampler:
         9 ms and at most one block of them; m follows from `samples_in`.
         """
         return {"samples_in": np.array(self._samples_in, dtype=np.int64), "pending": self._pending.copy()}
+
+    @property
+    def _pending(self) -> Samples:
+        """The last samples, from the window on that is to be used next: fewer than there are in `_past`."""
+        return self._past[len(self._past) - self._pending_length(self._samples_in) :]
+
+    def _pending_length(self, samples_in: int) -> int:
+        bank = self._bank
+        return samples_in - bank.window_start(bank.ready(samples_in) // bank.block)
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Goes on where a resampler of the same rates was when its `state` was read.
@@ -121,8 +132,7 @@ class Resampler:
         if count.dtype != np.int64 or count.shape != () or count < 0:
             raise StateError(f"resampler state: samples_in must be one int64 >= 0, got {count!r}")
         samples_in = int(count)
-        bank = self._bank
-        expected = samples_in - bank.window_start(bank.ready(samples_in) // bank.block)
+        expected = self._pending_length(samples_in)
         if pending.dtype != np.float32 or pending.shape != (expected,):
             raise StateError(
                 f"resampler state: after {samples_in} samples from {self.rate_in} to {self.rate_out} Hz, pending must"
@@ -131,13 +141,33 @@ class Resampler:
             )
         if not np.isfinite(pending).all():
             raise StateError("resampler state: pending must be finite, got NaN or infinity")
-        self._samples_in, self._pending = samples_in, pending.copy()
+        self.reset()
+        self._samples_in = samples_in
+        self._past[len(self._past) - expected :] = pending
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles carry rates and state; kernels are shared within a process, or designed anew."""
         return Resampler, (self.rate_in, self.rate_out), self.state
 
     __setstate__ = load_state
+
+    def _filter_in_c(self, samples: Samples, first: int, last: int) -> Samples:
+        """Returns the outputs `first` to `last - 1`; the samples become the past."""
+        bank = self._bank
+        samples = np.ascontiguousarray(samples, np.float32)
+        output = np.empty(last - first, np.float32)
+        whole, phase = divmod(first * bank.down, bank.up)
+        lib.gtcrn_resample(
+            bank.native,
+            ffi.from_buffer(FLOATS, self._past),
+            ffi.from_buffer(FLOATS, samples),
+            len(samples),
+            whole + bank.half_taps + 1 - bank.native.taps - self._samples_in,
+            phase,
+            ffi.from_buffer(FLOATS, output),
+            len(output),
+        )
+        return output
 
     def _filter(self, buffer: Samples, origin: int, first: int, last: int) -> Samples:
         """Returns the outputs `first` to `last - 1`; `buffer` begins at input sample `origin`."""

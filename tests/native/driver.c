@@ -7,6 +7,7 @@
 
 #include "gtcrn.h"
 #include "guard.h"
+#include "resample.h"
 
 enum { HOPS = 40, STREAMS = 7 };
 
@@ -221,6 +222,51 @@ static void guards(void)
     }
 }
 
+/* Chunks of any length, from memory that ends where they do: the sum of each output, and where the next one lies. */
+static void resampling(gtcrn_dot *dot)
+{
+    const gtcrn_filter filters[] = {{.phases = 1, .steps = 3, .taps = 432, .past = 525},
+                                    {.phases = 160, .steps = 441, .taps = 400, .past = 400},
+                                    {.phases = 12, .steps = 1, .taps = 80, .past = 96},
+                                    {.phases = 1, .steps = 24, .taps = 1728, .past = 2400}};
+    for (int f = 0; f < 4; f++) {
+        gtcrn_filter filter = filters[f];
+        enum { COUNT = 9000 };
+        const size_t size = filter.phases * filter.taps;
+        float *weights = malloc(size * sizeof *weights), *past = calloc(filter.past, sizeof *past);
+        float *all = calloc(filter.taps + COUNT, sizeof *all); /* silence before the first sample */
+        REQUIRE(weights && past && all);
+        for (size_t i = 0; i < size; i++) weights[i] = noise();
+        for (size_t i = 0; i < COUNT; i++) all[filter.taps + i] = noise();
+        filter.weights = weights, filter.dot = dot;
+        size_t taken = 0, begin = 0, phase = 0; /* begin: of the next output's weights, in `all` */
+        while (taken < COUNT) {
+            size_t count = draw() % (draw() % 4 ? 300 : 3000), due = 0;
+            if (count > COUNT - taken) count = COUNT - taken;
+            for (size_t end = begin + filter.taps, p = phase; end <= filter.taps + taken + count; due++) {
+                p += filter.steps;
+                end += p / filter.phases, p %= filter.phases;
+            }
+            float *chunk = exact(all + filter.taps + taken, count * sizeof *chunk);
+            float *output = malloc(due * sizeof *output + !due);
+            REQUIRE(output);
+            gtcrn_resample(&filter, past, chunk, count, (int64_t)begin - (int64_t)(filter.taps + taken), phase, output,
+                           due);
+            for (size_t i = 0; i < due; i++) {
+                double expected = 0;
+                for (size_t n = 0; n < filter.taps; n++)
+                    expected += (double)weights[phase * filter.taps + n] * all[begin + n];
+                REQUIRE(fabs(output[i] - expected) < 1e-4);
+                phase += filter.steps;
+                begin += phase / filter.phases, phase %= filter.phases;
+            }
+            taken += count;
+            free(chunk), free(output);
+        }
+        free(weights), free(past), free(all);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static char blob[1 << 20];
@@ -237,6 +283,7 @@ int main(int argc, char **argv)
         REQUIRE(model && !error && strcmp(gtcrn_model_isa(model), gtcrn_isa(i)) == 0);
         signals(model);
         paths(model);
+        resampling(gtcrn_find_dot(gtcrn_isa(i)));
         gtcrn_model_free(model);
         printf("%s: fine\n", gtcrn_isa(i));
     }

@@ -2,6 +2,7 @@ import copy
 import doctest
 import math
 import pickle
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -11,8 +12,9 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gtcrn_frontend.engines.native.binding import lib
 from gtcrn_frontend.errors import ConfigError, StateError
-from gtcrn_frontend.stages import resampler
+from gtcrn_frontend.stages import filter_bank, resampler
 from gtcrn_frontend.stages.resampler import Resampler
 
 MODEL_RATE = 16_000
@@ -189,6 +191,60 @@ class TestAlignment:
     def test_at_most_5_ms_per_direction(self, rate: int) -> None:
         assert 1_000 * Resampler(rate, MODEL_RATE).delay_samples_in / rate <= 5
         assert 1_000 * Resampler(MODEL_RATE, rate).delay_samples_in / MODEL_RATE <= 5
+
+
+@pytest.fixture(scope="module")
+def in_c() -> dict[tuple[int, int], npt.NDArray[np.float32]]:
+    """What comes out at all rates, by C where it was built."""
+    filter_bank.filter_bank.cache_clear()
+    return {pair: convert(noise(6_000), *pair) for pair in PAIRS}
+
+
+class TestInC:
+    """Where there is no C extension, numpy does the same."""
+
+    @pytest.fixture
+    def without_c(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        filter_bank.filter_bank.cache_clear()
+        monkeypatch.setattr(filter_bank, "instruction_sets", tuple)
+        yield
+        filter_bank.filter_bank.cache_clear()
+
+    @pairs
+    def test_numpy_gives_the_same(
+        self, in_c: dict[tuple[int, int], npt.NDArray[np.float32]], without_c: None, rate_in: int, rate_out: int
+    ) -> None:
+        assert Resampler(rate_in, rate_out)._bank.native is None
+        np.testing.assert_allclose(convert(noise(6_000), rate_in, rate_out), in_c[rate_in, rate_out], atol=2e-6)
+
+    @pytest.mark.parametrize(("rate_in", "rate_out"), [(48_000, 16_000), (16_000, 11_025)])
+    def test_numpy_gives_the_same_bits_for_any_chunking(self, without_c: None, rate_in: int, rate_out: int) -> None:
+        samples = noise(5_000)
+        stage = Resampler(rate_in, rate_out)
+        pieces = [stage.push(chunk) for chunk in np.split(samples, [1, 2, 500, 500, 1_700, 4_999])]
+        np.testing.assert_array_equal(np.concatenate([*pieces, stage.flush()]), convert(samples, rate_in, rate_out))
+
+    @pytest.mark.skipif(lib is None, reason="the C extension was not built")
+    @pytest.mark.parametrize("rate", USUAL_RATES)
+    def test_it_is_used_at_all_usual_rates(self, rate: int) -> None:
+        assert Resampler(rate, MODEL_RATE)._bank.native is not None
+        assert Resampler(MODEL_RATE, rate)._bank.native is not None
+
+    def test_a_state_moves_between_the_two(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        samples = noise(4_000)
+        stage = Resampler(44_100, 16_000)
+        stage.push(samples[:3_000])
+        twin = Resampler(44_100, 16_000)
+        bank = copy.copy(twin._bank)
+        bank.native = None
+        monkeypatch.setattr(twin, "_bank", bank)
+        twin.load_state(stage.state)
+        np.testing.assert_allclose(twin.push(samples[3_000:]), stage.push(samples[3_000:]), atol=2e-6)
+
+    def test_samples_that_lie_anyhow(self) -> None:
+        one, other = Resampler(48_000, 16_000), Resampler(48_000, 16_000)
+        every_third = noise(3_000)[::3]
+        np.testing.assert_array_equal(one.push(every_third), other.push(every_third.copy()))
 
 
 class TestState:

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "model.h"
+#include "resample.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define GTCRN_X86 1
@@ -13,6 +14,7 @@
 #define GTCRN_LEVELS 1
 #include <cpuid.h>
 extern gtcrn_kernel gtcrn_kernel_v4, gtcrn_kernel_v3, gtcrn_kernel_v2;
+extern gtcrn_dot gtcrn_kernel_v4_dot, gtcrn_kernel_v3_dot, gtcrn_kernel_v2_dot;
 
 /* The level of x86-64 that processor and operating system support: 1 to 4. */
 static int x86_level(void)
@@ -51,11 +53,13 @@ static int x86_level(void)
 }
 #else
 extern gtcrn_kernel gtcrn_kernel_generic;
+extern gtcrn_dot gtcrn_kernel_generic_dot;
 #endif
 
 typedef struct {
     const char *name;
     gtcrn_kernel *kernel;
+    gtcrn_dot *dot;
 } gtcrn_choice;
 
 /* Writes what this machine runs, fastest first; returns how many. */
@@ -64,11 +68,11 @@ static int choices(gtcrn_choice found[3])
     int count = 0;
 #ifdef GTCRN_LEVELS
     const int level = x86_level();
-    if (level >= 4) found[count++] = (gtcrn_choice){"x86-64-v4", gtcrn_kernel_v4};
-    if (level >= 3) found[count++] = (gtcrn_choice){"x86-64-v3", gtcrn_kernel_v3};
-    if (level >= 2) found[count++] = (gtcrn_choice){"x86-64-v2", gtcrn_kernel_v2};
+    if (level >= 4) found[count++] = (gtcrn_choice){"x86-64-v4", gtcrn_kernel_v4, gtcrn_kernel_v4_dot};
+    if (level >= 3) found[count++] = (gtcrn_choice){"x86-64-v3", gtcrn_kernel_v3, gtcrn_kernel_v3_dot};
+    if (level >= 2) found[count++] = (gtcrn_choice){"x86-64-v2", gtcrn_kernel_v2, gtcrn_kernel_v2_dot};
 #else
-    found[count++] = (gtcrn_choice){"generic", gtcrn_kernel_generic};
+    found[count++] = (gtcrn_choice){"generic", gtcrn_kernel_generic, gtcrn_kernel_generic_dot};
 #endif
     return count;
 }
@@ -84,16 +88,31 @@ const char *gtcrn_best_isa(void)
     return gtcrn_isa(0);
 }
 
-gtcrn_kernel *gtcrn_find_kernel(const char *isa, const char **name)
+/* Returns whether this machine has the instruction set of this name (NULL: any), the fastest of which it writes. */
+static int find(const char *isa, gtcrn_choice *choice)
 {
     gtcrn_choice found[3];
     const int count = choices(found);
     for (int i = 0; i < count; i++)
         if (!isa || strcmp(isa, found[i].name) == 0) {
-            *name = found[i].name;
-            return found[i].kernel;
+            *choice = found[i];
+            return 1;
         }
-    return NULL;
+    return 0;
+}
+
+gtcrn_kernel *gtcrn_find_kernel(const char *isa, const char **name)
+{
+    gtcrn_choice choice;
+    if (!find(isa, &choice)) return NULL;
+    *name = choice.name;
+    return choice.kernel;
+}
+
+gtcrn_dot *gtcrn_find_dot(const char *isa)
+{
+    gtcrn_choice choice;
+    return find(isa, &choice) ? choice.dot : NULL;
 }
 
 void gtcrn_process(const gtcrn_model *model, const gtcrn_job *job)

@@ -1,10 +1,13 @@
-/* The hops of one stream. This file is compiled once for each instruction set, with GTCRN_KERNEL as the name to export.
- */
+/* The hops of one stream, and the sums of a resampler. This file is compiled once for each instruction set, with
+ * GTCRN_KERNEL as the name to export. */
 #include "network.h"
+#include "resample.h"
 
 #ifndef GTCRN_KERNEL
 #define GTCRN_KERNEL gtcrn_kernel_generic
 #endif
+#define JOINED(a, b) a##b
+#define DOT_OF(kernel) JOINED(kernel, _dot)
 
 /* Sum of squares of a hop. */
 static float energy(const float *hop)
@@ -42,4 +45,21 @@ void GTCRN_KERNEL(const gtcrn_model *model, const gtcrn_job *job)
         memcpy(stream->synthesis, frame + HOP, sizeof stream->synthesis);
         if (job->energies) job->energies[2 * i + 1] = energy(output);
     }
+}
+
+gtcrn_dot DOT_OF(GTCRN_KERNEL);
+
+/* In an order that depends on the count alone: where a chunk ends makes no difference. Vectors of 16 would be slower:
+ * the samples lie anywhere, and each load would touch two cache lines. */
+float DOT_OF(GTCRN_KERNEL)(const float *a, const float *b, size_t count)
+{
+    half sums[4] = {{0}};
+    size_t n = 0;
+    for (; n + 4 * HALF_LANES <= count; n += 4 * HALF_LANES)
+        EACH (i, 4) sums[i] += half_load(a + n + i * HALF_LANES) * half_load(b + n + i * HALF_LANES);
+    for (; n < count; n += HALF_LANES) sums[0] += half_load(a + n) * half_load(b + n);
+    const half all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    float sum = 0;
+    EACH (i, HALF_LANES) sum += all[i];
+    return sum;
 }
