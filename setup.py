@@ -79,7 +79,9 @@ if __name__ == "__main__":
         include_dirs=[str(FOLDER)],
         depends=[str(path) for path in sorted(FOLDER.glob("*.[ch]"))],
         # One rounding per operation, as in numpy: what is mixed here and there shall be the same.
-        extra_compile_args=[] if WINDOWS else ["-std=gnu11", "-fvisibility=hidden", "-ffp-contract=off"],
+        extra_compile_args=["/clang:-ffp-contract=off"]
+        if WINDOWS
+        else ["-std=gnu11", "-fvisibility=hidden", "-ffp-contract=off"],
         extra_link_args=[] if WINDOWS else ["-pthread"],
         libraries=["m"] if sys.platform.startswith("linux") else [],
         py_limited_api=not sysconfig.get_config_var("Py_GIL_DISABLED"),  # one binary for all versions of Python

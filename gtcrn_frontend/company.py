@@ -47,6 +47,9 @@ class Company:
         workers: run the jobs.
         num_threads: divide the streams on direct paths among themselves.
         changes: tells which changes it knows of.
+
+    Attributes:
+        is_lasting: it still takes all streams the shortest way; a strength that was on its way is there some time.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Company:
     ) -> None:
         self.ids = list(streams)
         self.changes = changes
+        self.is_lasting = True
         self._streams, self._loaded = streams, loaded
         direct: dict[int, DirectPath] = {}
         for stream_id, stream in streams.items():
@@ -69,11 +73,6 @@ class Company:
     def is_here(self) -> bool:
         """Whether its engine can be used in this process."""
         return self._loaded.process_id == os.getpid()
-
-    @property
-    def is_lasting(self) -> bool:
-        """Whether it takes all streams the shortest way: one whose strength was on its way is there some time."""
-        return all(stream.direct_path() is None for stream in self._others.values())
 
     @property
     def streams(self) -> list[Stream]:
@@ -102,6 +101,7 @@ class Company:
             if self._others:
                 of_others = self._process_others(checked.others)
                 results = {i: (of_others if i in of_others else results)[i] for i in self.ids}
+                self.is_lasting = all(stream.direct_path() is None for stream in self._others.values())
         except BaseException:  # an interrupt from the keyboard, too
             for stream in self._streams.values():
                 stream.reset()

@@ -101,8 +101,8 @@ class Stream:
         if self._direct is not None:
             return self._direct if strength == self._direct_strength else None
         if (position := self._paths[0].direct_position(strength)) is not None:
-            self._direct = self.loaded.engine.direct_path(self._states[0], position)
             self._direct_strength = strength
+            self._direct = self.loaded.engine.direct_path(self._states[0], position)
         return self._direct
 
     def process(self, samples: F32, dtype: np.dtype[Any]) -> Samples:

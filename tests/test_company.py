@@ -66,6 +66,22 @@ def test_it_is_made_again_once_a_strength_is_reached(made):
     assert len(made) == reached
 
 
+def test_a_direct_path_that_cannot_be_made_lets_the_streams_begin_anew(monkeypatch):
+    pool = StreamPool(engine="auto")
+    engine = type(pool._loaded.engine)
+    stream_id = pool.open()
+    pool.process({stream_id: noise(600)})
+    pool.set_strength(stream_id, 0.5)
+
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(engine, "direct_path", fail)
+    with pytest.raises(MemoryError):
+        pool.process({stream_id: noise(1000)})
+    assert pool.info(stream_id).samples_in == 0
+
+
 CHANGES = {
     "strength": lambda stream, pool, i: pool.set_strength(i, 0.5) if pool else setattr(stream, "strength", 0.5),
     "auto": lambda stream, pool, i: pool.set_strength(i, "auto") if pool else setattr(stream, "strength", "auto"),

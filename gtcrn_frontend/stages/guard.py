@@ -33,6 +33,8 @@ _GUESS_HOPS = 4.0  # that counts as much as so many hops of speech
 _NOISE_LEVEL = 1e-6  # -60 dB, until a hop is heard
 _FIRST_FLOOR = 1e-4  # -40 dB, until the input is heard
 
+_MOST_HOPS = 2**40  # centuries: C counts on from there
+
 _LEVELS = ("speech", "noise", "recent", "floor", "lost", "doubt", "strength", "heard")  # in a saved state
 _COUNTS = ("hops", "speech_hops", "lost_hops")
 _NONE: F32 = np.empty(0, np.float32)
@@ -200,6 +202,8 @@ class Guard:
             or not _GUESS_HOPS <= levels["heard"] <= self._levels.most_heard
         ):
             raise StateError(f"guard: expected levels, three shares of at most 1 and a count, got {state['levels']}")
+        if state["hops"].max() > _MOST_HOPS:
+            raise StateError(f"guard: expected at most {_MOST_HOPS} hops, got {state['hops']}")
         levels["strength"] = min(levels["strength"], self._max_strength)
         *counts, self._to_skip = state["hops"].tolist()
         for name, value in (*levels.items(), *zip(_COUNTS, counts, strict=True)):

@@ -75,6 +75,11 @@ class Mixer:
         """The dry samples whose enhanced counterparts have not come, `(n,)`."""
         return self._dry
 
+    @property
+    def waiting_enhanced(self) -> int:
+        """How many enhanced samples wait for their dry counterparts."""
+        return len(self._enhanced)
+
     def go_on(self, waiting_dry: F32, samples_out: int) -> None:
         """Goes on where the signals came past a mixer that stood still, or followed a track."""
         self._dry, self._enhanced, self._samples_out = waiting_dry, _EMPTY, samples_out

@@ -109,8 +109,9 @@ class SignalPath:
             return None
         hops, held = divmod(self._samples_in, self._spec.hop_length)
         recent = self._mixer.waiting_dry
-        # What this or the guard refuses is a state that somebody has made up: `stages/` go on with it as they can.
-        if (len(recent), self._framer.held) != (held + min(hops, 1) * self._spec.hop_length, held):
+        expected = (held + min(hops, 1) * self._spec.hop_length, 0, held, 0 if hops else self._spec.delay)
+        # Another is a state that somebody has made up: `stages/` go on with it as they can.
+        if (len(recent), self._mixer.waiting_enhanced, self._framer.held, self._to_drop) != expected:
             return None
         guard, track = self._guard, self._mixer.track
         if strength != "auto":

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from gtcrn_frontend.nets.gtcrn import GRNN
-from gtcrn_frontend.training.gru_kernels import SAVED, backward_kernel, forward_kernel
-from gtcrn_frontend.training.gru_kernels_few import backward_few, forward_few
+from gtcrn_frontend.training.gru_kernels import SAVED, backward_few, backward_kernel, forward_few, forward_kernel
 
 MAX_BLOCK = 144  # sequences side by side: as many as keep a step's arrays in the first-level cache
 VECTOR = 16  # float32 in the widest vector register
@@ -41,6 +41,7 @@ class Recurrence(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Returns the gradient of each argument."""
         x, w_i, w_h = ctx.saved_tensors[:3]
@@ -55,7 +56,7 @@ class Recurrence(torch.autograd.Function):
 
 
 class FewRecurrence(torch.autograd.Function):
-    """States `(N, S, H)` of one GRU with few sequences; arguments as in `gru_kernels_few.forward_few`."""
+    """States `(N, S, H)` of one GRU with few sequences; arguments as in `gru_kernels.forward_few`."""
 
     @staticmethod
     def forward(ctx: Any, from_x: Tensor, w_h: Tensor, b_h: Tensor, h0: Tensor) -> Tensor:
@@ -70,6 +71,7 @@ class FewRecurrence(torch.autograd.Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Returns the gradient of each argument."""
         w_h, h0, y, _ = ctx.saved_tensors
@@ -136,7 +138,7 @@ def fuse_recurrences(network: nn.Module) -> None:
 
 def _block(count: int) -> int:
     """Returns how many of these sequences to take at a time: whole vectors, and few lanes without a sequence."""
-    blocks = -(-count // MAX_BLOCK)
+    blocks = max(-(-count // MAX_BLOCK), 1)
     return -(-count // (blocks * VECTOR)) * VECTOR
 
 

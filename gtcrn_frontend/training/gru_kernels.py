@@ -3,6 +3,9 @@
 torch runs a handful of small operations per time step and direction; here one call runs all steps of all groups, input
 products included. A block of sequences at a time is turned so that sequences lie next to each other: the compiler makes
 vectors of them, and everything that a step needs stays in the first-level cache. Rows of weights are ordered r, z, n.
+For few sequences, vectors are of hidden units instead; products with the input are then left to one large matrix
+product, and the loops hold what a step needs from the step before.
+
 Gates (Cho et al. 2014, in torch's variant), with i = W_i x + b_i:
 r = s(i_r + W_r h + b_r), z = s(i_z + W_z h + b_z), m = W_n h + b_n, c = tanh(i_n + r m), h' = c + z (h - c).
 """
@@ -25,8 +28,8 @@ LIMIT = np.float32(4.5)
 
 
 @numba.njit(inline="always", error_model="numpy", fastmath=FAST_MATH)
-def tanh(x: Any) -> Any:
-    """Hyperbolic tangent to 5e-7: Lambert's continued fraction, six terms, of x/2, then the formula for twice it."""
+def _tanh(x: Any) -> Any:
+    """Returns tanh(x) within 5e-7: Lambert's continued fraction, six terms, of x/2, then the formula for twice it."""
     h = min(max(HALF * x, -LIMIT), LIMIT)
     s = h * h
     p = np.float32(10395) + s * (np.float32(4725) + s * (np.float32(210) + s))
@@ -35,9 +38,8 @@ def tanh(x: Any) -> Any:
 
 
 @numba.njit(inline="always", error_model="numpy", fastmath=FAST_MATH)
-def sigmoid(x: Any) -> Any:
-    """Logistic function, as exact as `tanh`."""
-    return HALF + HALF * tanh(HALF * x)
+def _sigmoid(x: Any) -> Any:
+    return HALF + HALF * _tanh(HALF * x)
 
 
 @lru_cache
@@ -84,7 +86,7 @@ def forward_kernel(inputs: int, hidden: int, block: int) -> Callable[..., None]:
                                 total += w_i[g, row, k] * xt[k, lane]
                             for k in range(hidden):
                                 total += w_h[g, row, k] * state[k, lane]
-                            out[lane] = sigmoid(total)
+                            out[lane] = _sigmoid(total)
                     for j in range(hidden):
                         row = 2 * hidden + j
                         bias_i, bias_h = b_i[g, row], b_h[g, row]
@@ -97,7 +99,7 @@ def forward_kernel(inputs: int, hidden: int, block: int) -> Callable[..., None]:
                             for k in range(hidden):
                                 from_h += w_h[g, row, k] * state[k, lane]
                             out_m[lane] = from_h
-                            out_c[lane] = tanh(from_x + out_r[lane] * from_h)
+                            out_c[lane] = _tanh(from_x + out_r[lane] * from_h)
                     for j in range(hidden):
                         h, z, c = state[j], rows[hidden + j], rows[2 * hidden + j]
                         for lane in range(block):
@@ -200,5 +202,81 @@ def backward_kernel(inputs: int, hidden: int, block: int) -> Callable[..., None]
                     for lane in range(lanes):
                         for k in range(inputs):
                             dx[first + lane, s, x_column + k] += dxt[k, lane]
+
+    return backward
+
+
+@lru_cache
+def forward_few(hidden: int) -> Callable[..., None]:
+    """Returns `f(from_x, w_h, b_h, h0, y, saved)` for a GRU of this size; it fills y and saved.
+
+    Arguments of f, float32 and contiguous, for N sequences and S steps:
+        from_x: `(N, S, 3 * hidden)`, W_i x + b_i.
+        w_h, b_h: `(hidden, 3 * hidden)`, turned: a row for each input; `(3 * hidden,)`.
+        h0: `(N, hidden)` initial states.
+        y: `(N, S, hidden)` states.
+        saved: `(N, S, SAVED * hidden)` for `backward_few`.
+    """
+
+    @numba.njit(error_model="numpy", fastmath=FAST_MATH, cache=True, nogil=True)
+    def forward(from_x: Any, w_h: Any, b_h: Any, h0: Any, y: Any, saved: Any) -> None:
+        from_h = np.empty(3 * hidden, np.float32)
+        state = np.empty(hidden, np.float32)
+        for n in range(from_x.shape[0]):
+            state[:] = h0[n]
+            for s in range(from_x.shape[1]):
+                from_h[:] = b_h
+                for k in range(hidden):
+                    h = state[k]
+                    weights = w_h[k]
+                    for row in range(3 * hidden):
+                        from_h[row] += weights[row] * h
+                x, keep, out = from_x[n, s], saved[n, s], y[n, s]
+                for row in range(2 * hidden):
+                    keep[row] = _sigmoid(x[row] + from_h[row])
+                for j in range(hidden):
+                    m = from_h[2 * hidden + j]
+                    z, c = keep[hidden + j], _tanh(x[2 * hidden + j] + keep[j] * m)
+                    keep[2 * hidden + j], keep[3 * hidden + j] = c, m
+                    state[j] = c + z * (state[j] - c)
+                    out[j] = state[j]
+
+    return forward
+
+
+@lru_cache
+def backward_few(hidden: int) -> Callable[..., None]:
+    """Returns `f(dy, w_h, h0, y, saved, d_x, d_m)`: the way back.
+
+    dy is the gradient of y, w_h is `(3 * hidden, hidden)`, the other inputs are those of `forward_few`. d_x becomes the
+    gradient of from_x; d_m `(N, S, hidden)` becomes that of the products with h in the rows n, where those of the other
+    rows equal d_x.
+    """
+
+    @numba.njit(error_model="numpy", fastmath=FAST_MATH, cache=True, nogil=True)
+    def backward(dy: Any, w_h: Any, h0: Any, y: Any, saved: Any, d_x: Any, d_m: Any) -> None:
+        dh = np.empty(hidden, np.float32)
+        for n in range(dy.shape[0]):
+            dh[:] = 0
+            for s in range(dy.shape[1] - 1, -1, -1):
+                before = y[n, s - 1] if s else h0[n]
+                keep, out, out_m = saved[n, s], d_x[n, s], d_m[n, s]
+                for j in range(hidden):
+                    r, z, c, m = keep[j], keep[hidden + j], keep[2 * hidden + j], keep[3 * hidden + j]
+                    total = dh[j] + dy[n, s, j]
+                    dc = total * (ONE - z) * (ONE - c * c)
+                    out[j] = dc * m * r * (ONE - r)
+                    out[hidden + j] = total * (before[j] - c) * z * (ONE - z)
+                    out[2 * hidden + j] = dc
+                    out_m[j] = dc * r
+                    dh[j] = total * z
+                for row in range(2 * hidden):
+                    gradient, weights = out[row], w_h[row]
+                    for k in range(hidden):
+                        dh[k] += weights[k] * gradient
+                for j in range(hidden):
+                    gradient, weights = out_m[j], w_h[2 * hidden + j]
+                    for k in range(hidden):
+                        dh[k] += weights[k] * gradient
 
     return backward

@@ -124,9 +124,9 @@ class Learner:
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            for group in self.optimizer.param_groups:
-                group["fused"] = True  # also where the checkpoint is from before that
+            fused = self.optimizer.defaults["fused"]  # not as in the checkpoint: it may be from another device
+            groups = [group | {"fused": fused} for group in state["optimizer"]["param_groups"]]
+            self.optimizer.load_state_dict(state["optimizer"] | {"param_groups": groups})
             self.step, self.best, self.loss = state["step"], state["best"], state["loss"]
             # A schedule that was made longer goes on with the batch's statistics until its own last share.
             self.norms_frozen = state["norms_frozen"] and self._in_frozen_share
@@ -146,7 +146,7 @@ def new_learner(config: OptimConfig, network_name: str = "gtcrn") -> Learner:
         [parameter for parameter in network.parameters() if parameter.requires_grad],
         lr=config.peak_rate,
         weight_decay=config.weight_decay,
-        fused=True,
+        fused=torch.device(config.device).type in ("cpu", "cuda"),
     )
     return Learner(network, average, optimizer, config)
 

@@ -183,6 +183,7 @@ def test_a_state_somebody_made_up_goes_the_other_way():
     [
         ("guard.past", np.ones(256, np.float32)),
         ("guard.hops", np.array([3, 1, 1, 1])),
+        ("counters", np.array([1000, 1])),
         ("track.strengths", np.array([0.123])),
         ("track.hop", np.array([2])),
     ],
@@ -197,11 +198,18 @@ def test_a_guard_somebody_made_up_goes_the_other_way(name, array):
     enhancer.process_chunk(noise(1000))
 
 
-def test_a_state_that_claims_to_be_endless_is_refused():
-    enhancer = Enhancer(engine="native")
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("counters", np.array([2**63 - 1, 0]), "expected counters from 0 to"),
+        ("guard.hops", np.array([2**63 - 1, 0, 0, 0]), "expected at most .* hops"),
+    ],
+)
+def test_a_state_that_claims_to_be_endless_is_refused(name, array, message):
+    enhancer = Enhancer(engine="native", strength="auto")
     enhancer.process_chunk(noise(1000))
     state = enhancer.get_state()
-    state.arrays["0.path.counters"] = np.array([2**63 - 1, 0])
-    with pytest.raises(StateError, match="expected counters from 0 to"):
+    state.arrays[f"0.path.{name}"] = array
+    with pytest.raises(StateError, match=message):
         enhancer.set_state(state)
     assert len(enhancer.flush()) == 1000 - 512

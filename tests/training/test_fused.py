@@ -85,3 +85,13 @@ def test_a_stream_may_start_from_any_state(networks):
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
     for theirs, mine in zip(last, our_last, strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("sequences", [FEW, FEW + 1])
+def test_gradients_of_gradients_are_refused(sequences):
+    network = nn.Sequential(nn.GRU(3, 4, batch_first=True))
+    fuse_recurrences(network)
+    y, _ = network[0](torch.randn(sequences, 5, 3), torch.zeros(1, sequences, 4))
+    (gradient,) = torch.autograd.grad(y.square().sum(), network[0].weight_hh_l0, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        gradient.square().sum().backward()

@@ -163,6 +163,16 @@ def test_a_run_writes_what_it_says(settings, write_config, tmp_path):
         train(load_config(write_config(settings)))
 
 
+def test_a_checkpoint_from_before_the_fused_optimizer_is_resumed():
+    config = OptimConfig()
+    state = new_learner(config).state()
+    for group in state["optimizer"]["param_groups"]:
+        group["fused"] = None
+    learner = new_learner(config)
+    learner.load(state)
+    assert all(group["fused"] for group in learner.optimizer.param_groups)
+
+
 def test_resume_needs_a_checkpoint(settings, write_config, tmp_path):
     with pytest.raises(ConfigError, match="nothing to resume"):
         train(load_config(write_config(settings)), resume=True)
