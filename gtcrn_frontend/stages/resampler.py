@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.engines.native.binding import FLOATS, ffi, lib
+from gtcrn_frontend.engines.native.binding import FLOATS, ffi, for_c, lib
 from gtcrn_frontend.errors import ConfigError, StateError
 from gtcrn_frontend.stages.filter_bank import Samples, filter_bank
 
@@ -154,7 +154,7 @@ class Resampler:
     def _filter_in_c(self, samples: Samples, first: int, last: int) -> Samples:
         """Returns the outputs `first` to `last - 1`; the samples become the past."""
         bank = self._bank
-        samples = np.ascontiguousarray(samples, np.float32)
+        samples = for_c(samples)
         output = np.empty(last - first, np.float32)
         whole, phase = divmod(first * bank.down, bank.up)
         lib.gtcrn_resample(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.engines.native.binding import FLOATS, ffi, lib
+from gtcrn_frontend.engines.native.binding import FLOATS, ffi, for_c, lib
 from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.weights.parameters import F32
 
@@ -85,7 +85,7 @@ class StrengthTrack:
             mixed, over = self._mixed_in_python(dry, enhanced, sample)
         else:
             mixed = np.empty(len(dry), np.float32)
-            dry = np.ascontiguousarray(dry)  # the caller's own; enhanced comes from an engine
+            dry = for_c(dry)  # the caller's own; enhanced comes from an engine
             over = lib.gtcrn_mix(
                 self._native_grid,
                 self._hop,

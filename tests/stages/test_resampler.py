@@ -242,9 +242,10 @@ class TestInC:
         np.testing.assert_allclose(twin.push(samples[3_000:]), stage.push(samples[3_000:]), atol=2e-6)
 
     def test_samples_that_lie_anyhow(self) -> None:
-        one, other = Resampler(48_000, 16_000), Resampler(48_000, 16_000)
-        every_third = noise(3_000)[::3]
-        np.testing.assert_array_equal(one.push(every_third), other.push(every_third.copy()))
+        misaligned = np.frombuffer(b"x" + noise(1_000).tobytes(), np.float32, offset=1)
+        for samples in (noise(3_000)[::3], misaligned):
+            one, other = Resampler(48_000, 16_000), Resampler(48_000, 16_000)
+            np.testing.assert_array_equal(one.push(samples), other.push(samples.copy()))
 
 
 class TestState:

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from gtcrn_frontend.errors import ModelError
 
 ISA_VARIABLE = "GTCRN_FRONTEND_NATIVE_ISA"
@@ -42,6 +45,15 @@ if _built is not None:
 
 FLOATS = ffi and ffi.typeof("float[]")  # looked up once: each call of `from_buffer` would parse it
 DOUBLES = ffi and ffi.typeof("double[]")
+_FLOAT32 = np.dtype(np.float32)
+
+
+def for_c(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Returns samples in float32 as C can read them, themselves or a copy."""
+    flags = samples.flags
+    if flags.c_contiguous and flags.aligned and samples.dtype == _FLOAT32:
+        return samples
+    return np.require(samples, np.float32, ["C", "A"])
 
 
 def instruction_sets() -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gtcrn_frontend.engines.base import MIN_HOPS_PER_THREAD
 from gtcrn_frontend.engines.direct import Position
-from gtcrn_frontend.engines.native.binding import FLOATS, ffi, lib
+from gtcrn_frontend.engines.native.binding import FLOATS, ffi, for_c, lib
 from gtcrn_frontend.weights.parameters import F32
 
 _CHUNKS = ffi and ffi.typeof("gtcrn_chunk[]")
@@ -67,8 +67,7 @@ class NativePath:
 
     def advance(self, samples: F32) -> F32:
         """See `DirectPath`."""
-        if not (samples.flags.c_contiguous and samples.flags.aligned):
-            samples = np.require(samples, requirements=["C", "A"])
+        samples = for_c(samples)
         path, count = self._path, len(samples)
         output = np.empty(lib.gtcrn_due(path, count), np.float32)
         lib.gtcrn_advance(self._model, path, ffi.from_buffer(FLOATS, samples), count, ffi.from_buffer(FLOATS, output))

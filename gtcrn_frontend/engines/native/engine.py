@@ -9,7 +9,7 @@ import numpy as np
 
 from gtcrn_frontend.engines.base import Engine, check_canonical
 from gtcrn_frontend.engines.direct import DirectPaths, Position
-from gtcrn_frontend.engines.native.binding import FLOATS, chosen_instruction_set, ffi, lib
+from gtcrn_frontend.engines.native.binding import FLOATS, chosen_instruction_set, ffi, for_c, lib
 from gtcrn_frontend.engines.native.direct import MIN_TOGETHER, NativePath, OneByOne, Together
 from gtcrn_frontend.errors import GtcrnFrontendError, ModelError
 from gtcrn_frontend.spec import ModelSpec
@@ -17,8 +17,6 @@ from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import Model
 from gtcrn_frontend.weights.pack import pack_gtcrn
 from gtcrn_frontend.weights.parameters import F32
-
-_FLOAT32 = np.dtype(np.float32)
 
 
 class NativeState:
@@ -138,8 +136,7 @@ def _pointer(array: F32) -> Any:
 
 def _fill(job: Any, hops: F32, spec: ModelSpec) -> tuple[F32, F32]:
     """Points a job to hops and to new memory for what becomes of them; returns both, as C gets them."""
-    if not hops.flags.c_contiguous or hops.dtype != _FLOAT32:
-        hops = np.ascontiguousarray(hops, np.float32)
+    hops = for_c(hops)
     if hops.ndim != 2 or hops.shape[1] != spec.hop_length:
         raise ValueError(f"expected hops of shape (n, {spec.hop_length}), got {hops.shape}")
     enhanced = np.empty_like(hops)
