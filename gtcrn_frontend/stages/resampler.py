@@ -87,7 +87,7 @@ class Resampler:
             buffer = np.concatenate((pending, samples, bank.blank))
             origin = self._samples_in - len(pending)
             output = self._filter(buffer, origin, first, last) if last > first else np.empty(0, dtype=np.float32)
-            self._past = np.concatenate((self._past, samples))[-bank.past :]
+            self._past = np.concatenate((self._past, samples))[-bank.past :].copy()  # a view would keep a long chunk
         self._samples_in += len(samples)
         return output
 

@@ -241,6 +241,13 @@ class TestInC:
         twin.load_state(stage.state)
         np.testing.assert_allclose(twin.push(samples[3_000:]), stage.push(samples[3_000:]), atol=2e-6)
 
+    @pytest.mark.parametrize("rate", [48_000, 44_101])
+    def test_a_long_chunk_is_not_kept(self, rate: int) -> None:
+        stage = Resampler(rate, 16_000)
+        stage.push(noise(100_000))
+        assert stage._past.base is None
+        assert stage._past.nbytes < 10_000
+
     def test_samples_that_lie_anyhow(self) -> None:
         misaligned = np.frombuffer(b"x" + noise(1_000).tobytes(), np.float32, offset=1)
         for samples in (noise(3_000)[::3], misaligned):
