@@ -164,7 +164,8 @@ class OptimConfig:
         seed: of everything random.
         threads: of torch.
         device: where torch computes, e.g. cpu or cuda.
-        fused: on the CPU, train with compiled loops (numba) for recurrences and depthwise convolutions.
+        fused: where there are such, take the optimizer in one operation, and on the CPU compiled loops (numba) for
+            recurrences and depthwise convolutions.
     """
 
     steps: int = 20000

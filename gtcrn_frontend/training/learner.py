@@ -146,7 +146,7 @@ def new_learner(config: OptimConfig, network_name: str = "gtcrn") -> Learner:
         [parameter for parameter in network.parameters() if parameter.requires_grad],
         lr=config.peak_rate,
         weight_decay=config.weight_decay,
-        fused=torch.device(config.device).type in ("cpu", "cuda"),
+        fused=config.fused and torch.device(config.device).type in ("cpu", "cuda"),
     )
     return Learner(network, average, optimizer, config)
 
