@@ -14,7 +14,8 @@ import numpy.typing as npt
 from gtcrn_frontend.errors import ModelError
 
 ISA_VARIABLE = "GTCRN_FRONTEND_NATIVE_ISA"
-"""Environment variable that forces an instruction set, one of `instruction_sets()`; read when a model is loaded."""
+"""Environment variable that forces an instruction set, one of `instruction_sets()`; read when a model is loaded, and
+when the filter between two rates is first made."""
 
 ffi: Any = None
 lib: Any = None
