@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from gtcrn_frontend import AudioFormatError, ConfigError, Enhancer, StateError, StreamState
 from gtcrn_frontend.company import Company
-from gtcrn_frontend.engines.native.direct import OneByOne
+from gtcrn_frontend.engines.direct import OneByOne
 from gtcrn_frontend.pool import StreamPool
 from gtcrn_frontend.stream import Stream
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from gtcrn_frontend.engines.direct import DirectPath, DirectPaths, Position
+from gtcrn_frontend.engines.direct import DirectPath, DirectPaths, OneByOne, Position
 from gtcrn_frontend.errors import ConfigError, StateError
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.weights.parameters import F32
@@ -63,8 +63,13 @@ class Engine(ABC, Generic[State]):
         return None
 
     def direct_paths(self, paths: Sequence[Any], num_threads: int) -> DirectPaths:
-        """Returns a way for many signals at once; paths are those of `direct_path`."""
-        raise NotImplementedError(f"the engine {self.name} has no direct paths")
+        """Returns a way for many signals: one after the other, unless the engine knows better.
+
+        Args:
+            paths: what `direct_path` has returned, none of them twice.
+            num_threads: threads that may divide the signals among them.
+        """
+        return OneByOne(paths)
 
     def for_whole_signals(self) -> Engine[Any]:
         """Returns the engine for signals that are there from begin to end: this one, unless waiting pays."""

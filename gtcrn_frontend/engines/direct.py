@@ -6,8 +6,11 @@ mixed with it. An engine that does all of that in one call spares each chunk the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from gtcrn_frontend.weights.parameters import F32
 
@@ -64,3 +67,17 @@ class DirectPaths(Protocol):
             counts: how many of these each signal has.
         """
         ...
+
+
+class OneByOne:
+    """A `DirectPaths` of any paths, one after the other."""
+
+    def __init__(self, paths: Sequence[DirectPath]) -> None:
+        self._paths = paths
+
+    def advance(self, samples: F32, counts: Sequence[int]) -> tuple[F32, list[int]]:
+        """See `DirectPaths`."""
+        ends = itertools.accumulate(counts)
+        parts = (samples[end - count : end] for end, count in zip(ends, counts, strict=True))
+        mixed = [path.advance(part) for path, part in zip(self._paths, parts, strict=True)]
+        return np.concatenate(mixed) if len(mixed) > 1 else mixed[0], list(map(len, mixed))

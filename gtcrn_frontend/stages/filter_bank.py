@@ -84,22 +84,27 @@ class FilterBank(ABC):
 
 
 class _CyclicBank(FilterBank):
-    """The kernels of all phases, computed once: they repeat after `up` outputs."""
+    """The kernels of all phases, computed once, for C or in blocks for numpy: they repeat after `up` outputs."""
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
         super().__init__(rate_in, rate_out)
+        if instruction_sets():
+            self._make_native()
+        else:
+            self._make_blocks()
+
+    def _make_blocks(self) -> None:
+        """Takes the kernels of consecutive outputs together, as many blocks as there are before they repeat."""
         distinct = max(self.up // self.block, 1)
         outputs = np.arange(distinct * self.block).reshape(distinct, self.block, 1)
         taps = self._starts(distinct)[:, np.newaxis, np.newaxis] + np.arange(self.width)
-        kernels = _impulse_response(taps - outputs * self.down / self.up, rate_in, rate_out)
+        kernels = _impulse_response(taps - outputs * self.down / self.up, self.rate_in, self.rate_out)
 
         # Where all blocks are alike, a cycle may be as long as we like: repeated without a copy.
         self.blocks_per_cycle = distinct if distinct > 1 else BLOCKS_PER_RUN
         self.samples_per_cycle = self.blocks_per_cycle * self.block * self.down // self.up
         self.kernels = np.broadcast_to(kernels, (self.blocks_per_cycle, self.block, self.width))
         self.starts = self._starts(self.blocks_per_cycle)
-        if instruction_sets():
-            self._make_native()
 
     def _make_native(self) -> None:
         """Takes the weights of each phase by themselves, with zeros in front of them up to whole vectors."""

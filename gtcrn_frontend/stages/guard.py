@@ -144,14 +144,14 @@ class Guard:
             snr_db(levels), levels.strength, levels.doubt, levels.hops, levels.speech_hops, levels.lost_hops
         )
 
-    def is_behind(self, past: F32) -> bool:
+    def has_heard(self, past: F32) -> bool:
         """Returns whether it has heard all up to `past`, the samples that it took last, `(delay,)`; `(0,)` if none."""
         if len(past):
             return self._to_skip == 0 and np.array_equal(self._past, past)
         return self._to_skip == self._first_hops
 
     def go_on(self, past: F32) -> None:
-        """Goes on where the levels were moved on elsewhere, see `is_behind`."""
+        """Goes on where the levels were moved on elsewhere, see `has_heard`."""
         if len(past):
             self._past, self._to_skip = past, 0
 

@@ -120,7 +120,7 @@ class SignalPath:
         if guard is None or track is None or not track.is_at(hops, guard.strength):
             return None
         past = recent[: len(recent) - held]
-        return Position(self._samples_in, recent, held, guard=guard.levels) if guard.is_behind(past) else None
+        return Position(self._samples_in, recent, held, guard=guard.levels) if guard.has_heard(past) else None
 
     def go_on(self, position: Position) -> None:
         """Goes on where a direct path has left the signal that it took from here."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,11 +31,11 @@ class NativePath:
         position: where the signal is.
     """
 
-    __slots__ = ("_kept", "_model", "_path", "_stream")
+    __slots__ = ("_guard", "_model", "_path", "_stream")
 
     def __init__(self, model: Any, stream: Any, position: Position) -> None:
         samples_in, _, _, strength, guard = position
-        self._model, self._stream, self._kept = model, stream, guard  # kept alive: C has their addresses
+        self._model, self._stream, self._guard = model, stream, guard  # kept alive: C has their addresses
         self._path = ffi.new("gtcrn_path *", {"stream": stream, "taken": samples_in, "strength": strength})
         if guard is not None:
             self._path.guard = guard
@@ -52,7 +51,7 @@ class NativePath:
         held = taken % hop
         rest = np.frombuffer(ffi.buffer(self._path.rest), np.float32)[:held]
         whole_hop = state[: min(taken - held, hop)]  # a state begins with the last hop
-        return Position(taken, np.concatenate([whole_hop, rest]), held, self._path.strength, self._kept)
+        return Position(taken, np.concatenate([whole_hop, rest]), held, self._path.strength, self._guard)
 
     @property
     def samples_in(self) -> int:
@@ -72,20 +71,6 @@ class NativePath:
         output = np.empty(lib.gtcrn_due(path, count), np.float32)
         lib.gtcrn_advance(self._model, path, ffi.from_buffer(FLOATS, samples), count, ffi.from_buffer(FLOATS, output))
         return output
-
-
-class OneByOne:
-    """A `DirectPaths` for few of them: one call of C for each."""
-
-    def __init__(self, paths: Sequence[NativePath]) -> None:
-        self._paths = paths
-
-    def advance(self, samples: F32, counts: Sequence[int]) -> tuple[F32, list[int]]:
-        """See `DirectPaths`."""
-        ends = itertools.accumulate(counts)
-        parts = (samples[end - count : end] for end, count in zip(ends, counts, strict=True))
-        enhanced = [path.advance(part) for path, part in zip(self._paths, parts, strict=True)]
-        return np.concatenate(enhanced) if len(enhanced) > 1 else enhanced[0], list(map(len, enhanced))
 
 
 class Together:

@@ -10,7 +10,7 @@ import numpy as np
 from gtcrn_frontend.engines.base import Engine, check_canonical
 from gtcrn_frontend.engines.direct import DirectPaths, Position
 from gtcrn_frontend.engines.native.binding import FLOATS, chosen_instruction_set, ffi, for_c, lib
-from gtcrn_frontend.engines.native.direct import MIN_TOGETHER, NativePath, OneByOne, Together
+from gtcrn_frontend.engines.native.direct import MIN_TOGETHER, NativePath, Together
 from gtcrn_frontend.errors import GtcrnFrontendError, ModelError
 from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.weights.fold import fold_gtcrn
@@ -82,7 +82,9 @@ class NativeEngine(Engine[NativeState]):
 
     def direct_paths(self, paths: Sequence[NativePath], num_threads: int) -> DirectPaths:
         """Returns the way of many signals through C alone, see `Engine`."""
-        return Together(self._model, paths, num_threads) if len(paths) >= MIN_TOGETHER else OneByOne(paths)
+        if len(paths) < MIN_TOGETHER:
+            return super().direct_paths(paths, num_threads)
+        return Together(self._model, paths, num_threads)
 
     def process_measured(self, hops: F32, state: NativeState) -> tuple[F32, F32]:
         """Returns the enhanced hops, and `(n_hops, 2)` sums of squares of the same samples, dry and enhanced."""
