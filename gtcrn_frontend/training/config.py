@@ -196,6 +196,7 @@ class LossConfig:
             (`log_mel.LogMelDistance`); what recognisers compute from the signal.
         over_suppression: weight of the error where the estimate is below the target (`losses.over_suppression`);
             what was removed cannot be recognised.
+        disturbance: weight of what a listener is disturbed by, the model of PESQ (`disturbance.Disturbance`).
         distillation: weight of the spectral error against the teachers' output, where that is closer to the target
             than the input is (`objective.teacher_trust`).
         teachers: models to learn from, their outputs averaged; names or paths. Their weights are not copied.
@@ -203,6 +204,7 @@ class LossConfig:
 
     log_mel: float = 0.0
     over_suppression: float = 0.0
+    disturbance: float = 0.0
     distillation: float = 0.0
     teachers: tuple[ModelSource, ...] = ()
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gtcrn_frontend.training.config import LossConfig
+from gtcrn_frontend.training.disturbance import Disturbance
 from gtcrn_frontend.training.log_mel import LogMelDistance
 from gtcrn_frontend.training.losses import (
     Compressed,
@@ -25,7 +26,9 @@ class Objective:
     def __init__(self, config: LossConfig, transform: Transform) -> None:
         self.config = config
         self.transform = transform
-        self._log_mel = LogMelDistance(transform.spec.sample_rate, transform.window.device)
+        rate, device = transform.spec.sample_rate, transform.window.device
+        self._log_mel = LogMelDistance(rate, device)
+        self._disturbance = Disturbance(rate, device)
 
     def __call__(self, estimate: Tensor, noisy: Tensor, target: Tensor, taught: Tensor | None = None) -> Tensor:
         """Returns the mean loss (scalar): hybrid loss + weighted terms of `LossConfig`.
@@ -43,6 +46,8 @@ class Objective:
             loss = loss + config.log_mel * self._log_mel(e, s)
         if config.over_suppression:
             loss = loss + config.over_suppression * over_suppression(ours, wanted)
+        if config.disturbance:
+            loss = loss + config.disturbance * self._disturbance(e, s).mean()
         if config.distillation and taught is not None:
             example = compress(taught)
             trust = teacher_trust(example, compress(noisy), wanted)

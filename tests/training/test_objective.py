@@ -173,7 +173,7 @@ def test_without_additions_it_is_the_hybrid_loss_to_the_bit(spectra):
     assert torch.equal(loss, expected) and torch.equal(ours.grad, theirs.grad)
 
 
-@pytest.mark.parametrize("name", ["log_mel", "over_suppression", "distillation"])
+@pytest.mark.parametrize("name", ["log_mel", "over_suppression", "disturbance", "distillation"])
 def test_each_weight_adds_its_term(spectra, name):
     plain = loss_of(LossConfig(teachers=TEACHERS), *spectra)
     one, three = (
@@ -183,7 +183,7 @@ def test_each_weight_adds_its_term(spectra, name):
     assert float(three - plain) == pytest.approx(3 * float(one - plain), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["log_mel", "over_suppression", "distillation"])
+@pytest.mark.parametrize("name", ["log_mel", "over_suppression", "disturbance", "distillation"])
 def test_terms_are_finite_for_silence(name):
     estimate = TRANSFORM.forward(torch.zeros(1, 8000)).requires_grad_()
     silence = estimate.detach()
