@@ -16,7 +16,7 @@ Range = tuple[float, float]
 ModelSource = NewType("ModelSource", str)
 """A registered name or a path."""
 
-SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones", "wind", "music")
+SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones", "wind", "music", "chirps", "engines")
 DEGRADATIONS = ("noise", "compression")
 
 POSITIVE = {

@@ -5,31 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 import scipy.signal
 
-Samples = npt.NDArray[np.float32]
+from gtcrn_frontend.training.gliding import chirps, engines
+from gtcrn_frontend.training.waveforms import PERIOD, Samples, coloured, note, one_period, unit, wander, waveform
 
 OVERDRIVEN_SHARE = 0.3  # of wind
-TABLE_SIZE = 1024  # of a period of an instrument's sound
-PERIOD = 8192  # the same for hum, which has more harmonics
-ATTACK_S = 0.01
-VIBRATO_HZ = 5.5
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))  # major and minor, in semitones
-
-
-def coloured(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """Stationary noise with a random slope and a random broad resonance."""
-    length = scipy.fft.next_fast_len(n, real=True)
-    hz = np.linspace(0, sample_rate / 2, length // 2 + 1)
-    hz[0] = hz[1]
-    amplitude = hz ** (-rng.uniform(-0.5, 1.25))
-    centre_hz, octaves = np.exp(rng.uniform(np.log(100), np.log(6000))), rng.uniform(0.3, 2)
-    amplitude *= 1 + rng.uniform(0, 6) * np.exp(-0.5 * (np.log2(hz / centre_hz) / octaves) ** 2)
-    amplitude[hz < 40] = 0
-    white = scipy.fft.rfft(rng.standard_normal(length, np.float32))
-    return _unit(scipy.fft.irfft(white * amplitude.astype(np.float32), length)[:n])
 
 
 def modulated(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
@@ -38,7 +21,7 @@ def modulated(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     points = rng.uniform(-1, 1, int(n / sample_rate * rate_hz * 2) + 3)
     depth_db = rng.uniform(3, 18)
     envelope_db = depth_db * np.interp(np.linspace(0, len(points) - 1, n), np.arange(len(points)), points)
-    return _unit(coloured(rng, n, sample_rate) * 10 ** (envelope_db / 20))
+    return unit(coloured(rng, n, sample_rate) * 10 ** (envelope_db / 20))
 
 
 def hum(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
@@ -52,8 +35,8 @@ def hum(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     spectrum = np.zeros(PERIOD // 2 + 1, np.complex128)
     for harmonic in range(1, count + 1):
         spectrum[harmonic] = harmonic**-slope * rng.uniform(0.2, 1) * np.exp(1j * rng.uniform(0, 2 * np.pi))
-    out = np.interp(periods % 1, np.arange(PERIOD + 1) / PERIOD, _one_period(spectrum))
-    return _unit(_unit(out) + rng.uniform(0.03, 0.5) * coloured(rng, n, sample_rate))
+    out = np.interp(periods % 1, np.arange(PERIOD + 1) / PERIOD, one_period(spectrum))
+    return unit(unit(out) + rng.uniform(0.03, 0.5) * coloured(rng, n, sample_rate))
 
 
 def clicks(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
@@ -68,7 +51,7 @@ def clicks(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
         ring += np.sin(2 * np.pi * np.exp(rng.uniform(np.log(200), np.log(6000))) * times + rng.uniform(0, 6))
     ring *= np.exp(-5 * np.arange(length) / length)
     out = scipy.signal.fftconvolve(impulses, ring)[:n]
-    return _unit(_unit(out) + rng.uniform(0.02, 0.3) * coloured(rng, n, sample_rate))
+    return unit(unit(out) + rng.uniform(0.02, 0.3) * coloured(rng, n, sample_rate))
 
 
 def tones(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
@@ -82,13 +65,13 @@ def tones(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
         decay = rng.uniform(0.5, 6)
         twice_cosine = 2 * np.cos(2 * np.pi * note_hz * times)
         sine, lower_sine = np.sin(2 * np.pi * note_hz * times), np.zeros(length)
-        note = np.zeros(length)
+        sound = np.zeros(length)
         for harmonic in range(1, 7):
             if harmonic * note_hz < 0.45 * sample_rate:
-                note += rng.uniform(0, 1) / harmonic * sine
+                sound += rng.uniform(0, 1) / harmonic * sine
                 sine, lower_sine = twice_cosine * sine - lower_sine, sine  # sin((k + 1) x)
-        out[start : start + length] += note * np.exp(-decay * times)
-    return _unit(_unit(out) + 0.01 * coloured(rng, n, sample_rate))
+        out[start : start + length] += sound * np.exp(-decay * times)
+    return unit(unit(out) + 0.01 * coloured(rng, n, sample_rate))
 
 
 def wind(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
@@ -99,16 +82,16 @@ def wind(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     white = scipy.fft.rfft(rng.standard_normal(length, np.float32))
     white[hz < 15] = 0
     calm, strong = (
-        _unit(scipy.fft.irfft(white * (1 / (1 + (hz / corner) ** slope)).astype(np.float32), length)[:n])
+        unit(scipy.fft.irfft(white * (1 / (1 + (hz / corner) ** slope)).astype(np.float32), length)[:n])
         for corner in (corner_hz, 4 * corner_hz)
     )
-    gusts_db = _wander(rng, n, sample_rate, rng.uniform(0.3, 1.5)) * rng.uniform(4, 12)
-    flutter_db = _wander(rng, n, sample_rate, rng.uniform(4, 12)) * rng.uniform(1, 6)
+    gusts_db = wander(rng, n, sample_rate, rng.uniform(0.3, 1.5)) * rng.uniform(4, 12)
+    flutter_db = wander(rng, n, sample_rate, rng.uniform(4, 12)) * rng.uniform(1, 6)
     force = 10 ** ((gusts_db + flutter_db) / 20)
     out = calm * force + strong * force**2 * rng.uniform(0.05, 0.5)
     if rng.random() < OVERDRIVEN_SHARE:
-        out = np.tanh(_unit(out) * rng.uniform(0.5, 2))
-    return _unit(out)
+        out = np.tanh(unit(out) * rng.uniform(0.5, 2))
+    return unit(out)
 
 
 def music(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
@@ -117,7 +100,7 @@ def music(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     key_hz = 55 * 2 ** (rng.integers(0, 12) / 12)
     scale = np.array(SCALES[rng.integers(len(SCALES))])
     beats_per_chord = int(rng.choice([1, 2, 4]))
-    chord_table, bass_table, tune_table = (_waveform(rng, harmonics) for harmonics in (8, 10, 6))
+    chord_table, bass_table, tune_table = (waveform(rng, harmonics) for harmonics in (8, 10, 6))
     chord_gain, bass_gain, tune_gain, beat_gain = rng.uniform(0, 1, 4) * (1, 0.8, 1, 0.6)
     decay = rng.uniform(0.5, 8)
     out = np.zeros(n, np.float32)
@@ -128,7 +111,7 @@ def music(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
         samples = min(int(beats * beat), n - start)
         if samples > 0:
             hz = key_hz * 2 ** (octave + scale[degree] / 12)
-            out[start : start + samples] += gain * _note(table, hz, samples, sample_rate, decay, vibrato)
+            out[start : start + samples] += gain * note(table, hz, samples, sample_rate, decay, vibrato)
 
     root = 0
     for beat_number in range(int(n / beat) + 1):
@@ -143,44 +126,9 @@ def music(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
         start = int((beat_number + 0.5 * rng.integers(0, 2)) * beat)
         drum = rng.standard_normal(max(min(int(0.1 * sample_rate), n - start), 0), np.float32)
         out[start : start + len(drum)] += beat_gain * drum * np.exp(-8 * np.arange(len(drum)) / max(len(drum), 1))
-    return _unit(_unit(out) + 0.01 * coloured(rng, n, sample_rate))
+    return unit(unit(out) + 0.01 * coloured(rng, n, sample_rate))
 
 
 FAMILIES: dict[str, Callable[[np.random.Generator, int, int], Samples]] = {
-    family.__name__: family for family in (coloured, modulated, hum, clicks, tones, wind, music)
+    family.__name__: family for family in (coloured, modulated, hum, clicks, tones, wind, music, chirps, engines)
 }
-
-
-def _wander(rng: np.random.Generator, n: int, sample_rate: int, rate_hz: float) -> npt.NDArray[np.float64]:
-    """A curve `(n,)` between -1 and 1 that turns about so often."""
-    points = rng.uniform(-1, 1, int(n / sample_rate * rate_hz * 2) + 3)
-    return np.interp(np.linspace(0, len(points) - 1, n), np.arange(len(points)), points)
-
-
-def _waveform(rng: np.random.Generator, harmonics: int) -> Samples:
-    """One period `(TABLE_SIZE,)` of a random timbre."""
-    spectrum = np.zeros(TABLE_SIZE // 2 + 1, np.complex64)
-    slope = rng.uniform(0.5, 2)
-    for harmonic in range(1, harmonics + 1):
-        spectrum[harmonic] = harmonic**-slope * rng.uniform(0.2, 1) * np.exp(1j * rng.uniform(0, 2 * np.pi))
-    return _unit(scipy.fft.irfft(spectrum, TABLE_SIZE))
-
-
-def _one_period(spectrum: npt.NDArray[np.complex128]) -> npt.NDArray[np.float64]:
-    """One period `(PERIOD + 1,)` of sines with the amplitudes and phases of a spectrum, its first value at its end."""
-    period = scipy.fft.irfft(-1j * spectrum, PERIOD) * (PERIOD / 2)
-    return np.append(period, period[0])
-
-
-def _note(table: Samples, hz: float, n: int, sample_rate: int, decay: float, vibrato: float) -> Samples:
-    """A note `(n,)` that begins softly and decays, by so many nepers per second."""
-    times = np.arange(n, dtype=np.float32) / np.float32(sample_rate)
-    periods = hz * times
-    if vibrato:
-        periods = periods + hz * vibrato / (2 * np.pi * VIBRATO_HZ) * np.sin(2 * np.pi * VIBRATO_HZ * times)
-    places = (periods * TABLE_SIZE).astype(np.int32) % TABLE_SIZE
-    return np.asarray(table[places] * np.minimum(times / ATTACK_S, 1) * np.exp(-decay * times), np.float32)
-
-
-def _unit(samples: npt.NDArray[np.floating]) -> Samples:
-    return np.asarray(samples / np.sqrt(np.square(samples).mean() + 1e-12), np.float32)

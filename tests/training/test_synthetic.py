@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gtcrn_frontend.training import synthetic
+from gtcrn_frontend.training import synthetic, waveforms
 
 RATE = 16000
 N = 4 * RATE
@@ -49,8 +49,8 @@ def test_music_is_of_notes() -> None:
 
 
 def test_notes_are_in_tune() -> None:
-    table = synthetic._waveform(np.random.default_rng(0), 1)
-    note = synthetic._note(table, 440.0, RATE, RATE, 0.0, 0.0)
+    table = waveforms.waveform(np.random.default_rng(0), 1)
+    note = waveforms.note(table, 440.0, RATE, RATE, 0.0, 0.0)
     assert np.argmax(np.abs(np.fft.rfft(note))) == 440
     assert note[0] == 0
 
@@ -60,11 +60,11 @@ def test_hum_is_the_sum_of_its_harmonics(fundamental_hz: float) -> None:
     """The table of a period gives what sines give."""
     rng = np.random.default_rng(3)
     amplitudes, phases = rng.uniform(0.2, 1, 12), rng.uniform(0, 2 * np.pi, 12)
-    spectrum = np.zeros(synthetic.PERIOD // 2 + 1, np.complex128)
+    spectrum = np.zeros(waveforms.PERIOD // 2 + 1, np.complex128)
     spectrum[1:13] = amplitudes * np.exp(1j * phases)
     periods = fundamental_hz * np.arange(2000) / RATE
-    table = synthetic._one_period(spectrum)
-    found = np.interp(periods % 1, np.arange(synthetic.PERIOD + 1) / synthetic.PERIOD, table)
+    table = waveforms.one_period(spectrum)
+    found = np.interp(periods % 1, np.arange(waveforms.PERIOD + 1) / waveforms.PERIOD, table)
     sines = np.sin(2 * np.pi * np.arange(1, 13)[:, None] * periods + phases[:, None])
     expected = amplitudes @ sines
     np.testing.assert_allclose(found, expected, atol=1e-3)

@@ -1,0 +1,63 @@
+"""What generated noise is made of: coloured noise, waveforms, notes. Samples are `(n,) float32`."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+Samples = npt.NDArray[np.float32]
+
+TABLE_SIZE = 1024  # of a period of an instrument's sound
+PERIOD = 8192  # the same for hum, which has more harmonics
+ATTACK_S = 0.01
+VIBRATO_HZ = 5.5
+
+
+def coloured(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
+    """Stationary noise with a random slope and a random broad resonance."""
+    length = scipy.fft.next_fast_len(n, real=True)
+    hz = np.linspace(0, sample_rate / 2, length // 2 + 1)
+    hz[0] = hz[1]
+    amplitude = hz ** (-rng.uniform(-0.5, 1.25))
+    centre_hz, octaves = np.exp(rng.uniform(np.log(100), np.log(6000))), rng.uniform(0.3, 2)
+    amplitude *= 1 + rng.uniform(0, 6) * np.exp(-0.5 * (np.log2(hz / centre_hz) / octaves) ** 2)
+    amplitude[hz < 40] = 0
+    white = scipy.fft.rfft(rng.standard_normal(length, np.float32))
+    return unit(scipy.fft.irfft(white * amplitude.astype(np.float32), length)[:n])
+
+
+def unit(samples: npt.NDArray[np.floating]) -> Samples:
+    """The samples with mean power 1; silence as it is."""
+    return np.asarray(samples / np.sqrt(np.square(samples).mean() + 1e-12), np.float32)
+
+
+def wander(rng: np.random.Generator, n: int, sample_rate: int, rate_hz: float) -> npt.NDArray[np.float64]:
+    """A curve `(n,)` between -1 and 1 that turns about so often."""
+    points = rng.uniform(-1, 1, int(n / sample_rate * rate_hz * 2) + 3)
+    return np.interp(np.linspace(0, len(points) - 1, n), np.arange(len(points)), points)
+
+
+def waveform(rng: np.random.Generator, harmonics: int) -> Samples:
+    """One period `(TABLE_SIZE,)` of a random timbre."""
+    spectrum = np.zeros(TABLE_SIZE // 2 + 1, np.complex64)
+    slope = rng.uniform(0.5, 2)
+    for harmonic in range(1, harmonics + 1):
+        spectrum[harmonic] = harmonic**-slope * rng.uniform(0.2, 1) * np.exp(1j * rng.uniform(0, 2 * np.pi))
+    return unit(scipy.fft.irfft(spectrum, TABLE_SIZE))
+
+
+def one_period(spectrum: npt.NDArray[np.complex128]) -> npt.NDArray[np.float64]:
+    """One period `(PERIOD + 1,)` of sines with the amplitudes and phases of a spectrum, its first value at its end."""
+    period = scipy.fft.irfft(-1j * spectrum, PERIOD) * (PERIOD / 2)
+    return np.append(period, period[0])
+
+
+def note(table: Samples, hz: float, n: int, sample_rate: int, decay: float, vibrato: float) -> Samples:
+    """A note `(n,)` that begins softly and decays, by so many nepers per second."""
+    times = np.arange(n, dtype=np.float32) / np.float32(sample_rate)
+    periods = hz * times
+    if vibrato:
+        periods = periods + hz * vibrato / (2 * np.pi * VIBRATO_HZ) * np.sin(2 * np.pi * VIBRATO_HZ * times)
+    places = (periods * TABLE_SIZE).astype(np.int32) % TABLE_SIZE
+    return np.asarray(table[places] * np.minimum(times / ATTACK_S, 1) * np.exp(-decay * times), np.float32)
