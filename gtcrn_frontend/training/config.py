@@ -242,7 +242,8 @@ class TrainConfig:
         output: folder for checkpoint, log and weights.
         network: which one is trained, its `ModelSpec.name`.
         start: a model of that network to begin from, name or path, to adapt it to other data; None is random weights.
-        cache: folder for decoded audio, so that a restart begins at once.
+        cache: folder for decoded audio, so that a restart begins at once. Other recordings leave another file there;
+            all may be deleted between runs.
         checkpoint_every_s: seconds between checkpoints.
     """
 
