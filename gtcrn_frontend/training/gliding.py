@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import scipy.signal
 
-from gtcrn_frontend.training.waveforms import PERIOD, Samples, coloured, one_period, unit, wander
+from gtcrn_frontend.training.waveforms import PERIOD, Curve, Samples, coloured, harmonics, periodic, unit_power, wander
 
 CALL_HZ = (500.0, 7500.0)
 ENGINE_HZ = (20.0, 800.0)
@@ -17,30 +16,27 @@ def chirps(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     """Calls of birds, insects and small animals, squeaks, alarms: tones in phrases, with an echo, over noise."""
     out = np.zeros(n, np.float32)
     for _ in range(rng.integers(1, 4)):
-        out += unit(_calls(rng, n, sample_rate)) * 10 ** (rng.uniform(-15, 0) / 20)
+        out += unit_power(_calls(rng, n, sample_rate)) * 10 ** (rng.uniform(-15, 0) / 20)
     tail = int(rng.uniform(0.03, 0.5) * sample_rate)
     echo = rng.standard_normal(tail, np.float32) * np.exp(-6 * np.arange(tail, dtype=np.float32) / tail)
-    out += unit(scipy.signal.fftconvolve(out, echo)[:n]) * 10 ** (rng.uniform(-30, 0) / 20)
-    return unit(unit(out) + coloured(rng, n, sample_rate) * 10 ** (rng.uniform(-35, 0) / 20))
+    out += unit_power(scipy.signal.fftconvolve(out, echo)[:n]) * 10 ** (rng.uniform(-30, 0) / 20)
+    return unit_power(unit_power(out) + coloured(rng, n, sample_rate) * 10 ** (rng.uniform(-35, 0) / 20))
 
 
 def engines(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     """Motors at changing speed, propellers, sirens: harmonics and a band of noise that glide together, over noise."""
     octaves = wander(rng, n, sample_rate, np.exp(rng.uniform(np.log(0.05), np.log(1)))) * rng.uniform(0.05, 1)
     hz = np.clip(np.exp(rng.uniform(*np.log(ENGINE_HZ))) * 2**octaves, None, 0.4 * sample_rate)
-    periods = np.cumsum(hz) / sample_rate
-    spectrum = np.zeros(PERIOD // 2 + 1, np.complex128)
     slope = rng.uniform(0, 1.5)
-    for harmonic in range(1, int(min(rng.integers(1, MOST_HARMONICS), 0.45 * sample_rate / hz.max())) + 1):
-        spectrum[harmonic] = harmonic**-slope * rng.uniform(0, 1) * np.exp(1j * rng.uniform(0, 2 * np.pi))
-    tone = np.interp(periods % 1, np.arange(PERIOD + 1) / PERIOD, one_period(spectrum))
+    count = int(min(rng.integers(1, MOST_HARMONICS + 1), 0.45 * sample_rate / hz.max()))
+    tone = periodic(harmonics(rng, count, slope, 0, PERIOD), np.cumsum(hz) / sample_rate)
     band = _gliding_band(rng, hz, sample_rate)
     tone_gain, band_gain, noise_gain = 10 ** (rng.uniform((-20, -25, -25), 0) / 20)
     noise = coloured(rng, n, sample_rate)
-    return unit(tone_gain * unit(tone) + band_gain * unit(band) + noise_gain * noise)
+    return unit_power(tone_gain * unit_power(tone) + band_gain * unit_power(band) + noise_gain * noise)
 
 
-def _gliding_band(rng: np.random.Generator, hz: npt.NDArray[np.float64], sample_rate: int) -> npt.NDArray[np.float64]:
+def _gliding_band(rng: np.random.Generator, hz: Curve, sample_rate: int) -> Curve:
     """Noise 20 to 500 Hz wide around a multiple of a gliding frequency `(n,)`."""
     multiple = rng.uniform(1, max(0.4 * sample_rate / hz.max(), 1))
     phase = 2 * np.pi * np.cumsum(hz * multiple) / sample_rate

@@ -9,7 +9,17 @@ import scipy.fft
 import scipy.signal
 
 from gtcrn_frontend.training.gliding import chirps, engines
-from gtcrn_frontend.training.waveforms import PERIOD, Samples, coloured, note, one_period, unit, wander, waveform
+from gtcrn_frontend.training.waveforms import (
+    PERIOD,
+    Samples,
+    coloured,
+    harmonics,
+    note,
+    periodic,
+    unit_power,
+    wander,
+    waveform,
+)
 
 OVERDRIVEN_SHARE = 0.3  # of wind
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))  # major and minor, in semitones
@@ -18,10 +28,9 @@ SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))  # major and minor, in
 def modulated(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     """Coloured noise whose level wanders or pulses at 0.3 to 12 Hz."""
     rate_hz = np.exp(rng.uniform(np.log(0.3), np.log(12)))
-    points = rng.uniform(-1, 1, int(n / sample_rate * rate_hz * 2) + 3)
+    curve = wander(rng, n, sample_rate, rate_hz)
     depth_db = rng.uniform(3, 18)
-    envelope_db = depth_db * np.interp(np.linspace(0, len(points) - 1, n), np.arange(len(points)), points)
-    return unit(coloured(rng, n, sample_rate) * 10 ** (envelope_db / 20))
+    return unit_power(coloured(rng, n, sample_rate) * 10 ** (depth_db * curve / 20))
 
 
 def hum(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
@@ -31,12 +40,8 @@ def hum(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     drift = 1 + np.interp(np.linspace(0, 7, n), np.arange(8), points)
     periods = np.cumsum(fundamental_hz * drift) / sample_rate
     count = int(min(rng.integers(3, 30), 0.45 * sample_rate / fundamental_hz))
-    slope = rng.uniform(0.3, 1.5)
-    spectrum = np.zeros(PERIOD // 2 + 1, np.complex128)
-    for harmonic in range(1, count + 1):
-        spectrum[harmonic] = harmonic**-slope * rng.uniform(0.2, 1) * np.exp(1j * rng.uniform(0, 2 * np.pi))
-    out = np.interp(periods % 1, np.arange(PERIOD + 1) / PERIOD, one_period(spectrum))
-    return unit(unit(out) + rng.uniform(0.03, 0.5) * coloured(rng, n, sample_rate))
+    out = periodic(harmonics(rng, count, rng.uniform(0.3, 1.5), 0.2, PERIOD), periods)
+    return unit_power(unit_power(out) + rng.uniform(0.03, 0.5) * coloured(rng, n, sample_rate))
 
 
 def clicks(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
@@ -51,7 +56,7 @@ def clicks(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
         ring += np.sin(2 * np.pi * np.exp(rng.uniform(np.log(200), np.log(6000))) * times + rng.uniform(0, 6))
     ring *= np.exp(-5 * np.arange(length) / length)
     out = scipy.signal.fftconvolve(impulses, ring)[:n]
-    return unit(unit(out) + rng.uniform(0.02, 0.3) * coloured(rng, n, sample_rate))
+    return unit_power(unit_power(out) + rng.uniform(0.02, 0.3) * coloured(rng, n, sample_rate))
 
 
 def tones(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
@@ -71,7 +76,7 @@ def tones(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
                 sound += rng.uniform(0, 1) / harmonic * sine
                 sine, lower_sine = twice_cosine * sine - lower_sine, sine  # sin((k + 1) x)
         out[start : start + length] += sound * np.exp(-decay * times)
-    return unit(unit(out) + 0.01 * coloured(rng, n, sample_rate))
+    return unit_power(unit_power(out) + 0.01 * coloured(rng, n, sample_rate))
 
 
 def wind(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
@@ -82,7 +87,7 @@ def wind(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     white = scipy.fft.rfft(rng.standard_normal(length, np.float32))
     white[hz < 15] = 0
     calm, strong = (
-        unit(scipy.fft.irfft(white * (1 / (1 + (hz / corner) ** slope)).astype(np.float32), length)[:n])
+        unit_power(scipy.fft.irfft(white * (1 / (1 + (hz / corner) ** slope)).astype(np.float32), length)[:n])
         for corner in (corner_hz, 4 * corner_hz)
     )
     gusts_db = wander(rng, n, sample_rate, rng.uniform(0.3, 1.5)) * rng.uniform(4, 12)
@@ -90,8 +95,8 @@ def wind(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     force = 10 ** ((gusts_db + flutter_db) / 20)
     out = calm * force + strong * force**2 * rng.uniform(0.05, 0.5)
     if rng.random() < OVERDRIVEN_SHARE:
-        out = np.tanh(unit(out) * rng.uniform(0.5, 2))
-    return unit(out)
+        out = np.tanh(unit_power(out) * rng.uniform(0.5, 2))
+    return unit_power(out)
 
 
 def music(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
@@ -100,7 +105,7 @@ def music(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     key_hz = 55 * 2 ** (rng.integers(0, 12) / 12)
     scale = np.array(SCALES[rng.integers(len(SCALES))])
     beats_per_chord = int(rng.choice([1, 2, 4]))
-    chord_table, bass_table, tune_table = (waveform(rng, harmonics) for harmonics in (8, 10, 6))
+    chord_table, bass_table, tune_table = (waveform(rng, count) for count in (8, 10, 6))
     chord_gain, bass_gain, tune_gain, beat_gain = rng.uniform(0, 1, 4) * (1, 0.8, 1, 0.6)
     decay = rng.uniform(0.5, 8)
     out = np.zeros(n, np.float32)
@@ -126,7 +131,7 @@ def music(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
         start = int((beat_number + 0.5 * rng.integers(0, 2)) * beat)
         drum = rng.standard_normal(max(min(int(0.1 * sample_rate), n - start), 0), np.float32)
         out[start : start + len(drum)] += beat_gain * drum * np.exp(-8 * np.arange(len(drum)) / max(len(drum), 1))
-    return unit(unit(out) + 0.01 * coloured(rng, n, sample_rate))
+    return unit_power(unit_power(out) + 0.01 * coloured(rng, n, sample_rate))
 
 
 FAMILIES: dict[str, Callable[[np.random.Generator, int, int], Samples]] = {

@@ -7,6 +7,8 @@ import numpy.typing as npt
 import scipy.fft
 
 Samples = npt.NDArray[np.float32]
+Curve = npt.NDArray[np.float64]
+Spectrum = npt.NDArray[np.complex128]
 
 TABLE_SIZE = 1024  # of a period of an instrument's sound
 PERIOD = 8192  # the same for hum, which has more harmonics
@@ -24,33 +26,38 @@ def coloured(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     amplitude *= 1 + rng.uniform(0, 6) * np.exp(-0.5 * (np.log2(hz / centre_hz) / octaves) ** 2)
     amplitude[hz < 40] = 0
     white = scipy.fft.rfft(rng.standard_normal(length, np.float32))
-    return unit(scipy.fft.irfft(white * amplitude.astype(np.float32), length)[:n])
+    return unit_power(scipy.fft.irfft(white * amplitude.astype(np.float32), length)[:n])
 
 
-def unit(samples: npt.NDArray[np.floating]) -> Samples:
+def unit_power(samples: npt.NDArray[np.floating]) -> Samples:
     """The samples with mean power 1; silence as it is."""
     return np.asarray(samples / np.sqrt(np.square(samples).mean() + 1e-12), np.float32)
 
 
-def wander(rng: np.random.Generator, n: int, sample_rate: int, rate_hz: float) -> npt.NDArray[np.float64]:
+def wander(rng: np.random.Generator, n: int, sample_rate: int, rate_hz: float) -> Curve:
     """A curve `(n,)` between -1 and 1 that turns about so often."""
     points = rng.uniform(-1, 1, int(n / sample_rate * rate_hz * 2) + 3)
     return np.interp(np.linspace(0, len(points) - 1, n), np.arange(len(points)), points)
 
 
-def waveform(rng: np.random.Generator, harmonics: int) -> Samples:
-    """One period `(TABLE_SIZE,)` of a random timbre."""
-    spectrum = np.zeros(TABLE_SIZE // 2 + 1, np.complex64)
-    slope = rng.uniform(0.5, 2)
-    for harmonic in range(1, harmonics + 1):
-        spectrum[harmonic] = harmonic**-slope * rng.uniform(0.2, 1) * np.exp(1j * rng.uniform(0, 2 * np.pi))
-    return unit(scipy.fft.irfft(spectrum, TABLE_SIZE))
+def harmonics(rng: np.random.Generator, count: int, slope: float, least: float, size: int) -> Spectrum:
+    """The spectrum `(size // 2 + 1,)` of a period: harmonics k with amplitudes of `least` to 1, times k^-slope."""
+    spectrum = np.zeros(size // 2 + 1, np.complex128)
+    for harmonic in range(1, count + 1):
+        spectrum[harmonic] = harmonic**-slope * rng.uniform(least, 1) * np.exp(1j * rng.uniform(0, 2 * np.pi))
+    return spectrum
 
 
-def one_period(spectrum: npt.NDArray[np.complex128]) -> npt.NDArray[np.float64]:
-    """One period `(PERIOD + 1,)` of sines with the amplitudes and phases of a spectrum, its first value at its end."""
+def waveform(rng: np.random.Generator, count: int) -> Samples:
+    """One period `(TABLE_SIZE,)` of a random timbre with so many harmonics."""
+    spectrum = harmonics(rng, count, rng.uniform(0.5, 2), 0.2, TABLE_SIZE)
+    return unit_power(scipy.fft.irfft(spectrum.astype(np.complex64), TABLE_SIZE))
+
+
+def periodic(spectrum: Spectrum, periods: Curve) -> Curve:
+    """A sound `(n,)` whose period has this spectrum, `(PERIOD // 2 + 1,)`, at times that are counted in periods."""
     period = scipy.fft.irfft(-1j * spectrum, PERIOD) * (PERIOD / 2)
-    return np.append(period, period[0])
+    return np.asarray(np.interp(periods % 1, np.arange(PERIOD + 1) / PERIOD, np.append(period, period[0])))
 
 
 def note(table: Samples, hz: float, n: int, sample_rate: int, decay: float, vibrato: float) -> Samples:
