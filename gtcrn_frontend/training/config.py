@@ -16,7 +16,7 @@ Range = tuple[float, float]
 ModelSource = NewType("ModelSource", str)
 """A registered name or a path."""
 
-SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones", "wind", "music", "chirps", "engines")
+SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones", "wind", "music", "chirps", "engines", "impacts")
 DEGRADATIONS = ("noise", "compression")
 
 POSITIVE = {

@@ -9,6 +9,7 @@ import scipy.fft
 import scipy.signal
 
 from gtcrn_frontend.training.gliding import chirps, engines
+from gtcrn_frontend.training.impacts import impacts
 from gtcrn_frontend.training.waveforms import (
     PERIOD,
     Samples,
@@ -135,5 +136,6 @@ def music(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 
 
 FAMILIES: dict[str, Callable[[np.random.Generator, int, int], Samples]] = {
-    family.__name__: family for family in (coloured, modulated, hum, clicks, tones, wind, music, chirps, engines)
+    family.__name__: family
+    for family in (coloured, modulated, hum, clicks, tones, wind, music, chirps, engines, impacts)
 }
