@@ -43,14 +43,13 @@ def _hits(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 def _parts(rng: np.random.Generator, sample_rate: int) -> tuple[Samples, Samples]:
     """What a thing adds when it is hit: resonances that die away, the higher the faster, and a burst of noise."""
     n = int(np.exp(rng.uniform(*np.log(LENGTH_S))) * sample_rate)
-    times = np.arange(n, dtype=np.float32) / np.float32(sample_rate)
-    hz = np.exp(rng.uniform(*np.log(MODE_HZ), int(rng.integers(1, MOST_MODES + 1)))).astype(np.float32)
-    amplitudes = rng.uniform(0.1, 1, len(hz)) * hz ** -rng.uniform(0, 1)
-    decays = np.float32(7 * sample_rate / n) * (hz / hz.min()) ** np.float32(rng.uniform(0, 1))
-    phases = rng.uniform(0, 2 * np.pi, len(hz)).astype(np.float32)
-    ring = amplitudes @ (
-        np.exp(-np.outer(decays, times)) * np.sin(np.float32(2 * np.pi) * np.outer(hz, times) + phases[:, None])
-    )
+    times = np.arange(n, dtype=np.float32) / sample_rate
+    count, (lowest, highest) = int(rng.integers(1, MOST_MODES + 1)), np.log(MODE_HZ)
+    hz = np.exp(rng.uniform(lowest, highest, count)).astype(np.float32)
+    amplitudes = rng.uniform(0.1, 1, count) * hz ** -rng.uniform(0, 1)
+    decays = 7 * sample_rate / n * (hz / hz.min()) ** rng.uniform(0, 1)
+    phases = rng.uniform(0, 2 * np.pi, (count, 1)).astype(np.float32)
+    ring = amplitudes @ (np.exp(-np.outer(decays, times)) * np.sin(2 * np.pi * np.outer(hz, times) + phases))
     attack_s = np.exp(rng.uniform(np.log(0.0002), np.log(0.03)))
     envelope = np.minimum(times / attack_s, 1) * np.exp(-rng.uniform(4, 12) * np.arange(n) / n)
     ring_gain, burst_gain = 10 ** (rng.uniform(-25, 0, 2) / 20)
