@@ -30,8 +30,9 @@ from verdicts import MIDDLE_DB, RAW, Counts, Results, front_end, goals, with_cho
 
 from gtcrn_frontend import EnhancerConfig, GuardConfig
 from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
+from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.machine import environment
-from gtcrn_frontend.evaluation.outputs import Enhanced
+from gtcrn_frontend.evaluation.outputs import Enhanced, distinct_models
 from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
 from gtcrn_frontend.evaluation.wer import ErrorCounts, count_errors, error_rate, rate_difference
 from gtcrn_frontend.stages.guard import Strength
@@ -139,6 +140,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="also write rates and counts to this file")
     args = parser.parse_args(arguments)
 
+    try:
+        args.model = distinct_models(args.model)
+    except ConfigError as error:
+        parser.error(str(error))
     folders = args.recognizers or sorted(p.parent for p in (ROOT / "tests/assets/recognizers").glob("*/offline.onnx"))
     names = [folder.name.split("-")[0] for folder in folders]
     if unknown := set(names) - set(UTTERANCES):

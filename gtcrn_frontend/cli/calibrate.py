@@ -131,6 +131,7 @@ def run(args: argparse.Namespace) -> int:
     from gtcrn_frontend.evaluation.calibrate import Counting, calibrate
     from gtcrn_frontend.evaluation.guard_fit import fit_guard, split
     from gtcrn_frontend.evaluation.normalise import Normalisation
+    from gtcrn_frontend.evaluation.outputs import distinct_models
     from gtcrn_frontend.evaluation.sweep import Sweep
     from gtcrn_frontend.weights.registry import cache_folder
 
@@ -143,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
         raise ModelError(str(error)) from error
     source = sources[0]
     counting = Counting(Normalisation.from_text(args.normalise), args.unit)
-    fronts = [_front(model, args.engine) for model in dict.fromkeys(args.model)]
+    fronts = [_front(model, args.engine) for model in distinct_models(args.model)]
     manifest, items = _material(args)
     cache = Cache(None if args.no_cache else args.cache or cache_folder() / "calibrate", Heard)
     sweep_over = partial(Sweep, cache=cache, jobs=args.jobs, timeout_s=args.timeout, report=_say_failed)

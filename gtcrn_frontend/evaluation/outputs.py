@@ -16,6 +16,7 @@ import numpy.typing as npt
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.enhancer import Enhancer
+from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.stages.guard import GuardConfig, new_levels
 from gtcrn_frontend.stages.levels import Energies, decide, hop_energies
 from gtcrn_frontend.stages.track import HopGrid, StrengthTrack
@@ -143,6 +144,24 @@ def name_of_strength(setting: EnhancerConfig) -> str:
 def name_of_model(setting: EnhancerConfig) -> str:
     """Returns what reports call the model of a setting: its name, or that of its file."""
     return Path(setting.model).stem
+
+
+def distinct_models(models: Sequence[str]) -> list[str]:
+    """Returns the models, each once.
+
+    Raises:
+        ConfigError: two of them would have the same name in a report.
+    """
+    named: dict[str, str] = {}
+    for model in dict.fromkeys(models):
+        name = name_of_model(EnhancerConfig(model=model))
+        if name in named:
+            raise ConfigError(
+                f"expected models that can be told apart, got {named[name]} and {model}, both called {name!r}: "
+                "give their files different names"
+            )
+        named[name] = model
+    return list(named.values())
 
 
 def setting_key(setting: EnhancerConfig) -> str:

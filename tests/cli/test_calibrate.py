@@ -278,6 +278,7 @@ def test_a_recogniser_that_never_works_is_named(folder: Path) -> None:
         (["--write", "/proc/out.yaml"], "/proc/out.yaml: cannot be written"),
         (["--report", "/proc/out.html"], "/proc/out.html: cannot be written"),
         (["--engine", "cuda"], "expected an engine out of"),
+        (["--model", "a/last.onnx", "b/last.onnx"], "both called 'last'"),
     ],
 )
 def test_wrong_arguments_are_said_before_anything_runs(folder: Path, arguments: list[str], message: str) -> None:

@@ -3,8 +3,9 @@ import pytest
 import soundfile
 
 from gtcrn_frontend import Enhancer, EnhancerConfig
+from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation import outputs as module
-from gtcrn_frontend.evaluation.outputs import RAW, name_of_setting, outputs, setting_key
+from gtcrn_frontend.evaluation.outputs import RAW, distinct_models, name_of_setting, outputs, setting_key
 
 NOISY = np.random.default_rng(0).normal(0, 0.1, 8000).astype(np.float32)
 
@@ -61,3 +62,13 @@ def test_settings_have_short_names() -> None:
     assert name_of_setting(EnhancerConfig("x/y.tar", strength=0.25)) == "y 0.25"
     assert name_of_setting(EnhancerConfig("x/y.tar", strength="auto")) == "y auto"
     assert name_of_setting(EnhancerConfig("x/y.tar", strength="auto", guard={"caution": 1})) == "y auto, fitted"
+
+
+def test_models_that_a_report_could_not_tell_apart_are_refused() -> None:
+    """The second of two files of the same name took the first one's row, without a word."""
+    assert distinct_models(["gtcrn-asr", "runs/a/last.safetensors", "gtcrn-asr"]) == [
+        "gtcrn-asr",
+        "runs/a/last.safetensors",
+    ]
+    with pytest.raises(ConfigError, match=r"runs/a/last\.safetensors and runs/b/last\.safetensors, both called 'last'"):
+        distinct_models(["runs/a/last.safetensors", "runs/b/last.safetensors"])
