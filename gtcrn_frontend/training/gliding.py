@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.signal
 
-from gtcrn_frontend.training.waveforms import PERIOD, Curve, Samples, coloured, harmonics, periodic, unit_power, wander
+from gtcrn_frontend.training.waveforms import (
+    PERIOD,
+    Curve,
+    Samples,
+    coloured,
+    harmonics,
+    in_a_room,
+    periodic,
+    unit_power,
+    wander,
+)
 
 CALL_HZ = (500.0, 7500.0)
 ENGINE_HZ = (20.0, 800.0)
@@ -17,10 +26,7 @@ def chirps(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     out = np.zeros(n, np.float32)
     for _ in range(rng.integers(1, 4)):
         out += unit_power(_calls(rng, n, sample_rate)) * 10 ** (rng.uniform(-15, 0) / 20)
-    tail = int(rng.uniform(0.03, 0.5) * sample_rate)
-    echo = rng.standard_normal(tail, np.float32) * np.exp(-6 * np.arange(tail, dtype=np.float32) / tail)
-    out += unit_power(scipy.signal.fftconvolve(out, echo)[:n]) * 10 ** (rng.uniform(-30, 0) / 20)
-    return unit_power(unit_power(out) + coloured(rng, n, sample_rate) * 10 ** (rng.uniform(-35, 0) / 20))
+    return in_a_room(rng, out, sample_rate, tail_s=(0.03, 0.5), echo_db=(-30, 0), noise_db=(-35, 0))
 
 
 def engines(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:

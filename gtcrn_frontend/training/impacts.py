@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.signal
 
-from gtcrn_frontend.training.waveforms import Samples, coloured, unit_power
+from gtcrn_frontend.training.waveforms import Samples, coloured, in_a_room, unit_power
 
 LENGTH_S = (0.01, 0.6)
 MODE_HZ = (80.0, 7500.0)
@@ -17,10 +16,7 @@ def impacts(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     out = np.zeros(n, np.float32)
     for _ in range(rng.integers(1, 4)):
         out += unit_power(_hits(rng, n, sample_rate)) * 10 ** (rng.uniform(-15, 0) / 20)
-    tail = int(rng.uniform(0.02, 0.4) * sample_rate)
-    echo = rng.standard_normal(tail, np.float32) * np.exp(-6 * np.arange(tail, dtype=np.float32) / tail)
-    out += unit_power(scipy.signal.fftconvolve(out, echo)[:n]) * 10 ** (rng.uniform(-35, -5) / 20)
-    return unit_power(unit_power(out) + coloured(rng, n, sample_rate) * 10 ** (rng.uniform(-45, -5) / 20))
+    return in_a_room(rng, out, sample_rate, tail_s=(0.02, 0.4), echo_db=(-35, -5), noise_db=(-45, -5))
 
 
 def _hits(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+import scipy.signal
+
+from gtcrn_frontend.training.config import Range
 
 Samples = npt.NDArray[np.float32]
 Curve = npt.NDArray[np.float64]
@@ -32,6 +35,16 @@ def coloured(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 def unit_power(samples: npt.NDArray[np.floating]) -> Samples:
     """The samples with mean power 1; silence as it is."""
     return np.asarray(samples / np.sqrt(np.square(samples).mean() + 1e-12), np.float32)
+
+
+def in_a_room(
+    rng: np.random.Generator, dry: Samples, sample_rate: int, tail_s: Range, echo_db: Range, noise_db: Range
+) -> Samples:
+    """The samples with an echo that dies away and with coloured noise, of random length and levels in these ranges."""
+    tail = int(rng.uniform(*tail_s) * sample_rate)
+    echo = rng.standard_normal(tail, np.float32) * np.exp(-6 * np.arange(tail, dtype=np.float32) / tail)
+    out = dry + unit_power(scipy.signal.fftconvolve(dry, echo)[: len(dry)]) * 10 ** (rng.uniform(*echo_db) / 20)
+    return unit_power(unit_power(out) + coloured(rng, len(dry), sample_rate) * 10 ** (rng.uniform(*noise_db) / 20))
 
 
 def wander(rng: np.random.Generator, n: int, sample_rate: int, rate_hz: float) -> Curve:
