@@ -11,6 +11,7 @@ from gtcrn_frontend.training.waveforms import (
     coloured,
     harmonics,
     in_a_room,
+    overlaid,
     periodic,
     unit_power,
     wander,
@@ -23,9 +24,7 @@ MOST_HARMONICS = 60
 
 def chirps(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     """Calls of birds, insects and small animals, squeaks, alarms: tones in phrases, with an echo, over noise."""
-    out = np.zeros(n, np.float32)
-    for _ in range(rng.integers(1, 4)):
-        out += unit_power(_calls(rng, n, sample_rate)) * 10 ** (rng.uniform(-15, 0) / 20)
+    out = overlaid(rng, n, sample_rate, _calls)
     return in_a_room(rng, out, sample_rate, tail_s=(0.03, 0.5), echo_db=(-30, 0), noise_db=(-35, 0))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gtcrn_frontend.training.waveforms import Samples, coloured, in_a_room, unit_power
+from gtcrn_frontend.training.waveforms import Samples, coloured, in_a_room, overlaid, unit_power
 
 LENGTH_S = (0.01, 0.6)
 MODE_HZ = (80.0, 7500.0)
@@ -13,9 +13,7 @@ MOST_MODES = 12
 
 def impacts(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     """Knocks, steps, dishes, drums, ticking clocks, typing, coughs: a few things, hit again and again, in a room."""
-    out = np.zeros(n, np.float32)
-    for _ in range(rng.integers(1, 4)):
-        out += unit_power(_hits(rng, n, sample_rate)) * 10 ** (rng.uniform(-15, 0) / 20)
+    out = overlaid(rng, n, sample_rate, _hits)
     return in_a_room(rng, out, sample_rate, tail_s=(0.02, 0.4), echo_db=(-35, -5), noise_db=(-45, -5))
 
 

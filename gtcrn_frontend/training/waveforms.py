@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
@@ -35,6 +37,16 @@ def coloured(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 def unit_power(samples: npt.NDArray[np.floating]) -> Samples:
     """The samples with mean power 1; silence as it is."""
     return np.asarray(samples / np.sqrt(np.square(samples).mean() + 1e-12), np.float32)
+
+
+def overlaid(
+    rng: np.random.Generator, n: int, sample_rate: int, sound: Callable[[np.random.Generator, int, int], Samples]
+) -> Samples:
+    """The sum `(n,)` of one to three such sounds, at levels of -15 to 0 dB."""
+    out = np.zeros(n, np.float32)
+    for _ in range(rng.integers(1, 4)):
+        out += unit_power(sound(rng, n, sample_rate)) * 10 ** (rng.uniform(-15, 0) / 20)
+    return out
 
 
 def in_a_room(
