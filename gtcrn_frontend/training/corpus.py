@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from gtcrn_frontend.training.config import CorpusConfig
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 MANIFEST_KINDS = {"speech": "speech", "noise": "noise", "rir": "room"}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,16 @@ def list_recordings(corpora: Iterable[CorpusConfig]) -> list[Recording]:
         found = list(_from_manifest(corpus, corpus.manifest) if corpus.manifest else _from_folders(corpus))
         if not found:
             raise ConfigError(f"no audio in {corpus.manifest or corpus.speech or corpus.noise or corpus.rooms}")
+        _warn_of_unused_weights(corpus, found)
         recordings.extend(found)
     return recordings
+
+
+def _warn_of_unused_weights(corpus: CorpusConfig, found: list[Recording]) -> None:
+    """Says which weights have no effect. No error: a recipe's weights may meet a manifest without some sources."""
+    sources = {item.source for item in found}
+    for name in sorted(set(corpus.weights) - sources - {"*"}):
+        logger.warning("weights: no recording of the source %r; there are: %s", name, ", ".join(sorted(sources)))
 
 
 def recording_name(path: Path) -> str:

@@ -21,6 +21,13 @@ def test_only_speech_noise_and_rooms_are_listed(recordings):
     assert len(recordings) == 8 + 3 + 6 + 2
 
 
+@pytest.mark.parametrize(("named", "warned"), [("anechoic", True), ("*", False), (None, False)])
+def test_a_weight_that_has_no_effect_is_said(corpus, recordings, caplog, named, warned):
+    weights = {named or recordings[0].source: 2.0}
+    assert len(list_recordings([CorpusConfig(manifest=corpus / "manifest.json", weights=weights)])) == len(recordings)
+    assert ("anechoic" in caplog.text and recordings[0].source in caplog.text) == warned
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [
