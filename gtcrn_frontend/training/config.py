@@ -196,6 +196,8 @@ class LossConfig:
     """What is added to the hybrid loss; each weight may be 0, which leaves the term out.
 
     Attributes:
+        si_snr: weight of the negative signal-to-noise ratio in bel (`losses.si_snr`), beyond the 1 that the hybrid loss
+            gives it.
         log_mel: weight of the mean absolute difference of natural-log mel energies while someone speaks
             (`log_mel.LogMelDistance`); what recognisers compute from the signal.
         over_suppression: weight of the error where the estimate is below the target (`losses.over_suppression`);
@@ -206,6 +208,7 @@ class LossConfig:
         teachers: models to learn from, their outputs averaged; names or paths. Their weights are not copied.
     """
 
+    si_snr: float = 0.0
     log_mel: float = 0.0
     over_suppression: float = 0.0
     disturbance: float = 0.0

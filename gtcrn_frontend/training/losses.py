@@ -92,9 +92,18 @@ def hybrid_loss_of_parts(estimate: Compressed, target: Compressed, e: Tensor, s:
     magnitude_error = (estimate.root - target.root).square().mean()
     # The mean over real and imaginary part together is half the sum of their means.
     complex_error = 2 * (estimate.planes - target.planes).square().mean()
+    return COMPLEX_WEIGHT * complex_error + MAGNITUDE_WEIGHT * magnitude_error - si_snr(e, s)
+
+
+def si_snr(e: Tensor, s: Tensor) -> Tensor:
+    """Returns the mean scale-invariant signal-to-noise ratio (scalar) of samples `(B, n)` against their target, in bel.
+
+    log10(|a s|^2 / |e - a s|^2) with a = <e, s> / <s, s>; -8 where the target is silence. Source: Le Roux et al.,
+    "SDR - half-baked or well done?", ICASSP 2019.
+    """
     scaled = (e * s).sum(-1, keepdim=True) * s / (s.square().sum(-1, keepdim=True) + RATIO_FLOOR)
     ratio = scaled.square().sum(-1) / ((e - scaled).square().sum(-1) + RATIO_FLOOR)
-    return COMPLEX_WEIGHT * complex_error + MAGNITUDE_WEIGHT * magnitude_error - torch.log10(ratio + RATIO_FLOOR).mean()
+    return torch.log10(ratio + RATIO_FLOOR).mean()
 
 
 def spectral_error(estimate: Compressed, target: Compressed) -> Tensor:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gtcrn_frontend import Enhancer
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.evaluation.metrics import log_mel_distance
+from gtcrn_frontend.evaluation.metrics import log_mel_distance, si_snr
 from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.training.checkpoint import save_weights
@@ -110,6 +110,17 @@ def test_over_suppression_pulls_upwards():
     assert (estimate.grad * estimate).sum() < 0  # a larger estimate has a smaller loss
 
 
+# Signal-to-noise ratio
+
+
+def test_the_added_ratio_is_the_measure_in_bel(spectra):
+    estimate, _, target, _ = spectra
+    added = loss_of(LossConfig(si_snr=3.0), *spectra) - loss_of(LossConfig(), *spectra)
+    pairs = zip(TRANSFORM.inverse(target).numpy(), TRANSFORM.inverse(estimate).numpy(), strict=True)
+    expected = -3.0 * np.mean([si_snr(s, e) / 10 for s, e in pairs])
+    assert float(added) == pytest.approx(expected, rel=1e-3)
+
+
 # Distillation
 
 
@@ -183,7 +194,7 @@ def test_each_weight_adds_its_term(spectra, name):
     assert float(three - plain) == pytest.approx(3 * float(one - plain), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["log_mel", "over_suppression", "disturbance", "distillation"])
+@pytest.mark.parametrize("name", ["si_snr", "log_mel", "over_suppression", "disturbance", "distillation"])
 def test_terms_are_finite_for_silence(name):
     estimate = TRANSFORM.forward(torch.zeros(1, 8000)).requires_grad_()
     silence = estimate.detach()
