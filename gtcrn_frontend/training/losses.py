@@ -87,12 +87,17 @@ def hybrid_loss(estimate: Tensor, target: Tensor, transform: Transform) -> Tenso
     return hybrid_loss_of_parts(*spectra, transform.inverse(estimate), transform.inverse(target))
 
 
-def hybrid_loss_of_parts(estimate: Compressed, target: Compressed, e: Tensor, s: Tensor) -> Tensor:
-    """Returns `hybrid_loss` from the compressed spectra and the samples `(B, n)` of estimate and target."""
+def hybrid_loss_of_parts(
+    estimate: Compressed, target: Compressed, e: Tensor, s: Tensor, ratio_weight: float = 1.0
+) -> Tensor:
+    """Returns `hybrid_loss` from the compressed spectra and the samples `(B, n)` of estimate and target.
+
+    Its last term, the signal-to-noise ratio, counts `ratio_weight` times.
+    """
     magnitude_error = (estimate.root - target.root).square().mean()
     # The mean over real and imaginary part together is half the sum of their means.
     complex_error = 2 * (estimate.planes - target.planes).square().mean()
-    return COMPLEX_WEIGHT * complex_error + MAGNITUDE_WEIGHT * magnitude_error - si_snr(e, s)
+    return COMPLEX_WEIGHT * complex_error + MAGNITUDE_WEIGHT * magnitude_error - ratio_weight * si_snr(e, s)
 
 
 def si_snr(e: Tensor, s: Tensor) -> Tensor:

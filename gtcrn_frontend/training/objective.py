@@ -14,7 +14,6 @@ from gtcrn_frontend.training.losses import (
     compress,
     hybrid_loss_of_parts,
     over_suppression,
-    si_snr,
     spectral_error,
 )
 
@@ -42,9 +41,7 @@ class Objective:
         config = self.config
         ours, wanted = compress(estimate), compress(target)
         e, s = self.transform.inverse(estimate), self.transform.inverse(target)
-        loss = hybrid_loss_of_parts(ours, wanted, e, s)
-        if config.si_snr:
-            loss = loss - config.si_snr * si_snr(e, s)
+        loss = hybrid_loss_of_parts(ours, wanted, e, s, 1 + config.si_snr)
         if config.log_mel:
             loss = loss + config.log_mel * self._log_mel(e, s)
         if config.over_suppression:
