@@ -203,6 +203,9 @@ class LossConfig:
         over_suppression: weight of the error where the estimate is below the target (`losses.over_suppression`);
             what was removed cannot be recognised.
         disturbance: weight of what a listener is disturbed by, the model of PESQ (`disturbance.Disturbance`).
+        opinion: weight of what is missing from the best score of DNSMOS P.835 (`opinion.Opinion`), on a quarter of the
+            examples, at least one of each process.
+        dnsmos: folder with its network, `sig_bak_ovr.onnx`.
         distillation: weight of the spectral error against the teachers' output, where that is closer to the target
             than the input is (`objective.teacher_trust`).
         teachers: models to learn from, their outputs averaged; names or paths. Their weights are not copied.
@@ -212,6 +215,8 @@ class LossConfig:
     log_mel: float = 0.0
     over_suppression: float = 0.0
     disturbance: float = 0.0
+    opinion: float = 0.0
+    dnsmos: Path | None = None
     distillation: float = 0.0
     teachers: tuple[ModelSource, ...] = ()
 
@@ -219,6 +224,8 @@ class LossConfig:
         _check(self)
         if self.distillation and not self.teachers:
             raise ConfigError("loss: distillation needs models to learn from: name them in teachers")
+        if self.opinion and self.dnsmos is None:
+            raise ConfigError("loss: opinion needs the network of DNSMOS P.835: name its folder in dnsmos")
 
 
 @dataclass(frozen=True)

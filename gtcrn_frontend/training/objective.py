@@ -16,7 +16,10 @@ from gtcrn_frontend.training.losses import (
     over_suppression,
     spectral_error,
 )
+from gtcrn_frontend.training.opinion import Opinion
 
+RATED_SHARE = 4  # one of so many examples, at least one, and its end alone: the network that rates costs most of a step
+RATED_S = 4.0
 ERROR_FLOOR = 1e-6  # below any error that training could lower
 
 
@@ -29,6 +32,8 @@ class Objective:
         rate, device = transform.spec.sample_rate, transform.window.device
         self._log_mel = LogMelDistance(rate, device)
         self._disturbance = Disturbance(rate, device)
+        self._rated_samples = round(RATED_S * rate)
+        self._opinion = Opinion(config.dnsmos, rate, device) if config.opinion and config.dnsmos else None
 
     def __call__(self, estimate: Tensor, noisy: Tensor, target: Tensor, taught: Tensor | None = None) -> Tensor:
         """Returns the mean loss (scalar): hybrid loss + weighted terms of `LossConfig`.
@@ -48,6 +53,9 @@ class Objective:
             loss = loss + config.over_suppression * over_suppression(ours, wanted)
         if config.disturbance:
             loss = loss + config.disturbance * self._disturbance(e, s).mean()
+        if self._opinion is not None:
+            rated = slice(0, max(1, len(e) // RATED_SHARE)), slice(-self._rated_samples, None)
+            loss = loss + config.opinion * self._opinion(e[rated], s[rated]).mean()
         if config.distillation and taught is not None:
             example = compress(taught)
             trust = teacher_trust(example, compress(noisy), wanted)
