@@ -93,7 +93,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
         from google.protobuf.message import DecodeError  # comes with onnx
         from onnx import numpy_helper
     except ImportError as error:
-        raise ModelError("loss: opinion reads an ONNX file: pip install 'gtcrn-frontend[export]'") from error
+        raise ModelError("loss: opinion reads an ONNX file: pip install 'gtcrn-frontend[train]'") from error
     try:
         graph = onnx.load(path).graph
     except (OSError, DecodeError) as error:

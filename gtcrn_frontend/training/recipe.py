@@ -44,7 +44,8 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
 
     Raises:
         ConfigError: data or checkpoint that cannot be used, or a batch that several processes cannot divide.
-        ModelError: a teacher, or the model to start from, that cannot be loaded.
+        ModelError: a teacher, the model to start from, or DNSMOS's network that cannot be loaded; it is told before
+            any data is read.
     """
     with join_team(config.optim) as team:
         return _train(config, team, resume, max_seconds if max_seconds is not None else float("inf"))
@@ -61,13 +62,14 @@ def _train(config: TrainConfig, team: Team, resume: bool, max_seconds: float) ->
         raise ConfigError(f"{output} already has a checkpoint: add --resume to go on, or choose another output folder")
     elif config.start is not None:
         learner.start_from(load_model(model_path(config.start)))
+    # What the loss needs comes before the data: decoding takes minutes.
+    transform = Transform(spec, optim.device)
+    objective = Objective(config.loss, transform)
+    teacher = Teacher(config.loss.teachers, spec.sample_rate) if config.loss.distillation else None
     output.mkdir(parents=True, exist_ok=True)
     with team.leader_first():  # it fills the cache and writes the split
         data = load_data(config, spec.sample_rate)
     mixer = Mixer(data.store, data.train, config.mixing, spec.sample_rate)
-    transform = Transform(spec, optim.device)
-    objective = Objective(config.loss, transform)
-    teacher = Teacher(config.loss.teachers, spec.sample_rate) if config.loss.distillation else None
     validation_set = make_validation_set(
         data.store, data.held_out, config.mixing, config.validation, spec.sample_rate, optim.seed
     )

@@ -10,7 +10,7 @@ import safetensors.numpy
 import torch
 
 from gtcrn_frontend import Enhancer
-from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.training.averaging import norm_layers, recompute_norms, update_average
@@ -146,6 +146,25 @@ def test_a_run_may_start_from_a_model_of_its_network(settings, write_config, tmp
         ConfigError, match=r"start: .* does not fit this network: expected its parameters, got .* gtcrn"
     ):
         train(load_config(write_config({**started, "network": "lite_rtse", "output": "other"})))
+
+
+@pytest.mark.parametrize(
+    ("loss", "named"),
+    [
+        ({"opinion": 1.0, "dnsmos": "absent"}, "sig_bak_ovr.onnx"),
+        ({"distillation": 1.0, "teachers": ["absent/teacher.safetensors"]}, "teacher.safetensors"),
+    ],
+)
+def test_what_the_loss_lacks_is_told_before_any_data_is_read(settings, write_config, tmp_path, loss, named):
+    with pytest.raises(ModelError, match=named):
+        train(load_config(write_config({**settings, "loss": loss})))
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "split.json").exists()
+
+
+def test_a_run_may_be_judged_by_dnsmos(settings, write_config, shared):
+    scores = train(load_config(write_config({**settings, "loss": {"opinion": 1.0, "dnsmos": str(shared / "dnsmos")}})))
+    assert np.isfinite(list(scores.values())).all()
 
 
 def test_a_run_writes_what_it_says(settings, write_config, tmp_path):
