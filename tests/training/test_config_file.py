@@ -25,11 +25,11 @@ def test_the_examples_are_valid_and_the_second_goes_on_from_the_first():
     assert begun.optim.steps > 1000
     assert any(corpus.manifest for corpus in begun.corpora)
     assert Path(finished.start).resolve() == (begun.output / "last.safetensors").resolve()
-    # The second learns from more and cleaner data, weighted otherwise, in longer pieces and in more noise, more of it
-    # generated.
+    # The second learns from more and cleaner data, weighted otherwise, in longer and louder pieces and in more noise,
+    # more of it generated.
     recordings = [dataclasses.replace(corpus, weights={}) for corpus in finished.corpora]
     assert all(dataclasses.replace(corpus, weights={}) in recordings for corpus in begun.corpora)
-    others = ("snr_db", "piece_s", "synthetic_share", "synthetic_kinds", "min_speech_snr_db")
+    others = ("snr_db", "level_db", "piece_s", "synthetic_share", "synthetic_kinds", "min_speech_snr_db")
     same = dataclasses.replace(finished.mixing, **{name: getattr(begun.mixing, name) for name in others})
     assert (same, finished.held_out) == (begun.mixing, begun.held_out)
 
