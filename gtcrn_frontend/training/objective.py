@@ -18,7 +18,8 @@ from gtcrn_frontend.training.losses import (
 )
 from gtcrn_frontend.training.opinion import Opinion
 
-RATED_SHARE = 4  # one of so many examples, at least one, and its end alone: the network that rates costs most of a step
+# One of so many examples is rated, at least one, and its end alone: the network that rates costs more than ours.
+EXAMPLES_PER_RATING = 4
 RATED_S = 4.0
 ERROR_FLOOR = 1e-6  # below any error that training could lower
 
@@ -54,7 +55,7 @@ class Objective:
         if config.disturbance:
             loss = loss + config.disturbance * self._disturbance(e, s).mean()
         if self._opinion is not None:
-            rated = slice(0, max(1, len(e) // RATED_SHARE)), slice(-self._rated_samples, None)
+            rated = slice(0, max(1, len(e) // EXAMPLES_PER_RATING)), slice(-self._rated_samples, None)
             loss = loss + config.opinion * self._opinion(e[rated], s[rated]).mean()
         if config.distillation and taught is not None:
             example = compress(taught)

@@ -35,7 +35,7 @@ def pair(shared: Path) -> tuple[torch.Tensor, torch.Tensor]:
     clean, _ = soundfile.read(path, dtype="float32", frames=SEGMENT_SAMPLES)
     noisy, _ = soundfile.read(path.with_name(path.name.replace("_clean", "_noisy")), dtype="float32")
     gain = LEVEL / np.sqrt(np.square(clean).mean())
-    return tuple(torch.from_numpy(gain * each[None, :SEGMENT_SAMPLES]) for each in (noisy, clean))  # type: ignore[return-value]
+    return torch.from_numpy(gain * noisy[None, :SEGMENT_SAMPLES]), torch.from_numpy(gain * clean[None])
 
 
 def test_it_is_what_the_judge_finds_missing(folder, opinion, pair):
