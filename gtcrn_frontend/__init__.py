@@ -10,12 +10,12 @@ if not (_Path(__file__).parent / "models").is_dir():
 from gtcrn_frontend.config import EnhancerConfig, add_enhancer_args
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, GtcrnFrontendError, ModelError, StateError
-from gtcrn_frontend.files import enhance_file
+from gtcrn_frontend.file_enhancement import enhance_file
+from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.pool import StreamInfo, StreamPool
-from gtcrn_frontend.spec import ModelSpec
-from gtcrn_frontend.stages.guard import GuardConfig, GuardReport
-from gtcrn_frontend.stages.mixer import AlignedChunk
 from gtcrn_frontend.state import StreamState
+from gtcrn_frontend.streaming.auto_strength.controller import GuardConfig, GuardReport
+from gtcrn_frontend.streaming.mixer import AlignedChunk
 
 __all__ = [
     "AlignedChunk",

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
+from gtcrn_frontend.audio.resampler import MAX_RATE_HZ, MIN_RATE_HZ
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.spec import MAX_SEGMENT_LATENCY_MS, MIN_SEGMENT_LATENCY_MS
-from gtcrn_frontend.stages.guard import GuardConfig, Strength
-from gtcrn_frontend.stages.resampler import MAX_RATE_HZ, MIN_RATE_HZ
+from gtcrn_frontend.model_spec import MAX_SEGMENT_LATENCY_MS, MIN_SEGMENT_LATENCY_MS
+from gtcrn_frontend.streaming.auto_strength.controller import GuardConfig, Strength
 
 MAX_CHANNELS = 16
 MAX_THREADS = 64

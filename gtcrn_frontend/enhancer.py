@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.audio.pcm import pcm_bytes, whole_frames
 from gtcrn_frontend.config import EnhancerConfig, attenuation_of_strength
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError
-from gtcrn_frontend.spec import ModelSpec
-from gtcrn_frontend.stages.guard import GuardConfig, GuardReport, Strength
-from gtcrn_frontend.stages.mixer import AlignedChunk
-from gtcrn_frontend.stages.pcm import pcm_bytes, whole_frames
+from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.stream import Samples, Stream
+from gtcrn_frontend.streaming.auto_strength.controller import GuardConfig, GuardReport, Strength
+from gtcrn_frontend.streaming.mixer import AlignedChunk
+from gtcrn_frontend.streaming.stream import Samples, Stream
 
 
 class Enhancer:

@@ -13,15 +13,15 @@ from weakref import WeakSet
 
 import numpy.typing as npt
 
-from gtcrn_frontend.company import Company
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError, StateError
-from gtcrn_frontend.spec import ModelSpec
-from gtcrn_frontend.stages.guard import GuardConfig, GuardReport, Strength
+from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.stream import Samples, Stream
-from gtcrn_frontend.workers import Workers
+from gtcrn_frontend.streaming.auto_strength.controller import GuardConfig, GuardReport, Strength
+from gtcrn_frontend.streaming.stream import Samples, Stream
+from gtcrn_frontend.streaming.stream_batch import Company
+from gtcrn_frontend.streaming.thread_pool import Workers
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gtcrn_frontend import Enhancer, EnhancerConfig, ModelError, StreamPool, StreamState, enhance_file
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.export import export_model
-from gtcrn_frontend.spec import LITE_RTSE_SPEC
+from gtcrn_frontend.model_spec import LITE_RTSE_SPEC
 from gtcrn_frontend.weights.checkpoint import read_architecture, read_checkpoint
 
 RATE, HOP = LITE_RTSE_SPEC.sample_rate, LITE_RTSE_SPEC.hop_length

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from gtcrn_frontend import AudioFormatError, ConfigError, Enhancer, StateError, StreamState
-from gtcrn_frontend.company import Company
-from gtcrn_frontend.engines.direct import OneByOne
+from gtcrn_frontend.engines.direct_path import OneByOne
 from gtcrn_frontend.pool import StreamPool
-from gtcrn_frontend.stream import Stream
+from gtcrn_frontend.streaming.stream import Stream
+from gtcrn_frontend.streaming.stream_batch import Company
 
 
 def noise(length, seed=0, channels=1, dtype="float32"):
@@ -412,7 +412,7 @@ def test_a_fork_during_a_call_does_not_leave_the_child_waiting(random_checkpoint
     script = """
 import os, sys, threading, numpy as np
 from gtcrn_frontend import StreamPool
-from gtcrn_frontend.company import Company
+from gtcrn_frontend.streaming.stream_batch import Company
 pool = StreamPool(sys.argv[1])
 idle, busy = pool.open(), pool.open()
 pool.process({idle: np.zeros(1000, np.float32)})

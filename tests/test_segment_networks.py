@@ -15,10 +15,10 @@ from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool, StreamState, en
 from gtcrn_frontend.cli.main import main
 from gtcrn_frontend.errors import ConfigError, ModelError, StateError
 from gtcrn_frontend.export import export_model
+from gtcrn_frontend.model_spec import FRCRN_CAUSAL_SPEC
 from gtcrn_frontend.nets.frcrn import FRCRN
 from gtcrn_frontend.nets.frcrn_causal import CausalFRCRN
 from gtcrn_frontend.nets.wavecrn import WaveCRN
-from gtcrn_frontend.spec import FRCRN_CAUSAL_SPEC
 from gtcrn_frontend.training.checkpoint import save_weights
 from gtcrn_frontend.weights.model import load_model
 from gtcrn_frontend.weights.networks import recognise

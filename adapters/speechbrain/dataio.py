@@ -15,15 +15,15 @@ import soundfile
 import torch
 from speechbrain.utils.data_pipeline import DynamicItem
 
-from gtcrn_frontend.atomic import replaced_at_end
-from gtcrn_frontend.audiofile import open_audio
+from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.audio.io import open_audio
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
-from gtcrn_frontend.spec import GTCRN_SPEC
-from gtcrn_frontend.stages.guard import GuardConfig, Strength
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.streaming.auto_strength.controller import GuardConfig, Strength
 
 _CACHE_VERSION = 1
 

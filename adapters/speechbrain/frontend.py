@@ -21,14 +21,14 @@ from gtcrn_frontend.adapters.speechbrain.network import (
     weights_file,
     write_weights,
 )
-from gtcrn_frontend.atomic import replaced_at_end
+from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, ModelError
-from gtcrn_frontend.spec import GTCRN_SPEC
-from gtcrn_frontend.stages.guard import GuardConfig, Strength
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.streaming.auto_strength.controller import GuardConfig, Strength
 from gtcrn_frontend.weights.model import load_model
-from gtcrn_frontend.weights.parameters import F32
 
 _ROUNDING = 1e-4  # lengths that were computed in float32 may come out just above 1
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend
 from gtcrn_frontend.config import EnhancerConfig
-from gtcrn_frontend.spec import GTCRN_SPEC
-from gtcrn_frontend.stages.guard import GuardConfig, Strength
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.streaming.auto_strength.controller import GuardConfig, Strength
 
 
 class EnhancingAudioNormalizer:

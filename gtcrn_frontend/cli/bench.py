@@ -13,13 +13,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gtcrn_frontend.cli._contenders import SHERPA, Contenders
+from gtcrn_frontend.cli._bench_engines import SHERPA, Contenders
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import ENGINES
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.machine import environment
-from gtcrn_frontend.evaluation.speed import StreamCost, Timing, measure_speed
-from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
+from gtcrn_frontend.evaluation.bench.speed import StreamCost, Timing, measure_speed
+from gtcrn_frontend.evaluation.environment import environment
+from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
 
 EXAMPLES = """examples:
   gtcrn-frontend bench                                         # minutes

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from gtcrn_frontend.cli._numbers import count, number, seconds
-from gtcrn_frontend.cli._outputs import check_outputs
-from gtcrn_frontend.cli._surroundings import WRITTEN_BY
+from gtcrn_frontend.cli._argtypes import count, number, seconds
+from gtcrn_frontend.cli._fingerprint import WRITTEN_BY
+from gtcrn_frontend.cli._output_checks import check_outputs
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
-    from gtcrn_frontend.evaluation.calibrate import Calibration, Counting
-    from gtcrn_frontend.evaluation.conditions import Item
+    from gtcrn_frontend.evaluation.asr.calibrate import Calibration, Counting
+    from gtcrn_frontend.evaluation.asr.sweep import Left, Sweep
     from gtcrn_frontend.evaluation.manifest import Manifest
-    from gtcrn_frontend.evaluation.sweep import Left, Sweep
-    from gtcrn_frontend.stages.guard import Strength
+    from gtcrn_frontend.evaluation.noisy_set import Item
+    from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 DEFAULT_SNRS = "clean,10,5,0"
 MOST_JOBS = 4  # each process loads the recogniser
@@ -123,16 +123,16 @@ def run(args: argparse.Namespace) -> int:
     try:
         import jiwer  # noqa: F401  before an hour of recognising, not after
 
-        from gtcrn_frontend.evaluation import report
+        from gtcrn_frontend.evaluation.report import html_report
     except ImportError as error:
         raise ModelError(f"calibrate needs {error.name}: pip install 'gtcrn-frontend[calibrate]'") from error
     from gtcrn_frontend.cli._recognizers import recognizer_source
-    from gtcrn_frontend.evaluation.cache import Cache, Heard
-    from gtcrn_frontend.evaluation.calibrate import Counting, calibrate
-    from gtcrn_frontend.evaluation.guard_fit import fit_guard, split
-    from gtcrn_frontend.evaluation.normalise import Normalisation
-    from gtcrn_frontend.evaluation.outputs import distinct_models
-    from gtcrn_frontend.evaluation.sweep import Sweep
+    from gtcrn_frontend.evaluation.asr.auto_strength_fit import fit_guard, split
+    from gtcrn_frontend.evaluation.asr.calibrate import Counting, calibrate
+    from gtcrn_frontend.evaluation.asr.normalise import Normalisation
+    from gtcrn_frontend.evaluation.asr.sweep import Sweep
+    from gtcrn_frontend.evaluation.result_cache import Cache, Heard
+    from gtcrn_frontend.evaluation.systems import distinct_models
     from gtcrn_frontend.weights.registry import cache_folder
 
     began = time.monotonic()
@@ -163,7 +163,7 @@ def run(args: argparse.Namespace) -> int:
             recognised = sum(each.recognised for each in (sweep, *to_fit))
             print(f"interrupted after {recognised} results: {kept}", file=sys.stderr)
             raise
-        setup = report.Setup(source.name, str(args.manifest), args.noise and str(args.noise), manifest, counting)
+        setup = html_report.Setup(source.name, str(args.manifest), args.noise and str(args.noise), manifest, counting)
         took_s = time.monotonic() - began
         _print_outcome(found, sweep, counting)
         sweeps = (*to_fit, sweep)
@@ -174,7 +174,7 @@ def run(args: argparse.Namespace) -> int:
             _write_setting(args, found, source.name)
             print(f"setting written to {args.write}", file=sys.stderr)
         if args.report:
-            report.write_report(args.report, found, sweep, setup, took_s)
+            html_report.write_report(args.report, found, sweep, setup, took_s)
             print(f"report written to {args.report}", file=sys.stderr)
     return 0
 
@@ -183,8 +183,8 @@ def _material(args: argparse.Namespace) -> tuple[Manifest, list[Item]]:
     """What is recognised; says on stderr what cannot be."""
     import dataclasses
 
-    from gtcrn_frontend.evaluation.conditions import find_noise, parse_snrs, plan_items
     from gtcrn_frontend.evaluation.manifest import load_manifest
+    from gtcrn_frontend.evaluation.noisy_set import find_noise, parse_snrs, plan_items
 
     if args.snr and not args.noise:
         raise ConfigError("--snr: expected --noise DIR with it: there is nothing to mix in")
@@ -205,8 +205,8 @@ def _material(args: argparse.Namespace) -> tuple[Manifest, list[Item]]:
 
 
 def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting) -> None:
-    from gtcrn_frontend.evaluation.tables import markdown_table
-    from gtcrn_frontend.evaluation.words import all_sentences, headline, summary_rows
+    from gtcrn_frontend.evaluation.asr.verdict_text import all_sentences, headline, summary_rows
+    from gtcrn_frontend.evaluation.report.tables import markdown_table
 
     print(markdown_table(summary_rows(found.scores, counting.unit), {}))
     print("Percent, ± half of the 95 % interval; - significantly fewer errors than without front-end, ! more.")
@@ -220,8 +220,8 @@ def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting) -> None
 
 
 def _write_setting(args: argparse.Namespace, found: Calibration, recognizer: str) -> None:
-    from gtcrn_frontend.atomic import replaced_at_end
-    from gtcrn_frontend.evaluation.words import all_sentences, headline, setting_yaml
+    from gtcrn_frontend.atomic_write import replaced_at_end
+    from gtcrn_frontend.evaluation.asr.verdict_text import all_sentences, headline, setting_yaml
 
     noise = f"noise {args.noise}, SNRs {args.snr or DEFAULT_SNRS}, seed {args.seed}" if args.noise else "no noise added"
     measured = [f"{WRITTEN_BY} --recognizer {recognizer}", f"Measured on {args.manifest}, {noise}."]

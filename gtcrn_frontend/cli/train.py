@@ -30,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
     """Trains; prints the last validation's scores as one JSON line on stdout."""
     try:
         from gtcrn_frontend.training.config_file import load_config
-        from gtcrn_frontend.training.recipe import train
-        from gtcrn_frontend.training.team import own_place
+        from gtcrn_frontend.training.distributed import own_place
+        from gtcrn_frontend.training.train_loop import train
     except ModuleNotFoundError as error:
         raise ModelError(f"training needs {error.name}: pip install 'gtcrn-frontend[train]'") from error
 

@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from gtcrn_frontend.engines.direct import DirectPath, DirectPaths, OneByOne, Position
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.engines.direct_path import DirectPath, DirectPaths, OneByOne, Position
 from gtcrn_frontend.errors import ConfigError, StateError
-from gtcrn_frontend.spec import ModelSpec
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.model_spec import ModelSpec
 
 State = TypeVar("State")
 

@@ -16,8 +16,8 @@ import yaml
 from gtcrn_frontend import Enhancer, EnhancerConfig, GuardConfig
 from gtcrn_frontend.cli import calibrate
 from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.evaluation import guard_fit
-from gtcrn_frontend.evaluation.words import setting_yaml
+from gtcrn_frontend.evaluation.asr import auto_strength_fit
+from gtcrn_frontend.evaluation.asr.verdict_text import setting_yaml
 
 RATE = 16000
 UTTERANCES = 12
@@ -149,9 +149,11 @@ def test_the_guard_is_fitted_on_other_utterances_and_written(
     folder: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = {"clean_snr_db": (60.0,), "max_strength": (0.5, 0.98)}
-    monkeypatch.setattr(guard_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    monkeypatch.setattr(auto_strength_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
     monkeypatch.setattr(
-        guard_fit, "search", partial(guard_fit.search, candidates=few, begin=GuardConfig(max_strength=0.7))
+        auto_strength_fit,
+        "search",
+        partial(auto_strength_fit.search, candidates=few, begin=GuardConfig(max_strength=0.7)),
     )
     arguments = ("--recognizer", "asr_of_test:hear", "--noise", "noise", "--snr", "clean,5", "--strengths", "0.5")
     assert run(*arguments, "--fit-guard", "asr_of_test:numb", "--write", "out.yaml", "--report", "report.html") == 0
@@ -218,7 +220,7 @@ def test_what_does_not_help_is_bypassed(folder: Path, capsys) -> None:
 def test_a_recogniser_that_does_not_hear_gets_no_verdict(
     folder: Path, options: tuple[str, ...], name: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    monkeypatch.setattr(guard_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    monkeypatch.setattr(auto_strength_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
     lines = (folder / "m.jsonl").read_text().replace("one two", "two one", 1)
     (folder / "m.jsonl").write_text(lines)
     with pytest.raises(ModelError, match=f"{message}.*try the recogniser on one recording by hand"):
@@ -296,7 +298,7 @@ def test_an_unknown_model_is_said(folder: Path) -> None:
 def test_a_model_that_cannot_be_loaded_is_said_before_anything_runs(
     folder: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    monkeypatch.setattr(auto_strength_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
     (folder / "junk.onnx").write_bytes(b"junk")
     with pytest.raises(ModelError, match=r"junk\.onnx"):
         run("--recognizer", "asr_of_test:hear", "--model", "gtcrn-asr", "junk.onnx", *options)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gtcrn_frontend.cli._fingerprint import surroundings
 from gtcrn_frontend.cli._recognizers import _load_speechbrain, recognizer_source
-from gtcrn_frontend.cli._surroundings import surroundings
 from gtcrn_frontend.errors import ConfigError
 
 SAMPLES = np.zeros(1600, np.float32)
@@ -112,7 +112,7 @@ def test_links_are_followed_once_and_many_files_are_bounded(
     (recogniser / "m" / "round").symlink_to(recogniser, target_is_directory=True)
     assert len(surroundings([recogniser, recogniser / "m"])) == 4
     assert not caplog.records
-    monkeypatch.setattr("gtcrn_frontend.cli._surroundings.MOST_FILES", 3)
+    monkeypatch.setattr("gtcrn_frontend.cli._fingerprint.MOST_FILES", 3)
     assert len(surroundings([recogniser])) == 3
     assert "more than 3 files" in caplog.text
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "gtcrn.h"
-#include "guard.h"
+#include "auto_strength.h"
 #include "resample.h"
 
 enum { HOPS = 40, STREAMS = 7 };

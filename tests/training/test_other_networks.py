@@ -15,10 +15,10 @@ from gtcrn_frontend.nets.wavecrn import WaveCRN
 from gtcrn_frontend.training.checkpoint import load_checkpoint
 from gtcrn_frontend.training.config import LossConfig, OptimConfig
 from gtcrn_frontend.training.config_file import load_config
-from gtcrn_frontend.training.learner import Learner, new_learner
-from gtcrn_frontend.training.losses import Transform
-from gtcrn_frontend.training.objective import Objective
-from gtcrn_frontend.training.recipe import train
+from gtcrn_frontend.training.losses.combined import Objective
+from gtcrn_frontend.training.losses.hybrid import Transform
+from gtcrn_frontend.training.train_loop import train
+from gtcrn_frontend.training.trainer import Learner, new_learner
 from gtcrn_frontend.weights.networks import NETWORKS
 
 SMALL = {
@@ -30,7 +30,7 @@ SMALL = {
 
 @pytest.fixture(autouse=True)
 def _small_networks(monkeypatch):
-    monkeypatch.setattr("gtcrn_frontend.training.learner.new_net", lambda name: SMALL[name]())
+    monkeypatch.setattr("gtcrn_frontend.training.trainer.new_net", lambda name: SMALL[name]())
 
 
 @pytest.mark.parametrize("network", SMALL)

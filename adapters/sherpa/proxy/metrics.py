@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from gtcrn_frontend.adapters.sherpa.proxy.endings import Trouble
+from gtcrn_frontend.adapters.sherpa.proxy.close_codes import Trouble
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

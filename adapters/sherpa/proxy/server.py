@@ -19,8 +19,8 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
 from gtcrn_frontend.adapters.sherpa.proxy.batching import BatchedPool
+from gtcrn_frontend.adapters.sherpa.proxy.close_codes import Ending, Trouble
 from gtcrn_frontend.adapters.sherpa.proxy.connections import OPTIONS
-from gtcrn_frontend.adapters.sherpa.proxy.endings import Ending, Trouble
 from gtcrn_frontend.adapters.sherpa.proxy.metrics import CONTENT_TYPE, Metrics
 from gtcrn_frontend.adapters.sherpa.proxy.session import Service, Session
 from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings

@@ -16,15 +16,15 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
 from gtcrn_frontend.adapters.sherpa.proxy.batching import BatchedPool
+from gtcrn_frontend.adapters.sherpa.proxy.close_codes import Ending, Trouble, ending_by_client, ending_by_upstream
 from gtcrn_frontend.adapters.sherpa.proxy.connections import OPTIONS, close
-from gtcrn_frontend.adapters.sherpa.proxy.endings import Ending, Trouble, ending_by_client, ending_by_upstream
 from gtcrn_frontend.adapters.sherpa.proxy.framing import SAMPLE, Audio, BadMessageError, Begin, End, Event, Text
 from gtcrn_frontend.adapters.sherpa.proxy.metrics import Metrics
 from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.audio.validation import check_chunk
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import AudioFormatError
-from gtcrn_frontend.stages.check import check_chunk
-from gtcrn_frontend.weights.parameters import F32
 
 logger = logging.getLogger(__name__)
 

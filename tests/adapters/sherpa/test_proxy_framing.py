@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from websockets.frames import CloseCode
 
-from gtcrn_frontend.adapters.sherpa.proxy.endings import MAX_REASON_BYTES, Ending
+from gtcrn_frontend.adapters.sherpa.proxy.close_codes import MAX_REASON_BYTES, Ending
 from gtcrn_frontend.adapters.sherpa.proxy.framing import (
     Audio,
     BadMessageError,

@@ -22,11 +22,11 @@ from gtcrn_frontend.adapters.speechbrain.recipes.digits import train as digits
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.data import dataio_prepare
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import WORDS, prepare_digits
 from gtcrn_frontend.adapters.speechbrain.recipes.gtcrn import train as gtcrn
+from gtcrn_frontend.audio.levels import noise_gain
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.levels import noise_gain
 from gtcrn_frontend.training.checkpoint import load_checkpoint
 from gtcrn_frontend.training.config_file import load_config
-from gtcrn_frontend.training.recipe import train
+from gtcrn_frontend.training.train_loop import train
 
 RATE = 16000
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
-from gtcrn_frontend.evaluation.wer import count_errors
+from gtcrn_frontend.evaluation.asr.wer import count_errors
 
 RATE = 16000
 NAMES = ("digits-clean", "digits-robust", "commands-clean", "commands-robust", "characters-clean")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gtcrn_frontend.evaluation.wer import ErrorCounts
+from gtcrn_frontend.evaluation.asr.wer import ErrorCounts
 
 
 def counts(*errors: int) -> list[ErrorCounts]:

@@ -60,7 +60,7 @@ def test_text_of_symbols_has_single_spaces(audio: Path) -> None:
 def test_conditions_are_what_they_say_and_always_the_same(audio: Path) -> None:
     from conditions import CLEAN, CONDITIONS, Condition, clean, mixtures
 
-    from gtcrn_frontend.evaluation.levels import active_power
+    from gtcrn_frontend.audio.levels import active_power
 
     assert len(set(CONDITIONS)) == len(CONDITIONS) == 25
     quiet = clean("digits", audio)[:5]

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import PARTS, WORDS
-from gtcrn_frontend.evaluation.levels import noise_gain
-from gtcrn_frontend.spec import GTCRN_SPEC
-from gtcrn_frontend.training.store import AudioStore, open_store
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.audio.levels import noise_gain
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.training.data.audio_cache import AudioStore, open_store
 
 SAMPLE_RATE = GTCRN_SPEC.sample_rate
 PEAK = 0.99

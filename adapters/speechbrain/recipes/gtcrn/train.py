@@ -28,21 +28,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse, run_as_command
-from gtcrn_frontend.adapters.speechbrain.recipes.digits.judge import DigitsJudge
-from gtcrn_frontend.evaluation.tables import markdown_table
-from gtcrn_frontend.training.averaging import copy_norms, freeze_norms, recompute_norms, update_average
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.evaluate import DigitsJudge
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.evaluation.report.tables import markdown_table
 from gtcrn_frontend.training.checkpoint import save_weights
 from gtcrn_frontend.training.config import TrainConfig
-from gtcrn_frontend.training.data import load_data
-from gtcrn_frontend.training.judge import Judge
-from gtcrn_frontend.training.losses import Transform
-from gtcrn_frontend.training.mixing import Mixer
-from gtcrn_frontend.training.objective import Objective
-from gtcrn_frontend.training.schedule import learning_rate
-from gtcrn_frontend.training.teacher import Teacher
-from gtcrn_frontend.training.validation import Scores, make_validation_set
+from gtcrn_frontend.training.data.dataset import load_data
+from gtcrn_frontend.training.data.mixing import Mixer
+from gtcrn_frontend.training.distillation import Teacher
+from gtcrn_frontend.training.ema import copy_norms, freeze_norms, recompute_norms, update_average
+from gtcrn_frontend.training.losses.combined import Objective
+from gtcrn_frontend.training.losses.hybrid import Transform
+from gtcrn_frontend.training.lr_schedule import learning_rate
+from gtcrn_frontend.training.validation_set import Scores, make_validation_set
+from gtcrn_frontend.training.validator import Judge
 from gtcrn_frontend.weights.networks import find_network
-from gtcrn_frontend.weights.parameters import F32
 
 logger = logging.getLogger(__name__)
 
