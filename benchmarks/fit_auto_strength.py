@@ -3,9 +3,9 @@
     python benchmarks/fit_auto_strength.py --rounds 0
     python benchmarks/fit_auto_strength.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar
 
-It searches as `gtcrn-frontend calibrate --fit-guard` does. Best is the lowest error rate relative to that of the raw
-input, averaged over models, recognisers and conditions, among those that leave clean speech alone (PESQ against the
-input) and are in fewest conditions significantly worse than the raw input. What is heard are other utterances, in
+It searches as `gtcrn-frontend calibrate --fit-auto-strength` does. Best is the lowest error rate relative to that of
+the raw input, averaged over models, recognisers and conditions, among those that leave clean speech alone (PESQ against
+the input) and are in fewest conditions significantly worse than the raw input. What is heard are other utterances, in
 other noise, than what benchmarks/recognizers/table.py judges with. The network runs once for each signal.
 """
 
@@ -25,11 +25,11 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "recognizers"))
 
-from conditions import CLEAN, UTTERANCES, Condition, Spoken, mixtures_to_fit, task
 from corpora import ROOT, SAMPLE_RATE, Noises
+from noisy_set import CLEAN, UTTERANCES, Condition, Spoken, mixtures_to_fit, task
 from table import _count, _recognizer
 
-from gtcrn_frontend import EnhancerConfig, GuardConfig
+from gtcrn_frontend import AutoStrengthConfig, EnhancerConfig
 from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
 from gtcrn_frontend.evaluation.asr.auto_strength_fit import search
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, error_rate, rate_difference
@@ -89,7 +89,7 @@ class Judge:
     def __init__(self, trials: Sequence[Trial], clean: Sequence[Enhanced]) -> None:
         self._trials, self._clean = trials, clean
         self._raw = [trial.count([signal.dry for signal in trial.signals]) for trial in trials]
-        self._scores: dict[GuardConfig, Score] = {}
+        self._scores: dict[AutoStrengthConfig, Score] = {}
 
     def raw(self) -> Score:
         """Returns the score of no front-end."""
@@ -102,11 +102,13 @@ class Judge:
             counts, min(pesq_wb(signal.dry, signal.mixed(strength), SAMPLE_RATE) for signal in self._clean)
         )
 
-    def guarded(self, config: GuardConfig) -> Score:
+    def with_auto_strength(self, config: AutoStrengthConfig) -> Score:
         """Returns the score of the guard with some parameters."""
         if config not in self._scores:
-            counts = [trial.count([signal.guarded(config) for signal in trial.signals]) for trial in self._trials]
-            lowest = min(pesq_wb(signal.dry, signal.guarded(config), SAMPLE_RATE) for signal in self._clean)
+            counts = [
+                trial.count([signal.with_auto_strength(config) for signal in trial.signals]) for trial in self._trials
+            ]
+            lowest = min(pesq_wb(signal.dry, signal.with_auto_strength(config), SAMPLE_RATE) for signal in self._clean)
             self._scores[config] = self._score(counts, lowest)
         return self._scores[config]
 
@@ -166,19 +168,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{folder.name}: ready after {time.process_time() - began:.0f} s", flush=True)
     judge = Judge(trials, [signal for setting in settings for signal in clean_speech(args.audio, setting)])
 
-    def judged(configs: Sequence[GuardConfig]) -> list[tuple[float, ...]]:
+    def judged(configs: Sequence[AutoStrengthConfig]) -> list[tuple[float, ...]]:
         for config in configs:
-            score = judge.guarded(config)
+            score = judge.with_auto_strength(config)
             print(
                 f"{config}: {score.relative:.3f} of raw, PESQ {score.pesq:.2f}, worse in {len(score.worse)}", flush=True
             )
-        return [judge.guarded(config).order for config in configs]
+        return [judge.with_auto_strength(config).order for config in configs]
 
-    best = search(judged, rounds=args.rounds)[0] if args.rounds else GuardConfig()
+    best = search(judged, rounds=args.rounds)[0] if args.rounds else AutoStrengthConfig()
 
     scores = {"raw": judge.raw()}
     scores |= {f"fixed {strength:g}": judge.fixed(strength) for strength in (0.5, 0.8, 1.0)}
-    scores["auto"] = judge.guarded(best)
+    scores["auto"] = judge.with_auto_strength(best)
     rows = [
         {"condition": label, **{name: f"{score.rates[label]:.1f}" for name, score in scores.items()}}
         for label in scores["raw"].rates

@@ -9,11 +9,11 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtcrn_frontend import Enhancer, GuardConfig, StateError, StreamPool, StreamState
+from gtcrn_frontend import AutoStrengthConfig, Enhancer, StateError, StreamPool, StreamState
 from gtcrn_frontend.native.binding import why_absent
 
 RATE = 16000
-CONFIG = GuardConfig()
+CONFIG = AutoStrengthConfig()
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +102,9 @@ def test_clean_speech_passes_and_noise_goes_down_but_not_to_nothing(audio_folder
     noise = np.random.default_rng(2).normal(0, 0.05, 3 * RATE).astype(np.float32)
     noisy = Enhancer(strength="auto")
     out = noisy.process_chunk(noise)[RATE:]
-    assert noisy.guard.strength > 0.6 > clean.guard.strength
-    assert noisy.guard.snr_db < 5 < 20 < clean.guard.snr_db
-    assert clean.guard.speech_hops > noisy.guard.speech_hops
+    assert noisy.auto_strength_report.strength > 0.6 > clean.auto_strength_report.strength
+    assert noisy.auto_strength_report.snr_db < 5 < 20 < clean.auto_strength_report.snr_db
+    assert clean.auto_strength_report.speech_hops > noisy.auto_strength_report.speech_hops
     level = np.sqrt(np.square(out).mean())
     assert 0.05 * (1 - CONFIG.max_strength) / 2 < level < 0.05 / 2
 
@@ -126,7 +126,7 @@ def test_a_state_goes_on_in_another_engine(noisy, rates, cut):
     other = Enhancer(engine="onnx", **settings)
     other.set_state(StreamState.from_bytes(saved))
     twins = [copy.copy(enhancer), pickle.loads(pickle.dumps(enhancer)), other]
-    assert all(twin.guard == enhancer.guard for twin in twins)
+    assert all(twin.auto_strength_report == enhancer.auto_strength_report for twin in twins)
     expected = run(enhancer, noisy[cut:], [])
     for twin in twins:
         np.testing.assert_allclose(run(twin, noisy[cut:], [3000]), expected, atol=1e-5)
@@ -165,7 +165,7 @@ def test_it_is_switched_on_and_off_at_any_time_without_a_jump(noisy, rate):
         enhancer.strength = knobs[number % len(knobs)]
         assert enhancer.strength == knobs[number % len(knobs)]
         parts.append(enhancer.process_aligned(noisy[start : start + 1500]))
-        assert (enhancer.guard is None) == (enhancer.strength != "auto")
+        assert (enhancer.auto_strength_report is None) == (enhancer.strength != "auto")
     parts.append(enhancer.flush_aligned())
     dry, enhanced, mixed = (np.concatenate([getattr(p, name) for p in parts]) for name in ("dry", "enhanced", "mixed"))
     removed = enhanced - dry
@@ -182,20 +182,20 @@ def test_it_listens_while_bypassed(noisy):
     other.process_chunk(noisy)
     enhancer.bypass = True
     np.testing.assert_array_equal(enhancer.process_chunk(noisy), noisy[: enhancer.samples_out])
-    assert enhancer.guard == other.guard
+    assert enhancer.auto_strength_report == other.auto_strength_report
     enhancer.bypass = False
     assert len(enhancer.process_chunk(noisy))
-    assert enhancer.guard.hops == 2 * len(noisy) // 256 - 1  # the first lies before the stream
+    assert enhancer.auto_strength_report.hops == 2 * len(noisy) // 256 - 1  # the first lies before the stream
 
 
 def test_after_flush_and_reset_it_begins_anew(noisy, whole):
     enhancer = Enhancer(strength="auto")
-    new = enhancer.guard
+    new = enhancer.auto_strength_report
     for end in (enhancer.flush, enhancer.reset):
         enhancer.process_chunk(noisy)
-        assert enhancer.guard != new
+        assert enhancer.auto_strength_report != new
         end()
-        assert enhancer.guard == new
+        assert enhancer.auto_strength_report == new
     np.testing.assert_allclose(run(enhancer, noisy, []), whole, atol=1e-6)
 
 
@@ -203,8 +203,8 @@ def test_each_channel_has_its_own(noisy, whole):
     enhancer = Enhancer(strength="auto", channels=2)
     quiet = np.zeros_like(noisy)
     out = enhancer.process_chunk(np.stack([noisy, quiet], axis=1))
-    first, second = enhancer.guards
-    assert enhancer.guard == first != second
+    first, second = enhancer.auto_strength_reports
+    assert enhancer.auto_strength_report == first != second
     np.testing.assert_allclose(out[:, 0], whole[: len(out)], atol=1e-6)
     assert not out[:, 1].any()
 
@@ -215,21 +215,21 @@ def test_in_a_pool_as_alone(noisy, whole):
     out = pool.process({auto: noisy, fixed: noisy})
     np.testing.assert_allclose(out[auto], whole[: len(out[auto])], atol=1e-6)
     assert pool.info(auto).strength == "auto"
-    assert pool.info(auto).guards[0].hops == len(noisy) // 256 - 1
-    assert pool.info(fixed).guards == ()
+    assert pool.info(auto).auto_strength_reports[0].hops == len(noisy) // 256 - 1
+    assert pool.info(fixed).auto_strength_reports == ()
     pool.set_strength(auto, 0.5)
     pool.set_strength(fixed, "auto")
     pool.process({auto: noisy, fixed: noisy})
-    assert (len(pool.info(auto).guards), len(pool.info(fixed).guards)) == (0, 1)
+    assert (len(pool.info(auto).auto_strength_reports), len(pool.info(fixed).auto_strength_reports)) == (0, 1)
 
 
 def test_its_parameters_count(noisy):
     still = {"min_strength": 0.3, "max_strength": 0.3, "caution": 0, "max_doubt": 2}
-    enhancer = Enhancer(strength="auto", guard=still)
-    assert enhancer.guard.strength == 0.3
+    enhancer = Enhancer(strength="auto", auto_strength=still)
+    assert enhancer.auto_strength_report.strength == 0.3
     assert enhancer.max_attenuation_db == pytest.approx(3.098, abs=1e-3)
     np.testing.assert_allclose(enhancer.enhance(noisy), Enhancer(strength=0.3).enhance(noisy), atol=1e-6)
-    assert Enhancer.from_config(enhancer.config).config.guard == GuardConfig(**still)
+    assert Enhancer.from_config(enhancer.config).config.auto_strength == AutoStrengthConfig(**still)
 
 
 def test_it_is_shown():

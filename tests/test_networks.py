@@ -83,9 +83,9 @@ def test_streams_of_a_pool_are_those_of_enhancers(lite_rtse_checkpoint):
 
 def test_the_guard_works_for_it(lite_rtse_checkpoint):
     enhancer, samples = Enhancer(lite_rtse_checkpoint, strength="auto"), noise(6000)
-    guarded = in_chunks(enhancer, samples, [1000])
-    assert np.isfinite(guarded).all()
-    assert len(guarded) == len(samples)
+    with_auto_strength = in_chunks(enhancer, samples, [1000])
+    assert np.isfinite(with_auto_strength).all()
+    assert len(with_auto_strength) == len(samples)
 
 
 def test_a_file_in_one_call(lite_rtse_checkpoint, audio_folder, tmp_path):

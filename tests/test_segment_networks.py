@@ -118,7 +118,7 @@ def test_the_guard_chooses_the_strength_of_what_comes_out_a_second_later(wavecrn
     assert not np.array_equal(whole, streamed(Enhancer(wavecrn_path), noise, size=len(noise)))
     enhancer.process_chunk(noise)
     before = -(-enhancer.spec.delay // enhancer.hop_length)  # hops that lie before the stream
-    assert enhancer.guard.hops == len(noise) // enhancer.hop_length - before
+    assert enhancer.auto_strength_report.hops == len(noise) // enhancer.hop_length - before
 
 
 @pytest.mark.parametrize("latency_ms", [500, 1530])

@@ -60,7 +60,7 @@ class Graph:
     metadata: Mapping[str, str]
 
 
-def check_contract(factory: str, arguments: Mapping[str, Any]) -> None:
+def check_model(factory: str, arguments: Mapping[str, Any]) -> None:
     """Raises `ModelError` if a model or its tokens would end the process, or fail at the first chunk.
 
     Args:

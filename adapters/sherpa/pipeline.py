@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gtcrn_frontend.adapters.sherpa.config import PipelineConfig
 from gtcrn_frontend.adapters.sherpa.factory_args import factory
-from gtcrn_frontend.adapters.sherpa.model_check import CONTRACTS, check_contract
+from gtcrn_frontend.adapters.sherpa.model_check import CONTRACTS, check_model
 from gtcrn_frontend.adapters.sherpa.results import Result, Segment
 from gtcrn_frontend.adapters.sherpa.sessions import OfflineSession, OnlineSession, Session, VadSession, decode
 from gtcrn_frontend.adapters.sherpa.streams import whole_rate
@@ -78,9 +78,9 @@ class Pipeline:
         if config.frontend:
             Enhancer.from_config(config.frontend)  # what is wrong with it is found before the recogniser is loaded
         if config.vad:
-            config.vad.check_contract(trial=trial)
+            config.vad.check_model(trial=trial)
         if config.factory in CONTRACTS:
-            check_contract(config.factory, config.arguments)
+            check_model(config.factory, config.arguments)
         elif trial:
             try_factory(config.factory, config.arguments)
         try:

@@ -70,7 +70,7 @@ class VadConfig:
             raise ConfigError(f"{chosen[0]}: {error}") from error
         return cls(chosen[0], settings, common, route, buffer_s)
 
-    def check_contract(self, *, trial: bool) -> None:
+    def check_model(self, *, trial: bool) -> None:
         """Raises `ModelError` if sherpa-onnx would end the process over the model.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from conditions import Condition
+from noisy_set import Condition
 
 from gtcrn_frontend import EnhancerConfig
 from gtcrn_frontend.evaluation.asr.decision import decide

@@ -1,12 +1,12 @@
 """Streaming sample rate conversion: a rational polyphase FIR that keeps every sample in its place.
 
 Output sample j is the band-limited input at the time j / rate_out. The filter is symmetric around that moment, so
-nothing is shifted; but it reaches `filter_bank.HALF_SPAN_US` into the future, and so the output *trails* by that much.
+nothing is shifted; but it reaches `polyphase.HALF_SPAN_US` into the future, and so the output *trails* by that much.
 
     y[j] = sum_i x[i] h(i - j rate_in / rate_out)        h: sinc times Kaiser window
 
 An output is always the same sum in the same order: equal to the last bit for every chunking. In C that is so as each
-is computed for itself. In numpy, the blocks of kernels (`filter_bank`) lie on a grid fixed at the start of the stream,
+is computed for itself. In numpy, the blocks of kernels (`polyphase`) lie on a grid fixed at the start of the stream,
 whatever the chunks: a block that needs input still to come is computed with zeros instead, to which the rows already
 due give no weight, and once more when that input is there.
 """

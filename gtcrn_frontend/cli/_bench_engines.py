@@ -53,7 +53,7 @@ class SherpaStreams:
         return None
 
 
-class Contenders:
+class BenchEngines:
     """Engines with the model loaded, and a model file for sherpa-onnx.
 
     Args:

@@ -18,7 +18,7 @@ DEFAULT_MIXTURES = 300
 DEFAULT_SNRS = "0,5,10,15"
 
 
-def add_material_args(parser: argparse.ArgumentParser) -> None:
+def add_eval_data_args(parser: argparse.ArgumentParser) -> None:
     """Adds the options that name signals."""
     material = parser.add_argument_group("signals (one or more of these)")
     material.add_argument("--pairs", type=Path, metavar="DIR", help="pairs of clean and noisy recordings")
@@ -39,7 +39,7 @@ def add_material_args(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def material_of(args: argparse.Namespace) -> dict[str, Sequence[PairSource]]:
+def eval_data_of(args: argparse.Namespace) -> dict[str, Sequence[PairSource]]:
     """Returns the signals by what tables call them.
 
     Raises:

@@ -30,7 +30,7 @@ _SETTING_SUFFIXES = {".yaml", ".yml"}
 _log = logging.getLogger(__name__)
 
 
-def surroundings(folders: Iterable[Path], apart: Collection[Path] = ()) -> list[str]:
+def fingerprint(folders: Iterable[Path], apart: Collection[Path] = ()) -> list[str]:
     """Returns a line for each file that `files_around` finds: path, size in bytes, and time of its last change.
 
     Of a small file its content tells instead: recognisers write their grammar or settings anew each time they load.

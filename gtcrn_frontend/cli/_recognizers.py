@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gtcrn_frontend.cli._fingerprint import files_around, surroundings
+from gtcrn_frontend.cli._fingerprint import files_around, fingerprint
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
 from gtcrn_frontend.evaluation.noisy_set import file_digest
@@ -112,7 +112,7 @@ def _foreign_identity(name: str, paths: Sequence[Path], apart: Collection[Path])
     shared = {
         Path(folder).resolve() for folder in (*os.get_exec_path(), *libraries, tempfile.gettempdir(), here.anchor)
     }
-    around = surroundings((folders - shared) | {here}, apart)
+    around = fingerprint((folders - shared) | {here}, apart)
     return _digest(name, here, *files, *_contents(files), *around)
 
 

@@ -157,7 +157,7 @@ def _inputs_and_output(args: argparse.Namespace) -> tuple[Sequence[str], str]:
         "- as input with --segment-latency-ms: files are whole signals, which do not wait": of_stream
         and PIPE not in inputs,
         "- as input or output with --format: files keep theirs": args.format and not has_pipe,
-        "--strength auto with --guard": args.guard is not None and args.strength != "auto",
+        "--strength auto with --auto-strength": args.auto_strength is not None and args.strength != "auto",
         "files, not -, with --resume and --plot": has_pipe and (args.resume or args.plot),
         "one file with --plot": args.plot and (len(inputs) != 1 or is_folder(inputs[0])),
     }

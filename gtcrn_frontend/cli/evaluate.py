@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from gtcrn_frontend.cli._argtypes import count, number
-from gtcrn_frontend.cli._eval_data import add_material_args, material_of
+from gtcrn_frontend.cli._eval_data import add_eval_data_args, eval_data_of
 from gtcrn_frontend.cli._output_checks import check_outputs
 from gtcrn_frontend.cli._systems import systems_of
 from gtcrn_frontend.config import EnhancerConfig
@@ -25,7 +25,7 @@ from gtcrn_frontend.evaluation.quality.metric_registry import (
     FAMILIES,
     PACKAGES,
     dnsmos_digest,
-    measures_of,
+    metrics_of,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_material_args(parser)
+    add_eval_data_args(parser)
     systems = parser.add_argument_group("what is compared")
     systems.add_argument(
         "--model",
@@ -103,9 +103,9 @@ def run(args: argparse.Namespace) -> int:
     # Processes share the work: threads of numpy within each would only be in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     plan = _plan(args)
-    material = material_of(args)
+    material = eval_data_of(args)
     first = list(plan.systems)[1]
-    measures = measures_of(plan.families)
+    measures = metrics_of(plan.families)
     machine = environment()
     print(f"cpu: {machine['cpu']}; processes: {args.jobs}; engine: {args.engine}")
     rows: list[Row] = []
@@ -175,7 +175,7 @@ def _print_tables(label: str, scored: Sequence[Scored], planned: int, plan: Plan
         mean_table,
     )
 
-    measures = measures_of(plan.families)
+    measures = metrics_of(plan.families)
     minutes = sum(one.duration_s for one in scored) / 60
     missing = f", {planned - len(scored)} failed and left out" if len(scored) < planned else ""
     print(f"\n{label}: {len(scored)} signals, {minutes:.1f} minutes{missing}\n")

@@ -1,7 +1,7 @@
 """The seam for engines that can do more than run a network: the whole way of a signal that needs nothing else.
 
 At the model's rate and in one channel, a signal needs framing, the network, to be aligned with what came in, and to be
-mixed with it. An engine that does all of that in one call spares each chunk the way through `stages/`.
+mixed with it. An engine that does all of that in one call spares each chunk the way through `streaming/`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class Position(NamedTuple):
         recent: as many of the last ones as are not delivered yet: up to one whole hop, and what of the next is there.
         held: how many of these belong to the hop that is not complete.
         strength: above 0, at most 1, if there is no guard.
-        guard: what the guard knows, as `stages.levels.Levels.native` gives it: the path moves it on.
+        auto_strength: what the guard knows, as `level_tracker.LevelTracker.native` gives it: the path moves it on.
     """
 
     samples_in: int
     recent: F32
     held: int
     strength: float = 1.0
-    guard: Any = None
+    auto_strength: Any = None
 
 
 class DirectPath(Protocol):
@@ -38,7 +38,7 @@ class DirectPath(Protocol):
 
     @property
     def position(self) -> Position:
-        """Where the signal is: all that `stages/` need to go on with it."""
+        """Where the signal is: all that `streaming/` need to go on with it."""
         ...
 
     @property

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Heard:
+class Recognition:
     """What a recogniser heard in one signal.
 
     Attributes:

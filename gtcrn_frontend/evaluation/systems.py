@@ -17,13 +17,13 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.streaming.auto_strength.controller import GuardConfig, new_levels
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, new_levels
 from gtcrn_frontend.streaming.auto_strength.level_tracker import Energies, decide, hop_energies
-from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthTrack
+from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthRamp
 
 Samples = npt.NDArray[np.float32]
 
-GUARD_VERSION = 2
+AUTO_STRENGTH_VERSION = 2
 """Part of what names an output in the cache: raise it when the guard decides otherwise."""
 RAW = EnhancerConfig(bypass=True)
 """No front-end, as a setting."""
@@ -66,12 +66,12 @@ class Enhanced:
         s = np.float32(strength)
         return self.wet if s == 1 else np.asarray(s * self.wet + (1 - s) * self.dry, np.float32)
 
-    def guarded(self, config: GuardConfig) -> Samples:
-        """Returns what `Enhancer(strength="auto", guard=config).enhance` does."""
+    def with_auto_strength(self, config: AutoStrengthConfig) -> Samples:
+        """Returns what `Enhancer(strength="auto", auto_strength=config).enhance` does."""
         levels = new_levels(self._spec, config).native()
-        track = StrengthTrack(self._grid, levels.strength, self._first_hop)
-        track.extend(decide(levels, self._energies))
-        return track.mix(self.dry, self.wet, 0)
+        ramp = StrengthRamp(self._grid, levels.strength, self._first_hop)
+        ramp.extend(decide(levels, self._energies))
+        return ramp.mix(self.dry, self.wet, 0)
 
     @cached_property
     def _energies(self) -> Energies:
@@ -111,13 +111,13 @@ def outputs(samples: Samples, sample_rate: int, settings: Sequence[EnhancerConfi
         if full not in signals:
             signals[full] = Enhanced(samples, sample_rate, full)
         signal, strength = signals[full], setting.strength_or_auto
-        made = signal.guarded(setting.guard_config) if strength == "auto" else signal.mixed(strength)
+        made = signal.with_auto_strength(setting.auto_strength_config) if strength == "auto" else signal.mixed(strength)
         yield Output(made, signal.took_s)
 
 
 def at_full_strength(setting: EnhancerConfig) -> EnhancerConfig:
     """Returns the setting at strength 1: equal ones run the same network on the same signal."""
-    return dataclasses.replace(setting, strength=1.0, max_attenuation_db=None, guard=None)
+    return dataclasses.replace(setting, strength=1.0, max_attenuation_db=None, auto_strength=None)
 
 
 def by_strength(setting: EnhancerConfig) -> float:
@@ -137,7 +137,7 @@ def name_of_strength(setting: EnhancerConfig) -> str:
     """Returns the strength of a setting as reports write it; other parameters of the guard are told apart."""
     strength = setting.strength_or_auto
     if strength == "auto":
-        return "auto" if setting.guard_config == GuardConfig() else "auto, fitted"
+        return "auto" if setting.auto_strength_config == AutoStrengthConfig() else "auto, fitted"
     return f"{strength:g}"
 
 
@@ -175,8 +175,8 @@ def setting_key(setting: EnhancerConfig) -> str:
     loaded = load(setting.model, setting.engine, setting.num_threads, setting.providers)
     strength = setting.strength_or_auto
     if strength == "auto":
-        parameters = dataclasses.astuple(setting.guard_config)
-        shown = f"auto {GUARD_VERSION} {' '.join(f'{value:.6f}' for value in parameters)}"
+        parameters = dataclasses.astuple(setting.auto_strength_config)
+        shown = f"auto {AUTO_STRENGTH_VERSION} {' '.join(f'{value:.6f}' for value in parameters)}"
     else:
         shown = f"{strength:.6f}"
     return f"{loaded.model.digest[:32]} {loaded.engine.name} {shown}"

@@ -53,7 +53,7 @@ class Failure:
     reason: str
 
 
-class Processes:
+class WorkerPool:
     """Processes that do work; a context manager, which ends them.
 
     Args:
@@ -70,7 +70,7 @@ class Processes:
         self._running: list[_Process] = []
         self._successes = self._failures = 0
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,4 +1,4 @@
-/* The guard. Compiled once, for any machine of the target: a hop costs a third of a microsecond. */
+/* The choice of strength. Compiled once, for any machine of the target: a hop costs a third of a microsecond. */
 #include "auto_strength.h"
 
 #include <math.h>
@@ -7,52 +7,53 @@
 static const double least = 1e-9, quiet = 0.01, loud = 8.0, above_floor = 30.0, recent_share = 0.5,
                     undoubted_hops = 16.0;
 
-static double snr_db(const gtcrn_guard *guard)
+static double snr_db(const gtcrn_auto_strength *levels)
 {
-    const double noise = fmin(guard->noise, above_floor * guard->floor);
-    return 10.0 * log10((guard->speech + least) / (noise + least));
+    const double noise = fmin(levels->noise, above_floor * levels->floor);
+    return 10.0 * log10((levels->speech + least) / (noise + least));
 }
 
-static double wanted(const gtcrn_guard *guard)
+static double wanted(const gtcrn_auto_strength *levels)
 {
-    const double range_db = guard->clean_snr_db - guard->noisy_snr_db, above_db = snr_db(guard) - guard->noisy_snr_db;
+    const double range_db = levels->clean_snr_db - levels->noisy_snr_db;
+    const double above_db = snr_db(levels) - levels->noisy_snr_db;
     const double clean = fmin(fmax(above_db / range_db, 0.0), 1.0);
-    const double strength = guard->max_strength - (guard->max_strength - guard->min_strength) * clean;
-    const double trust = fmin(fmax(3.0 * (1.0 - guard->doubt / guard->max_doubt), 0.0), 1.0);
-    return strength * (1.0 - guard->caution * guard->lost) * trust;
+    const double strength = levels->max_strength - (levels->max_strength - levels->min_strength) * clean;
+    const double trust = fmin(fmax(3.0 * (1.0 - levels->doubt / levels->max_doubt), 0.0), 1.0);
+    return strength * (1.0 - levels->caution * levels->lost) * trust;
 }
 
-static double decide(gtcrn_guard *guard, double dry, double enhanced, double removed)
+static double decide(gtcrn_auto_strength *levels, double dry, double enhanced, double removed)
 {
-    const double speech_part = enhanced / (enhanced + removed + quiet * guard->speech + least);
-    const double is_loud = dry / (dry + loud * guard->noise + least);
+    const double speech_part = enhanced / (enhanced + removed + quiet * levels->speech + least);
+    const double is_loud = dry / (dry + loud * levels->noise + least);
     const double kept = enhanced / (enhanced + removed + least);
     const double lost = is_loud * removed / (enhanced + removed + least);
     const double pause_part = 1.0 - speech_part;
-    const double doubt_step = fmax(guard->doubt_step, 1.0 / ((double)guard->hops + undoubted_hops));
+    const double doubt_step = fmax(levels->doubt_step, 1.0 / ((double)levels->hops + undoubted_hops));
 
-    guard->heard = fmin(guard->heard + speech_part, guard->most_heard);
-    guard->speech += speech_part / guard->heard * (enhanced - guard->speech);
-    guard->noise += guard->noise_step * pause_part * pause_part * (removed - guard->noise);
-    guard->recent += recent_share * (dry - guard->recent);
-    guard->floor = fmin(guard->recent, fmax(guard->floor, least) * guard->floor_rise);
-    guard->lost += guard->lost_step * (lost - guard->lost);
-    guard->doubt += doubt_step * (4.0 * kept * (1.0 - kept) - guard->doubt);
-    guard->strength += guard->strength_step * (wanted(guard) - guard->strength);
-    guard->hops++;
-    guard->speech_hops += speech_part > 0.5;
-    guard->lost_hops += lost > 0.5;
-    return guard->strength;
+    levels->heard = fmin(levels->heard + speech_part, levels->most_heard);
+    levels->speech += speech_part / levels->heard * (enhanced - levels->speech);
+    levels->noise += levels->noise_step * pause_part * pause_part * (removed - levels->noise);
+    levels->recent += recent_share * (dry - levels->recent);
+    levels->floor = fmin(levels->recent, fmax(levels->floor, least) * levels->floor_rise);
+    levels->lost += levels->lost_step * (lost - levels->lost);
+    levels->doubt += doubt_step * (4.0 * kept * (1.0 - kept) - levels->doubt);
+    levels->strength += levels->strength_step * (wanted(levels) - levels->strength);
+    levels->hops++;
+    levels->speech_hops += speech_part > 0.5;
+    levels->lost_hops += lost > 0.5;
+    return levels->strength;
 }
 
-void gtcrn_guard_decide(gtcrn_guard *guard, const double *energies, size_t hops, double *strengths)
+void gtcrn_auto_strength_decide(gtcrn_auto_strength *levels, const double *energies, size_t hops, double *strengths)
 {
     for (size_t i = 0; i < hops; i++)
-        strengths[i] = decide(guard, energies[3 * i], energies[3 * i + 1], energies[3 * i + 2]);
+        strengths[i] = decide(levels, energies[3 * i], energies[3 * i + 1], energies[3 * i + 2]);
 }
 
-void gtcrn_guard_hear(gtcrn_guard *guard, const float *dry, const float *enhanced, size_t hops, size_t hop_length,
-                      double *strengths)
+void gtcrn_auto_strength_update(gtcrn_auto_strength *levels, const float *dry, const float *enhanced, size_t hops,
+                                size_t hop_length, double *strengths)
 {
     for (size_t i = 0; i < hops; i++, dry += hop_length, enhanced += hop_length) {
         double of_dry = 0, of_enhanced = 0, of_removed = 0;
@@ -63,7 +64,7 @@ void gtcrn_guard_hear(gtcrn_guard *guard, const float *dry, const float *enhance
             of_removed += removed * removed;
         }
         const double scale = 1.0 / (double)hop_length;
-        const double strength = decide(guard, scale * of_dry, scale * of_enhanced, scale * of_removed);
+        const double strength = decide(levels, scale * of_dry, scale * of_enhanced, scale * of_removed);
         if (strengths) strengths[i] = strength;
     }
 }

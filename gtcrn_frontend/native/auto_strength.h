@@ -15,13 +15,13 @@ extern "C" {
 
 /* cffi: begin. What is between these marks is also read by setup.py. */
 
-/* What the guard of one channel was told, and what it knows. */
+/* Settings and state of the choice of strength for one channel. */
 typedef struct {
     double noisy_snr_db, clean_snr_db, min_strength, max_strength, caution, max_doubt;
     double noise_step, lost_step, doubt_step, strength_step, floor_rise, most_heard;
     double speech, noise, recent, floor, lost, doubt, strength, heard;
     int64_t hops, speech_hops, lost_hops;
-} gtcrn_guard;
+} gtcrn_auto_strength;
 
 /* Where hops lie in the output: hop h begins at (h hop_length - delay) / rate seconds. */
 typedef struct {
@@ -30,11 +30,11 @@ typedef struct {
 
 /* Decides on the strengths (hops,) at the end of hops, from their `energies` (hops, 3): mean squares of the input, of
  * the enhanced signal, and of their difference. */
-void gtcrn_guard_decide(gtcrn_guard *guard, const double *energies, size_t hops, double *strengths);
+void gtcrn_auto_strength_decide(gtcrn_auto_strength *levels, const double *energies, size_t hops, double *strengths);
 
 /* Does so from the samples themselves, both (hops, hop_length) and of the same moments; `strengths` may be NULL. */
-void gtcrn_guard_hear(gtcrn_guard *guard, const float *dry, const float *enhanced, size_t hops, size_t hop_length,
-                      double *strengths);
+void gtcrn_auto_strength_update(gtcrn_auto_strength *levels, const float *dry, const float *enhanced, size_t hops,
+                                size_t hop_length, double *strengths);
 
 /* Mixes the `count` samples of the output from number `sample` on: dry + strength * (enhanced - dry). Hop `hop` goes
  * linearly from strengths[0] to strengths[1], the next one on to strengths[2], and so on to strengths[ends]; before and

@@ -31,14 +31,18 @@ class NativePath:
         position: where the signal is.
     """
 
-    __slots__ = ("_guard", "_model", "_path", "_stream")
+    __slots__ = ("_auto_strength", "_model", "_path", "_stream")
 
     def __init__(self, model: Any, stream: Any, position: Position) -> None:
-        samples_in, _, _, strength, guard = position
-        self._model, self._stream, self._guard = model, stream, guard  # kept alive: C has their addresses
+        samples_in, _, _, strength, auto_strength = position
+        self._model, self._stream, self._auto_strength = (
+            model,
+            stream,
+            auto_strength,
+        )  # kept alive: C has their addresses
         self._path = ffi.new("gtcrn_path *", {"stream": stream, "taken": samples_in, "strength": strength})
-        if guard is not None:
-            self._path.guard = guard
+        if auto_strength is not None:
+            self._path.auto_strength = auto_strength
         if position.held:
             ffi.memmove(self._path.rest, np.ascontiguousarray(position.recent[-position.held :]), 4 * position.held)
 
@@ -51,7 +55,7 @@ class NativePath:
         held = taken % hop
         rest = np.frombuffer(ffi.buffer(self._path.rest), np.float32)[:held]
         whole_hop = state[: min(taken - held, hop)]  # a state begins with the last hop
-        return Position(taken, np.concatenate([whole_hop, rest]), held, self._path.strength, self._guard)
+        return Position(taken, np.concatenate([whole_hop, rest]), held, self._path.strength, self._auto_strength)
 
     @property
     def samples_in(self) -> int:

@@ -82,7 +82,7 @@ void gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t 
  * the signal. */
 typedef struct {
     gtcrn_stream *stream;
-    gtcrn_guard *guard;    /* decides on the strength, hop by hop, and belongs to this path alone; or NULL */
+    gtcrn_auto_strength *auto_strength; /* decides on the strength, hop by hop, and belongs to this path alone; or NULL */
     float strength;        /* s in [0, 1] in place of a guard: s * enhanced + (1 - s) * input goes out */
     int64_t taken;         /* samples since the signal began */
     float rest[GTCRN_HOP]; /* the last taken % GTCRN_HOP of them */

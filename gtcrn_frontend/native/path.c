@@ -24,10 +24,10 @@ size_t gtcrn_set_due(gtcrn_chunk *chunks, size_t count)
 /* Mixes a hop that lies at sample number `begin` with the input of the same moment. */
 static void mix(const gtcrn_path *path, int64_t begin, const float *dry, float *samples)
 {
-    if (path->guard) {
+    if (path->auto_strength) {
         static const gtcrn_grid grid = {.hop_length = HOP, .rate = 1, .output_rate = 1};
-        double strengths[2] = {path->guard->strength};
-        gtcrn_guard_hear(path->guard, dry, samples, 1, HOP, &strengths[1]);
+        double strengths[2] = {path->auto_strength->strength};
+        gtcrn_auto_strength_update(path->auto_strength, dry, samples, 1, HOP, &strengths[1]);
         gtcrn_mix(&grid, begin / HOP, strengths, 1, begin, dry, samples, HOP, samples);
     } else if (path->strength != 1) {
         const float strength = path->strength, rest = 1 - strength;

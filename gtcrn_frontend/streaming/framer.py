@@ -39,7 +39,7 @@ class Framer:
         missing = -len(self._rest) % self._hop
         return self.push(np.zeros(missing, np.float32))
 
-    def go_on(self, rest: F32) -> None:
+    def resume(self, rest: F32) -> None:
         """Goes on with samples that wait for the hop to be complete."""
         self._rest = rest
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import StateError
-from gtcrn_frontend.streaming.strength_ramp import StrengthTrack
+from gtcrn_frontend.streaming.strength_ramp import StrengthRamp
 
 _EMPTY = np.empty(0, np.float32)
 
@@ -45,7 +45,7 @@ class Mixer:
         self._samples_out = 0
         self._start = self._target = strength
         self._position = ramp_length  # samples of the ramp from start to target that are done
-        self._track: StrengthTrack | None = None  # in place of the ramp
+        self._track: StrengthRamp | None = None  # in place of the ramp
 
     @property
     def samples_out(self) -> int:
@@ -61,7 +61,7 @@ class Mixer:
         return self._start + (self._target - self._start) * done
 
     @property
-    def track(self) -> StrengthTrack | None:
+    def ramp(self) -> StrengthRamp | None:
         """What the strength follows, if it was not set."""
         return self._track
 
@@ -80,7 +80,7 @@ class Mixer:
         """How many enhanced samples wait for their dry counterparts."""
         return len(self._enhanced)
 
-    def go_on(self, waiting_dry: F32, samples_out: int) -> None:
+    def resume(self, waiting_dry: F32, samples_out: int) -> None:
         """Goes on where the signals came past a mixer that stood still, or followed a track."""
         self._dry, self._enhanced, self._samples_out = waiting_dry, _EMPTY, samples_out
 
@@ -93,9 +93,9 @@ class Mixer:
         self._position = 0
         self._track = None
 
-    def follow(self, track: StrengthTrack) -> None:
+    def follow(self, ramp: StrengthRamp) -> None:
         """Takes the strength of each sample from a track, until `set_strength`."""
-        self._track = track
+        self._track = ramp
 
     def push(self, dry: F32, enhanced: F32) -> AlignedChunk:
         """Returns what is known of both signals; either may run ahead of the other."""

@@ -14,10 +14,15 @@ from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.engines.direct_path import Position
 from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.model_spec import ModelSpec
-from gtcrn_frontend.streaming.auto_strength.controller import Guard, GuardConfig, GuardReport, Strength
+from gtcrn_frontend.streaming.auto_strength.controller import (
+    AutoStrength,
+    AutoStrengthConfig,
+    AutoStrengthReport,
+    Strength,
+)
 from gtcrn_frontend.streaming.framer import Framer
 from gtcrn_frontend.streaming.mixer import AlignedChunk, Mixer
-from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthTrack
+from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthRamp
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -51,7 +56,7 @@ class SignalPath:
         sample_rate: int,
         output_sample_rate: int,
         strength: Strength,
-        guard: GuardConfig | None = None,
+        auto_strength: AutoStrengthConfig | None = None,
         *,
         bypass: bool = False,
     ) -> None:
@@ -63,8 +68,8 @@ class SignalPath:
         self._framer = Framer(spec.hop_length)
         ramp_length = spec.hop_length * output_sample_rate // spec.sample_rate
         self._mixer = Mixer(0.0 if bypass or strength == "auto" else strength, ramp_length)
-        self._guard_config = guard or GuardConfig()
-        self._guard: Guard | None = None
+        self._auto_strength_config = auto_strength or AutoStrengthConfig()
+        self._auto_strength: AutoStrength | None = None
         self._waiting_dry = _EMPTY  # what `pull` will pass to the mixer
         self._samples_in = 0
         self._to_drop = spec.delay  # the engine's first samples lie before the stream's first
@@ -83,9 +88,9 @@ class SignalPath:
         return self._mixer.samples_out
 
     @property
-    def guard_report(self) -> GuardReport | None:
+    def auto_strength_report(self) -> AutoStrengthReport | None:
         """What the guard knows, if it is on."""
-        return self._guard.report if self._guard else None
+        return self._auto_strength.report if self._auto_strength else None
 
     def set_strength(self, strength: Strength, *, bypass: bool = False) -> None:
         """Moves to another strength in [0, 1] within one hop, or hands it to the guard from the next hop on.
@@ -93,15 +98,15 @@ class SignalPath:
         While it is bypassed, the guard goes on to listen.
         """
         if strength != "auto":
-            self._guard = None
+            self._auto_strength = None
             self._mixer.set_strength(0.0 if bypass else strength)
             return
-        if self._guard is None:
-            self._guard = Guard(self._spec, self._guard_config)
+        if self._auto_strength is None:
+            self._auto_strength = AutoStrength(self._spec, self._auto_strength_config)
         if bypass:
             self._mixer.set_strength(0.0)
-        elif self._mixer.track is None:
-            self._mixer.follow(self._new_track(self._guard))
+        elif self._mixer.ramp is None:
+            self._mixer.follow(self._new_ramp(self._auto_strength))
 
     def direct_position(self, strength: Strength) -> Position | None:
         """Returns where the signal is if an engine's direct path can take it from here at this strength, else None."""
@@ -110,35 +115,39 @@ class SignalPath:
         hops, held = divmod(self._samples_in, self._spec.hop_length)
         recent = self._mixer.waiting_dry
         expected = (held + min(hops, 1) * self._spec.hop_length, 0, held, 0 if hops else self._spec.delay)
-        # Another is a state that somebody has made up: `stages/` go on with it as they can.
+        # Another is a state that somebody has made up: `streaming/` go on with it as they can.
         if (len(recent), self._mixer.waiting_enhanced, self._framer.held, self._to_drop) != expected:
             return None
-        guard, track = self._guard, self._mixer.track
+        auto_strength, ramp = self._auto_strength, self._mixer.ramp
         if strength != "auto":
-            is_there = guard is None and self._mixer.is_still_at(strength)
+            is_there = auto_strength is None and self._mixer.is_still_at(strength)
             return Position(self._samples_in, recent, held, strength) if is_there else None
-        if guard is None or track is None or not track.is_at(hops, guard.strength):
+        if auto_strength is None or ramp is None or not ramp.is_at(hops, auto_strength.strength):
             return None
         past = recent[: len(recent) - held]
-        return Position(self._samples_in, recent, held, guard=guard.levels) if guard.has_heard(past) else None
+        return (
+            Position(self._samples_in, recent, held, auto_strength=auto_strength.levels)
+            if auto_strength.has_heard(past)
+            else None
+        )
 
-    def go_on(self, position: Position) -> None:
+    def resume(self, position: Position) -> None:
         """Goes on where a direct path has left the signal that it took from here."""
         samples_in, recent, held, *_ = position
         self._samples_in = samples_in
         self._to_drop = 0 if samples_in > held else self._spec.delay
-        self._framer.go_on(recent[len(recent) - held :])
-        self._mixer.go_on(recent, samples_in - len(recent))
-        if self._guard:
-            self._guard.go_on(recent[: len(recent) - held])
-            if self._mixer.track is not None:
-                self._mixer.track.go_on(samples_in // self._spec.hop_length, self._guard.strength)
+        self._framer.resume(recent[len(recent) - held :])
+        self._mixer.resume(recent, samples_in - len(recent))
+        if self._auto_strength:
+            self._auto_strength.resume(recent[: len(recent) - held])
+            if self._mixer.ramp is not None:
+                self._mixer.ramp.resume(samples_in // self._spec.hop_length, self._auto_strength.strength)
 
     def push(self, samples: F32) -> F32:
         """Returns the hops that are complete, `(n_hops, hop_length)`, for the engine; samples are `(n,)`."""
         self._samples_in += len(samples)
         self._queue_dry(self._dry_to_output.push(samples) if self._dry_to_output else samples)
-        return self._guarded(self._framer.push(self._to_model.push(samples) if self._to_model else samples))
+        return self._observed(self._framer.push(self._to_model.push(samples) if self._to_model else samples))
 
     def finish(self) -> F32:
         """Returns the last hops: the rest of the samples, and zeros until the engine has delivered all of them."""
@@ -149,7 +158,7 @@ class SignalPath:
         tail = self._framer.push(self._to_model.flush()) if self._to_model else self._framer.push(_EMPTY)
         silent_hops = -(-self._spec.delay // self._spec.hop_length)
         silence = np.zeros((silent_hops, self._spec.hop_length), np.float32)
-        return self._guarded(np.concatenate([tail, self._framer.flush(), silence]))
+        return self._observed(np.concatenate([tail, self._framer.flush(), silence]))
 
     def pull(self, enhanced: F32, *, last: bool = False) -> AlignedChunk:
         """Returns the samples that are complete, at the output's rate.
@@ -158,10 +167,10 @@ class SignalPath:
             enhanced: what the engine made of the hops, in the same shape.
             last: these are the hops of `finish`; the path is then as new.
         """
-        if self._guard:
-            strengths = self._guard.pull(enhanced)
-            if self._mixer.track is not None:
-                self._mixer.track.extend(strengths)
+        if self._auto_strength:
+            strengths = self._auto_strength.pull(enhanced)
+            if self._mixer.ramp is not None:
+                self._mixer.ramp.extend(strengths)
         samples = enhanced.reshape(-1)
         if self._to_drop:
             dropped = min(self._to_drop, len(samples))
@@ -179,8 +188,8 @@ class SignalPath:
 
     def reset(self) -> None:
         """Begins a new stream; a guard begins with it."""
-        if self._guard:
-            self._guard = Guard(self._spec, self._guard_config)
+        if self._auto_strength:
+            self._auto_strength = AutoStrength(self._spec, self._auto_strength_config)
         for stage in self._stages().values():
             stage.reset()
         self._waiting_dry = _EMPTY
@@ -192,10 +201,10 @@ class SignalPath:
         """Copies of the arrays of all stages, named `stage.array`, and of the counters."""
         arrays: Arrays = {"counters": np.array([self._samples_in, self._to_drop], np.int64)}
         parts = {name: stage.state for name, stage in self._stages().items()}
-        if self._guard:
-            parts["guard"] = self._guard.state
-        if self._mixer.track is not None:
-            parts["track"] = self._mixer.track.state
+        if self._auto_strength:
+            parts["guard"] = self._auto_strength.state
+        if self._mixer.ramp is not None:
+            parts["track"] = self._mixer.ramp.state
         for name, part in parts.items():
             arrays |= {f"{name}.{key}": array for key, array in part.items()}
         return arrays
@@ -226,7 +235,7 @@ class SignalPath:
         samples_in, to_drop = (int(value) for value in counters)
         if to_drop > self._spec.delay:
             raise StateError(f"expected at most {self._spec.delay} samples to drop, got {to_drop}")
-        follows = self._mixer.track is not None
+        follows = self._mixer.ramp is not None
         for name, stage_object in self._stages().items():
             stage_object.load_state(by_stage[name])
         waiting = len(by_stage["mixer"]["dry"])
@@ -235,29 +244,29 @@ class SignalPath:
                 f"expected {samples_in} samples to be delivered or waiting, got {self.samples_out} and {waiting}"
             )
         self._samples_in, self._to_drop = samples_in, to_drop
-        if self._guard:
-            self._load_guard(by_stage["guard"], by_stage["track"], follows=follows)
+        if self._auto_strength:
+            self._load_auto_strength(by_stage["guard"], by_stage["track"], follows=follows)
 
-    def _load_guard(self, guard: Arrays, track: Arrays, *, follows: bool) -> None:
-        self._guard = Guard(self._spec, self._guard_config)
-        if guard:
-            self._guard.load_state(guard)
+    def _load_auto_strength(self, auto_strength: Arrays, ramp: Arrays, *, follows: bool) -> None:
+        self._auto_strength = AutoStrength(self._spec, self._auto_strength_config)
+        if auto_strength:
+            self._auto_strength.load_state(auto_strength)
         if follows:
-            new = self._new_track(self._guard)
-            if track:
-                new.load_state(track)
+            new = self._new_ramp(self._auto_strength)
+            if ramp:
+                new.load_state(ramp)
             self._mixer.follow(new)
 
-    def _new_track(self, guard: Guard) -> StrengthTrack:
+    def _new_ramp(self, auto_strength: AutoStrength) -> StrengthRamp:
         """A track from the next hop on."""
         framed = self._to_model.samples_out if self._to_model else self._samples_in
         hop = (framed - self._framer.held) // self._spec.hop_length
-        strength = self._mixer.strength if self._mixer.samples_out else guard.strength
-        return StrengthTrack(self._grid, strength, hop)
+        strength = self._mixer.strength if self._mixer.samples_out else auto_strength.strength
+        return StrengthRamp(self._grid, strength, hop)
 
-    def _guarded(self, hops: F32) -> F32:
-        if self._guard:
-            self._guard.push(hops)
+    def _observed(self, hops: F32) -> F32:
+        if self._auto_strength:
+            self._auto_strength.push(hops)
         return hops
 
     def _queue_dry(self, dry: F32) -> None:

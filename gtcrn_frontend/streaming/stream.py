@@ -19,7 +19,7 @@ from gtcrn_frontend.engines.direct_path import DirectPath
 from gtcrn_frontend.engines.loading import LoadedModel
 from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.streaming.auto_strength.controller import GuardReport, Strength
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport, Strength
 from gtcrn_frontend.streaming.mixer import AlignedChunk
 from gtcrn_frontend.streaming.signal_path import SignalPath
 
@@ -83,11 +83,11 @@ class Stream:
         return (self._direct or self._paths[0]).samples_out
 
     @property
-    def guards(self) -> tuple[GuardReport, ...]:
+    def auto_strength_reports(self) -> tuple[AutoStrengthReport, ...]:
         """What the guard of each channel knows; empty while it is off, and until the next chunk once it is on."""
         if self.strength != "auto":  # also before the next chunk switches it off
             return ()
-        return tuple(report for path in self._paths if (report := path.guard_report))
+        return tuple(report for path in self._paths if (report := path.auto_strength_report))
 
     def check(self, chunk: npt.ArrayLike) -> tuple[F32, np.dtype[Any]]:
         """Returns the arguments for `push`; raises `AudioFormatError` for a bad chunk. Nothing is consumed."""
@@ -245,7 +245,7 @@ class Stream:
 
     def _leave_direct(self) -> None:
         if self._direct is not None:
-            self._paths[0].go_on(self._direct.position)
+            self._paths[0].resume(self._direct.position)
             self._direct = None
 
     def _update_strength(self) -> None:
@@ -255,9 +255,9 @@ class Stream:
 
     def _new_paths(self) -> list[SignalPath]:
         count = 1 if self.config.downmix else self.config.channels
-        spec, guard = self.loaded.engine.spec, self.config.guard_config
+        spec, auto_strength = self.loaded.engine.spec, self.config.auto_strength_config
         rates = self.sample_rate, self.output_sample_rate
-        return [SignalPath(spec, *rates, self.strength, guard, bypass=self.bypass) for _ in range(count)]
+        return [SignalPath(spec, *rates, self.strength, auto_strength, bypass=self.bypass) for _ in range(count)]
 
     def _new_states(self) -> list[Any]:
         return [self.loaded.engine.new_state() for _ in self._paths]

@@ -1,4 +1,4 @@
-"""`Company`: the streams of one call of a pool, through the engine together."""
+"""`StreamBatch`: the streams of one call of a pool, through the engine together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gtcrn_frontend.engines.direct_path import DirectPath
 from gtcrn_frontend.engines.loading import LoadedModel
 from gtcrn_frontend.errors import AudioFormatError
 from gtcrn_frontend.streaming.stream import Job, Samples, Stream, run
-from gtcrn_frontend.streaming.thread_pool import Workers
+from gtcrn_frontend.streaming.thread_pool import ThreadPool
 
 
 class Checked(NamedTuple):
@@ -36,7 +36,7 @@ class Checked(NamedTuple):
     others: list[tuple[F32, np.dtype[Any]]]
 
 
-class Company:
+class StreamBatch:
     """The streams of one call: those on a direct path advance in one call of the engine, the others by their jobs.
 
     It can be used again for the same streams, until one of them was changed in any other way, or is no longer lasting.
@@ -53,7 +53,7 @@ class Company:
     """
 
     def __init__(
-        self, streams: Mapping[int, Stream], loaded: LoadedModel, workers: Workers, num_threads: int, changes: object
+        self, streams: Mapping[int, Stream], loaded: LoadedModel, workers: ThreadPool, num_threads: int, changes: object
     ) -> None:
         self.ids = list(streams)
         self.changes = changes

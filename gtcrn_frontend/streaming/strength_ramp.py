@@ -44,7 +44,7 @@ class HopGrid:
         return -((self.delay - hop * self.hop_length) * self.output_rate // self.rate)
 
 
-class StrengthTrack:
+class StrengthRamp:
     """Holds decided strengths until their samples come; within a hop it goes linearly from the last one to its own.
 
     Args:
@@ -68,7 +68,7 @@ class StrengthTrack:
         """Returns whether all before this hop is mixed, up to this strength, and nothing is decided for later."""
         return self._hop == hop and self._before == strength and not self._ends
 
-    def go_on(self, hop: int, strength: float) -> None:
+    def resume(self, hop: int, strength: float) -> None:
         """Goes on where the hops before this one were decided and mixed elsewhere."""
         self._hop, self._before, self._ends = hop, strength, []
 

@@ -1,4 +1,4 @@
-"""`Workers`: threads that divide the streams of one call among them."""
+"""`ThreadPool`: threads that divide the streams of one call among them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gtcrn_frontend.engines.base import MIN_HOPS_PER_THREAD, Engine
 from gtcrn_frontend.streaming.stream import Job
 
 
-class Workers:
+class ThreadPool:
     """Runs an engine on several threads at once; most of its time it does not hold Python's lock.
 
     The threads end when the object goes. They do not survive a fork.

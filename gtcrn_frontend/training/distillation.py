@@ -1,7 +1,7 @@
 """Trained models whose output on our mixtures is an example for the network in training (distillation).
 
 Source of the idea: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; here the outputs
-are spectra, and how far each is to be trusted is decided in `objective.teacher_trust`.
+are spectra, and how far each is to be trusted is decided in `combined.teacher_trust`.
 """
 
 from __future__ import annotations

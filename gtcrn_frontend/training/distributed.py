@@ -24,14 +24,14 @@ LONGEST_WAIT = timedelta(hours=2)  # for a leader that validates, or a process t
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """This process's place among those that train together; alone, rank 0 of 1."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process does what is done once."""
         return self.rank == 0
 
@@ -67,49 +67,49 @@ class Team:
         return bool(votes > 0)
 
     @contextmanager
-    def leader_first(self) -> Iterator[None]:
+    def main_first(self) -> Iterator[None]:
         """Lets the others wait before the body until the leader has done it.
 
         Raises:
             ConfigError: in the others, where the leader has failed.
         """
-        if not self.leads and self.any(False):
+        if not self.is_main and self.any(False):
             raise ConfigError("the first process could not begin: see what it says")
         failed = True
         try:
             yield
             failed = False
         finally:
-            if self.leads:
+            if self.is_main:
                 self.any(failed)
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
-def own_place() -> Team:
-    """Returns the place that torchrun gave to this process; `ALONE` without it."""
+def current_process_group() -> ProcessGroup:
+    """Returns the place that torchrun gave to this process; `SINGLE_PROCESS` without it."""
     if not dist.is_torchelastic_launched():  # other launchers leave variables of the same names
-        return ALONE
-    return Team(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+        return SINGLE_PROCESS
+    return ProcessGroup(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
 
 
 @contextmanager
-def join_team(config: OptimConfig) -> Iterator[Team]:
+def join_process_group(config: OptimConfig) -> Iterator[ProcessGroup]:
     """Connects the processes for the duration of the context.
 
     Raises:
         ConfigError: several processes on another device than the CPU, or a batch that they cannot share.
     """
-    team = own_place()
-    team.share(config.batch_size)
-    if team.size == 1:
-        yield team
+    process_group = current_process_group()
+    process_group.share(config.batch_size)
+    if process_group.size == 1:
+        yield process_group
         return
     if config.device != "cpu":
         raise ConfigError(f"device: several processes train on the cpu only, got {config.device}: use one process")
     dist.init_process_group("gloo", timeout=LONGEST_WAIT)
     try:
-        yield team
+        yield process_group
     finally:
         dist.destroy_process_group()

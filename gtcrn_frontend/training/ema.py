@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+def update_ema(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Moves the parameters of `average` towards those of `network`; faster in the first steps.
 
     Batch-norm statistics are left alone: averaged ones belong to no network, see `recompute_norms`.

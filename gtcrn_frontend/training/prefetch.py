@@ -24,7 +24,7 @@ AHEAD = 6  # batches
 POLL_S = 5.0
 
 
-class Feeder:
+class Prefetcher:
     """Context manager around the worker; `next()` gives the batches of step `first_step`, `first_step + 1`, ...
 
     With a rank, they are those of one of several processes.
@@ -48,7 +48,7 @@ class Feeder:
             daemon=True,
         )
 
-    def __enter__(self) -> Feeder:
+    def __enter__(self) -> Prefetcher:
         self._process.start()
         return self
 

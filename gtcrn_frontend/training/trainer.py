@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.nets import new_net
 from gtcrn_frontend.training.config import OptimConfig
-from gtcrn_frontend.training.distributed import ALONE, Team
-from gtcrn_frontend.training.ema import freeze_norms, update_average
-from gtcrn_frontend.training.losses.combined import Objective
+from gtcrn_frontend.training.distributed import SINGLE_PROCESS, ProcessGroup
+from gtcrn_frontend.training.ema import freeze_norms, update_ema
+from gtcrn_frontend.training.losses.combined import CombinedLoss
 from gtcrn_frontend.training.lr_schedule import learning_rate
 from gtcrn_frontend.weights.model import Model
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Learner:
+class Trainer:
     """What a run changes: the network, its average, the optimizer, and how far it is."""
 
     network: nn.Module
@@ -56,27 +56,27 @@ class Learner:
     @property
     def norms_due(self) -> bool:
         """Whether batch norm should now go over to fixed statistics: the caller computes them and freezes."""
-        return not self.norms_frozen and self._in_frozen_share
+        return not self.norms_frozen and self._in_frozen_fraction
 
     @property
-    def _in_frozen_share(self) -> bool:
-        return self.step >= self.config.steps * (1 - self.config.freeze_norm_share)
+    def _in_frozen_fraction(self) -> bool:
+        return self.step >= self.config.steps * (1 - self.config.freeze_norm_fraction)
 
     def learn(
         self,
-        objective: Objective,
+        objective: CombinedLoss,
         noisy: Tensor,
         target: Tensor,
-        taught: Tensor | None = None,
-        team: Team = ALONE,
+        teacher_output: Tensor | None = None,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> float:
         """Returns the loss of a batch before the step that it leads to.
 
         Args:
             objective: what to minimise.
             noisy, target: samples `(B, n)` of the input and of what it should become.
-            taught: the teachers' output, for distillation.
-            team: who else learns the same step from other examples.
+            teacher_output: the teachers' output, for distillation.
+            process_group: who else learns the same step from other examples.
         """
         rate = learning_rate(self.step, self.config)
         for group in self.optimizer.param_groups:
@@ -85,17 +85,17 @@ class Learner:
         if self.norms_frozen:
             freeze_norms(self.network)
         transform = objective.transform
-        example = None if taught is None else transform.forward(taught)
+        example = None if teacher_output is None else transform.forward(teacher_output)
         estimate = transform.enhanced(self.network, noisy)
         loss = objective(estimate, transform.forward(noisy), transform.forward(target), example)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         loss = loss.detach()
-        team.average_([loss, *(each.grad for each in self.network.parameters() if each.grad is not None)])
+        process_group.average_([loss, *(each.grad for each in self.network.parameters() if each.grad is not None)])
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         if torch.isfinite(norm):
             self.optimizer.step()
-            update_average(self.average, self.network, self.config.average_decay, self.step)
+            update_ema(self.average, self.network, self.config.ema_decay, self.step)
         else:
             logger.warning("step %d: gradient not finite, left out", self.step)
         self.step += 1
@@ -129,12 +129,12 @@ class Learner:
             self.optimizer.load_state_dict(state["optimizer"] | {"param_groups": groups})
             self.step, self.best, self.loss = state["step"], state["best"], state["loss"]
             # A schedule that was made longer goes on with the batch's statistics until its own last share.
-            self.norms_frozen = state["norms_frozen"] and self._in_frozen_share
+            self.norms_frozen = state["norms_frozen"] and self._in_frozen_fraction
         except (KeyError, RuntimeError, ValueError) as error:
             raise ConfigError(f"the checkpoint does not fit this network: {error}; start without --resume") from error
 
 
-def new_learner(config: OptimConfig, network_name: str = "gtcrn") -> Learner:
+def new_trainer(config: OptimConfig, network_name: str = "gtcrn") -> Trainer:
     """Returns a learner with random weights, the same for the same seed."""
     torch.manual_seed(config.seed)
     network, average = new_net(network_name).to(config.device), new_net(network_name).to(config.device)
@@ -144,11 +144,11 @@ def new_learner(config: OptimConfig, network_name: str = "gtcrn") -> Learner:
         _fuse(network)
     optimizer = torch.optim.AdamW(
         [parameter for parameter in network.parameters() if parameter.requires_grad],
-        lr=config.peak_rate,
+        lr=config.peak_lr,
         weight_decay=config.weight_decay,
         fused=config.fused and torch.device(config.device).type in ("cpu", "cuda"),
     )
-    return Learner(network, average, optimizer, config)
+    return Trainer(network, average, optimizer, config)
 
 
 def _fuse(network: nn.Module) -> None:

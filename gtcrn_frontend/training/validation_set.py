@@ -11,7 +11,7 @@ from torch import nn
 
 from gtcrn_frontend.evaluation.quality.metrics import log_mel_distance, pesq_wb, si_snr, stoi
 from gtcrn_frontend.training.config import MixingConfig, ValidationConfig
-from gtcrn_frontend.training.data.audio_cache import AudioStore
+from gtcrn_frontend.training.data.audio_cache import AudioCache
 from gtcrn_frontend.training.data.held_out import held_out_mixture
 from gtcrn_frontend.training.data.mixing import Pools
 from gtcrn_frontend.training.losses.hybrid import Transform
@@ -44,10 +44,10 @@ class ValidationSet:
 
 
 def make_validation_set(
-    store: AudioStore, pools: Pools, mixing: MixingConfig, config: ValidationConfig, sample_rate: int, seed: int
+    audio_cache: AudioCache, pools: Pools, mixing: MixingConfig, config: ValidationConfig, sample_rate: int, seed: int
 ) -> ValidationSet:
     """Returns the mixtures, see `held_out.held_out_mixture`."""
-    made = [held_out_mixture(store, pools, mixing, config, sample_rate, seed, i) for i in range(config.mixtures)]
+    made = [held_out_mixture(audio_cache, pools, mixing, config, sample_rate, seed, i) for i in range(config.mixtures)]
     noisy, target = (np.stack(parts) for parts in zip(*made, strict=True))
     return ValidationSet(noisy, target, sample_rate)
 

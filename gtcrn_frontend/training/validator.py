@@ -13,7 +13,7 @@ from gtcrn_frontend.training.config import TrainConfig
 from gtcrn_frontend.training.data.mixing import Mixer
 from gtcrn_frontend.training.ema import copy_norms, recompute_norms
 from gtcrn_frontend.training.losses.hybrid import Transform
-from gtcrn_frontend.training.trainer import Learner
+from gtcrn_frontend.training.trainer import Trainer
 from gtcrn_frontend.training.validation_set import Scores, ValidationSet, enhance_all
 
 LOG = "log.jsonl"
@@ -22,7 +22,7 @@ LAST = "last.safetensors"
 NORM_SEED = 8_000_000  # apart from all training steps' seeds
 
 
-class Judge:
+class Validator:
     """Validates the moving average, logs its scores and keeps the best weights."""
 
     def __init__(self, config: TrainConfig, mixer: Mixer, transform: Transform, validation_set: ValidationSet) -> None:
@@ -31,20 +31,20 @@ class Judge:
         self.transform = transform
         self.validation_set = validation_set
 
-    def __call__(self, learner: Learner) -> Scores:
+    def __call__(self, trainer: Trainer) -> Scores:
         """Returns the scores of the average, in evaluation mode, with statistics of its own."""
-        if learner.norms_frozen:
-            copy_norms(learner.network, learner.average)
+        if trainer.norms_frozen:
+            copy_norms(trainer.network, trainer.average)
         else:
-            recompute_norms(learner.average, self.norm_batches())
-        scores = self.validation_set.scores(enhance_all(learner.average, self.validation_set.noisy, self.transform))
-        self.log(learner, scores)
-        told = {"architecture": self.config.network, "step": learner.step, **scores}
+            recompute_norms(trainer.average, self.norm_batches())
+        scores = self.validation_set.scores(enhance_all(trainer.average, self.validation_set.noisy, self.transform))
+        self.log(trainer, scores)
+        told = {"architecture": self.config.network, "step": trainer.step, **scores}
         metadata = {name: str(value) for name, value in told.items()}
-        save_weights(self.config.output / LAST, learner.average, metadata)
-        if scores["pesq"] > learner.best:
-            learner.best = scores["pesq"]
-            save_weights(self.config.output / BEST, learner.average, metadata)
+        save_weights(self.config.output / LAST, trainer.average, metadata)
+        if scores["pesq"] > trainer.best:
+            trainer.best = scores["pesq"]
+            save_weights(self.config.output / BEST, trainer.average, metadata)
         return scores
 
     def noisy_scores(self) -> Scores:
@@ -58,9 +58,9 @@ class Judge:
             noisy, _ = self.mixer.batch((optim.seed, NORM_SEED, number), optim.batch_size)
             yield self.transform.inputs(torch.from_numpy(noisy).to(optim.device))
 
-    def log(self, learner: Learner, scores: Scores) -> None:
+    def log(self, trainer: Trainer, scores: Scores) -> None:
         """Appends a line to the log: how far the learner is, and the scores."""
-        seen_s = learner.step * self.config.optim.batch_size * self.config.mixing.piece_s
-        line = {"step": learner.step, "hours_seen": round(seen_s / 3600, 2), "loss": round(learner.loss, 4), **scores}
+        seen_s = trainer.step * self.config.optim.batch_size * self.config.mixing.segment_s
+        line = {"step": trainer.step, "hours_seen": round(seen_s / 3600, 2), "loss": round(trainer.loss, 4), **scores}
         with (self.config.output / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

@@ -1,7 +1,7 @@
 """The networks that run here, and how a checkpoint tells which it is of: `NETWORKS`.
 
 A network is added by
-- a `ModelSpec` in `spec.py`, with `segments` if it needs the future;
+- a `ModelSpec` in `model_spec.py`, with `segments` if it needs the future;
 - names and shapes of its parameters in `weights/param_shapes.py`, or in a file of its own;
 - a torch module in `nets/`, made without arguments, whose state dict has these names (see `nets/__init__.py` for the
   methods that it needs);

@@ -24,7 +24,7 @@ def check_parameters(
 
     Args:
         arrays: by parameter name.
-        expected: shape of each parameter, see `layouts`; None are those of GTCRN.
+        expected: shape of each parameter, see `param_shapes`; None are those of GTCRN.
         network: its name, for messages.
 
     Raises:

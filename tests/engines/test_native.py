@@ -325,8 +325,8 @@ def test_sources_that_hide_an_installed_extension_say_so(tmp_path):
     shutil.copytree(
         package, tmp_path / "checkout/gtcrn_frontend", ignore=shutil.ignore_patterns("_native.*", "models", "adapters")
     )
-    (tmp_path / "site/gtcrn_frontend/engines/native").mkdir(parents=True)
-    (tmp_path / "site/gtcrn_frontend/engines/native/_native.abi3.so").write_bytes(b"")
+    (tmp_path / "site/gtcrn_frontend/native").mkdir(parents=True)
+    (tmp_path / "site/gtcrn_frontend/native/_native.abi3.so").write_bytes(b"")
     program = "from gtcrn_frontend.native.binding import why_absent; print(why_absent())"
     done = subprocess.run(
         [sys.executable, "-P", "-c", program],

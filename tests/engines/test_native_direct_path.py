@@ -1,4 +1,4 @@
-"""The direct path in C gives the samples, the counts and the states of the way through `stages/`, to the bit."""
+"""The direct path in C gives the samples, the counts and the states of the way through `streaming/`, to the bit."""
 
 import numpy as np
 import pytest
@@ -90,7 +90,7 @@ def test_whatever_is_done_with_a_stream(strength, actions, seed):
         else:
             assert got.dtype == expected.dtype
             np.testing.assert_array_equal(got, expected)
-        assert direct.guards == staged.guards
+        assert direct.auto_strength_reports == staged.auto_strength_reports
     np.testing.assert_array_equal(direct.flush(), staged.flush())
 
 

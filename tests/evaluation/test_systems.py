@@ -24,11 +24,11 @@ def test_the_rate_is_that_of_the_signal() -> None:
 
 
 @pytest.mark.parametrize("rate", [16000, 48000])
-@pytest.mark.parametrize("guard", [None, {"noisy_snr_db": -5, "clean_snr_db": 10, "min_strength": 0.1}])
-def test_so_it_is_with_the_guard(audio_folder, rate: int, guard: dict[str, float] | None) -> None:
+@pytest.mark.parametrize("auto_strength", [None, {"noisy_snr_db": -5, "clean_snr_db": 10, "min_strength": 0.1}])
+def test_so_it_is_with_the_guard(audio_folder, rate: int, auto_strength: dict[str, float] | None) -> None:
     speech, _ = soundfile.read(audio_folder / "speech_a.flac", dtype="float32")
     noisy = speech + np.random.default_rng(1).normal(0, 0.01, len(speech)).astype(np.float32)
-    setting = EnhancerConfig(strength="auto", guard=guard, sample_rate=rate)
+    setting = EnhancerConfig(strength="auto", auto_strength=auto_strength, sample_rate=rate)
     (output,) = outputs(noisy, rate, [setting])
     np.testing.assert_allclose(output.samples, Enhancer.from_config(setting).enhance(noisy), atol=1e-4)
 
@@ -43,7 +43,7 @@ def test_the_network_runs_once_for_all_strengths(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(module, "_enhancer", counted)
     strengths = [EnhancerConfig(strength=s) for s in (0.2, 1.0, "auto", 0.7)]
-    list(outputs(NOISY, 16000, [*strengths, EnhancerConfig(strength="auto", guard={"caution": 1})]))
+    list(outputs(NOISY, 16000, [*strengths, EnhancerConfig(strength="auto", auto_strength={"caution": 1})]))
     assert len(runs) == 1
 
 
@@ -51,7 +51,9 @@ def test_keys_name_weights_and_strength(random_checkpoint, tmp_path) -> None:
     copy = tmp_path / "other_name.safetensors"
     copy.write_bytes(random_checkpoint.read_bytes())
     half, full = EnhancerConfig(random_checkpoint, strength=0.5), EnhancerConfig(random_checkpoint)
-    auto, other = (EnhancerConfig(strength="auto", guard=guard) for guard in (None, {"caution": 1}))
+    auto, other = (
+        EnhancerConfig(strength="auto", auto_strength=auto_strength) for auto_strength in (None, {"caution": 1})
+    )
     keys = {setting_key(setting) for setting in (RAW, half, full, EnhancerConfig(), auto, other)}
     assert len(keys) == 6
     assert setting_key(EnhancerConfig(copy, strength=0.5)) == setting_key(half)
@@ -61,7 +63,7 @@ def test_settings_have_short_names() -> None:
     assert name_of_setting(RAW) == "no front-end"
     assert name_of_setting(EnhancerConfig("x/y.tar", strength=0.25)) == "y 0.25"
     assert name_of_setting(EnhancerConfig("x/y.tar", strength="auto")) == "y auto"
-    assert name_of_setting(EnhancerConfig("x/y.tar", strength="auto", guard={"caution": 1})) == "y auto, fitted"
+    assert name_of_setting(EnhancerConfig("x/y.tar", strength="auto", auto_strength={"caution": 1})) == "y auto, fitted"
 
 
 def test_models_that_a_report_could_not_tell_apart_are_refused() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.evaluation.worker_pool import FAILURES_IN_A_ROW, Failure, Processes, Work
+from gtcrn_frontend.evaluation.worker_pool import FAILURES_IN_A_ROW, Failure, Work, WorkerPool
 
 HANDLERS = """
 import os, subprocess, sys, time
@@ -64,7 +64,7 @@ def test_what_misbehaves_costs_one_result_and_all_else_is_done(make, tmp_path: P
         Work("c", (), 60),
         *(Work("d", (str(i),), 60) for i in range(5)),
     ]
-    with Processes(make(), 2) as processes:
+    with WorkerPool(make(), 2) as processes:
         results = {(work.payload, step): result for work, step, result in processes.run(works)}
         assert [result for _, _, result in processes.run([Work("again", ("1",), 60)])] == ["again 1"]
     assert results == {
@@ -93,6 +93,6 @@ def test_what_misbehaves_costs_one_result_and_all_else_is_done(make, tmp_path: P
     ],
 )
 def test_what_cannot_work_at_all_is_said(make, mood: str, steps: tuple[str, ...], message: str) -> None:
-    with Processes(make(mood), 1, "the one at work") as processes, pytest.raises(ModelError, match=message) as raised:
+    with WorkerPool(make(mood), 1, "the one at work") as processes, pytest.raises(ModelError, match=message) as raised:
         list(processes.run([Work("a", steps, 60)]))
     assert str(raised.value).startswith("the one at work")

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from gtcrn_frontend import AudioFormatError, Enhancer, StateError, StreamPool
-from gtcrn_frontend.streaming.stream_batch import Company
+from gtcrn_frontend.streaming.stream_batch import StreamBatch
 
 
 @pytest.fixture
 def made(monkeypatch):
     """The companies that pools have made."""
     companies = []
-    make = Company.__init__
+    make = StreamBatch.__init__
 
     def noted(company, *arguments):
         companies.append(company)
         make(company, *arguments)
 
-    monkeypatch.setattr(Company, "__init__", noted)
+    monkeypatch.setattr(StreamBatch, "__init__", noted)
     return companies
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.native.binding import lib
 from gtcrn_frontend.streaming import strength_ramp as track_module
-from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthTrack
+from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthRamp
 
 RATES = [8000, 11025, 16000, 22050, 44100, 48000]
 rng = np.random.default_rng(0)
@@ -32,10 +32,10 @@ def test_hops_begin_with_the_first_sample_at_or_after_their_moment(rate):
 @pytest.mark.parametrize("rate", RATES)
 def test_the_strength_goes_linearly_through_what_was_decided(rate):
     ends = [0.2, 0.9, 0.9, 0.1]
-    track = StrengthTrack(grid(rate), 0.5, 1)
-    track.extend(ends)
+    ramp = StrengthRamp(grid(rate), 0.5, 1)
+    ramp.extend(ends)
     ones = np.ones(grid(rate).start(5) + 100, np.float32)
-    strength = track.mix(np.zeros_like(ones), ones, 0)
+    strength = ramp.mix(np.zeros_like(ones), ones, 0)
     corners = [grid(rate).start(hop) - 1 for hop in range(1, 6)]
     np.testing.assert_allclose(
         strength[: corners[-1] + 1], np.interp(np.arange(corners[-1] + 1), corners, [0.5, *ends]), atol=1e-6
@@ -50,20 +50,20 @@ def test_the_strength_goes_linearly_through_what_was_decided(rate):
     cuts=st.lists(st.integers(0, 5000)),
 )
 def test_chunks_do_not_matter_nor_when_strengths_arrive_nor_states(rate, first, ends, cuts):
-    whole = StrengthTrack(grid(rate), 0.5, first)
+    whole = StrengthRamp(grid(rate), 0.5, first)
     whole.extend(ends)
     expected = whole.mix(DRY, ENHANCED, 0)
 
-    track, pieces = StrengthTrack(grid(rate), 0.5, first), []
+    ramp, pieces = StrengthRamp(grid(rate), 0.5, first), []
     waiting = list(ends)
     for start, stop in itertools.pairwise(sorted({0, 5000, *cuts})):
         while waiting and grid(rate).start(first + len(ends) - len(waiting)) < stop:  # as late as may be
-            track.extend([waiting.pop(0)])
-        twin = StrengthTrack(grid(rate), 0.0, 0)
-        twin.load_state(track.state)
-        track = twin
-        pieces.append(track.mix(DRY[start:stop], ENHANCED[start:stop], start))
-        assert track.at(stop) == pytest.approx(twin.at(stop))
+            ramp.extend([waiting.pop(0)])
+        twin = StrengthRamp(grid(rate), 0.0, 0)
+        twin.load_state(ramp.state)
+        ramp = twin
+        pieces.append(ramp.mix(DRY[start:stop], ENHANCED[start:stop], start))
+        assert ramp.at(stop) == pytest.approx(twin.at(stop))
     np.testing.assert_array_equal(np.concatenate(pieces), expected)
 
 
@@ -75,26 +75,26 @@ def test_chunks_do_not_matter_nor_when_strengths_arrive_nor_states(rate, first, 
     begin=st.integers(0, 900),
 )
 def test_c_mixes_as_the_reference_does(rate, first, ends, begin):
-    tracks = [StrengthTrack(grid(rate), 0.5, first)]
+    tracks = [StrengthRamp(grid(rate), 0.5, first)]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(track_module, "lib", None)
-        tracks.append(StrengthTrack(grid(rate), 0.5, first))
-    for track in tracks:
-        track.extend(ends)
-    in_c, reference = (track.mix(DRY, ENHANCED, begin) for track in tracks)
+        tracks.append(StrengthRamp(grid(rate), 0.5, first))
+    for ramp in tracks:
+        ramp.extend(ends)
+    in_c, reference = (ramp.mix(DRY, ENHANCED, begin) for ramp in tracks)
     np.testing.assert_allclose(in_c, reference, atol=1e-6)
-    np.testing.assert_array_equal(*(np.concatenate(list(track.state.values())) for track in tracks))
+    np.testing.assert_array_equal(*(np.concatenate(list(ramp.state.values())) for ramp in tracks))
 
 
 def test_the_strength_between_two_samples():
-    track = StrengthTrack(grid(), 0.5, 1)
-    assert track.at(0) == 0.5
-    track.extend([1.0])
-    assert track.at(0) == 0.5
-    track.mix(DRY[:128], ENHANCED[:128], 0)
-    assert track.at(128) == 0.75
-    track.mix(DRY[:128], ENHANCED[:128], 128)
-    assert track.at(256) == 1.0
+    ramp = StrengthRamp(grid(), 0.5, 1)
+    assert ramp.at(0) == 0.5
+    ramp.extend([1.0])
+    assert ramp.at(0) == 0.5
+    ramp.mix(DRY[:128], ENHANCED[:128], 0)
+    assert ramp.at(128) == 0.75
+    ramp.mix(DRY[:128], ENHANCED[:128], 128)
+    assert ramp.at(256) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_the_strength_between_two_samples():
     ],
 )
 def test_other_states_are_refused(change):
-    track = StrengthTrack(grid(), 0.5, 0)
+    ramp = StrengthRamp(grid(), 0.5, 0)
     with pytest.raises(StateError, match="track"):
-        track.load_state(track.state | change)
+        ramp.load_state(ramp.state | change)
 
 
 @pytest.mark.parametrize("delay", [1024, 1000, 15680])
@@ -122,7 +122,7 @@ def test_hops_before_the_first_sample_leave_their_strength_and_no_more(delay, ra
     far = HopGrid(hop_length=256, delay=delay, rate=16000, output_rate=rate)
     before = delay // 256  # hops that lie before it to their end
     ends = np.linspace(0, 1, before + 40).tolist()
-    track, later = StrengthTrack(far, 0.5, 0), StrengthTrack(far, ends[before - 1], before)
-    track.extend(ends)
+    ramp, later = StrengthRamp(far, 0.5, 0), StrengthRamp(far, ends[before - 1], before)
+    ramp.extend(ends)
     later.extend(ends[before:])
-    np.testing.assert_array_equal(track.mix(DRY, ENHANCED, 0), later.mix(DRY, ENHANCED, 0))
+    np.testing.assert_array_equal(ramp.mix(DRY, ENHANCED, 0), later.mix(DRY, ENHANCED, 0))

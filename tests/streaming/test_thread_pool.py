@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtcrn_frontend.streaming.thread_pool import MIN_HOPS_PER_THREAD, Workers
+from gtcrn_frontend.streaming.thread_pool import MIN_HOPS_PER_THREAD, ThreadPool
 
 
 class DoublingEngine:
@@ -38,7 +38,7 @@ def jobs_of(n_hops):
 @given(n_hops=st.lists(st.integers(0, 40), max_size=60), num_threads=st.integers(1, 4))
 def test_every_job_is_run_once_in_its_place(n_hops, num_threads):
     engine, jobs = DoublingEngine(), jobs_of(n_hops)
-    results = Workers(num_threads).process_many(engine, jobs)
+    results = ThreadPool(num_threads).process_many(engine, jobs)
     assert len(results) == len(jobs)
     for i, (n, result) in enumerate(zip(n_hops, results, strict=True)):
         np.testing.assert_array_equal(result, np.full((n, 2), 102 * i))
@@ -50,14 +50,14 @@ def test_every_job_is_run_once_in_its_place(n_hops, num_threads):
 
 def test_jobs_of_one_length_stay_together():
     engine = DoublingEngine()
-    Workers(2).process_many(engine, jobs_of([6, 7] * 20))
+    ThreadPool(2).process_many(engine, jobs_of([6, 7] * 20))
     first, second = sorted(share for _, share in engine.calls)
     assert (set(first), set(second)) in [({6}, {7}), ({6}, {6, 7}), ({6, 7}, {7})]
 
 
 def test_threads_run_at_once_the_callers_among_them():
     engine = DoublingEngine()
-    Workers(2).process_many(engine, jobs_of([MIN_HOPS_PER_THREAD] * 2))
+    ThreadPool(2).process_many(engine, jobs_of([MIN_HOPS_PER_THREAD] * 2))
     idents = {ident for ident, _ in engine.calls}
     assert len(idents) == 2
     assert threading.get_ident() in idents
@@ -67,13 +67,13 @@ def test_threads_run_at_once_the_callers_among_them():
 def test_an_error_comes_after_all_have_ended(fails_at):
     engine = DoublingEngine(fails_at, pause_s=0.05)
     with pytest.raises(MemoryError):
-        Workers(2).process_many(engine, jobs_of([MIN_HOPS_PER_THREAD] * 2))
+        ThreadPool(2).process_many(engine, jobs_of([MIN_HOPS_PER_THREAD] * 2))
     assert engine.ended == 1
 
 
 def test_threads_end_with_the_object():
     before = set(threading.enumerate())
-    workers = Workers(3)
+    workers = ThreadPool(3)
     workers.process_many(DoublingEngine(), jobs_of([MIN_HOPS_PER_THREAD] * 3))
     started = set(threading.enumerate()) - before
     assert started

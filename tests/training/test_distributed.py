@@ -10,7 +10,7 @@ import safetensors.numpy
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.training.checkpoint import load_checkpoint
 from gtcrn_frontend.training.config import OptimConfig
-from gtcrn_frontend.training.distributed import ALONE, Team, join_team, own_place
+from gtcrn_frontend.training.distributed import SINGLE_PROCESS, ProcessGroup, current_process_group, join_process_group
 
 TRAIN = "import sys; from gtcrn_frontend.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
@@ -26,17 +26,17 @@ def test_all_get_the_same_mean_and_wait_for_the_leader(tmp_path):
     script = """
 import sys, pathlib, torch
 from gtcrn_frontend.training.config import OptimConfig
-from gtcrn_frontend.training.distributed import join_team
-with join_team(OptimConfig(batch_size=6)) as team:
-    tensors = [torch.full((2, 3), float(team.rank)), torch.tensor(10.0 * team.rank)]
-    team.average_(tensors)
+from gtcrn_frontend.training.distributed import join_process_group
+with join_process_group(OptimConfig(batch_size=6)) as process_group:
+    tensors = [torch.full((2, 3), float(process_group.rank)), torch.tensor(10.0 * process_group.rank)]
+    process_group.average_(tensors)
     assert [t.tolist() for t in tensors] == [[[1.0] * 3] * 2, 10.0], tensors
-    assert team.any(team.rank == 2) and not team.any(False)
+    assert process_group.any(process_group.rank == 2) and not process_group.any(False)
     note = pathlib.Path(sys.argv[1])
-    with team.leader_first():
-        assert team.leads or note.exists()
+    with process_group.main_first():
+        assert process_group.is_main or note.exists()
         note.write_text("here")
-    assert (team.size, team.share(6), team.leads) == (3, 2, team.rank == 0)
+    assert (process_group.size, process_group.share(6), process_group.is_main) == (3, 2, process_group.rank == 0)
 """
     done = torchrun(script, tmp_path / "note", processes=3)
     assert done.returncode == 0, done.stderr
@@ -70,25 +70,25 @@ def test_variables_of_other_launchers_mean_nothing(monkeypatch):
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     monkeypatch.setenv("RANK", "")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert own_place() == ALONE
+    assert current_process_group() == SINGLE_PROCESS
 
 
 def test_a_batch_that_cannot_be_divided(monkeypatch):
     for name, value in {"TORCHELASTIC_RUN_ID": "1", "RANK": "1", "WORLD_SIZE": "3"}.items():
         monkeypatch.setenv(name, value)
-    assert own_place() == Team(1, 3)
+    assert current_process_group() == ProcessGroup(1, 3)
     with (
         pytest.raises(ConfigError, match="batch_size: expected a multiple of the 3 processes, got 4"),
-        join_team(OptimConfig(batch_size=4)),
+        join_process_group(OptimConfig(batch_size=4)),
     ):
         pass
     with (
         pytest.raises(ConfigError, match="device: several processes train on the cpu only, got cuda"),
-        join_team(OptimConfig(batch_size=6, device="cuda")),
+        join_process_group(OptimConfig(batch_size=6, device="cuda")),
     ):
         pass
 
 
 def test_alone_nothing_is_shared():
-    assert ALONE.any(True) and not ALONE.any(False)
-    assert ALONE.share(5) == 5
+    assert SINGLE_PROCESS.any(True) and not SINGLE_PROCESS.any(False)
+    assert SINGLE_PROCESS.share(5) == 5

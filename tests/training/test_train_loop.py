@@ -16,13 +16,13 @@ from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.training.checkpoint import load_checkpoint, save_weights
 from gtcrn_frontend.training.config import LossConfig, OptimConfig
 from gtcrn_frontend.training.config_file import load_config
-from gtcrn_frontend.training.ema import norm_layers, recompute_norms, update_average
-from gtcrn_frontend.training.losses.combined import Objective
+from gtcrn_frontend.training.ema import norm_layers, recompute_norms, update_ema
+from gtcrn_frontend.training.losses.combined import CombinedLoss
 from gtcrn_frontend.training.losses.hybrid import Transform, hybrid_loss
 from gtcrn_frontend.training.lr_schedule import learning_rate
 from gtcrn_frontend.training.signals import stop_on_signals
 from gtcrn_frontend.training.train_loop import train
-from gtcrn_frontend.training.trainer import Learner, new_learner
+from gtcrn_frontend.training.trainer import Trainer, new_trainer
 from gtcrn_frontend.weights.model import load_model, model_path
 from gtcrn_frontend.weights.networks import NETWORKS
 
@@ -40,13 +40,13 @@ def same(left, right):
 
 @pytest.mark.parametrize(("network", "fused"), [("gtcrn", False), ("gtcrn", True), ("lite_rtse", True)])
 def test_one_step_lowers_the_loss_on_a_fixed_batch(network, fused):
-    learner = new_learner(OptimConfig(peak_rate=1e-3, warmup_steps=0, fused=fused), network)
+    trainer = new_trainer(OptimConfig(peak_lr=1e-3, warmup_steps=0, fused=fused), network)
     transform = Transform(NETWORKS[network].spec)
     target = 0.1 * torch.sin(torch.arange(8000) * torch.tensor([[0.1], [0.23]]))
     noisy = target + 0.05 * torch.randn(2, 8000)
-    before = learner.learn(Objective(LossConfig(), transform), noisy, target)
+    before = trainer.learn(CombinedLoss(LossConfig(), transform), noisy, target)
     with torch.no_grad():
-        after = hybrid_loss(transform.enhanced(learner.network, noisy), transform.forward(target), transform)
+        after = hybrid_loss(transform.enhanced(trainer.network, noisy), transform.forward(target), transform)
     assert float(after) < before
 
 
@@ -89,7 +89,7 @@ def test_a_network_that_cannot_be_trained(name, settings, write_config):
 
 def interrupt_after(monkeypatch, steps):
     """Sends this process SIGTERM in the given step of the next run."""
-    learn, calls = Learner.learn, []
+    learn, calls = Trainer.learn, []
 
     def counted(self, *arguments):
         calls.append(1)
@@ -97,7 +97,7 @@ def interrupt_after(monkeypatch, steps):
             os.kill(os.getpid(), signal.SIGTERM)
         return learn(self, *arguments)
 
-    monkeypatch.setattr(Learner, "learn", counted)
+    monkeypatch.setattr(Trainer, "learn", counted)
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(settings, write_config, tmp_path, monkeypatch):
@@ -134,7 +134,7 @@ def test_a_resumed_run_may_change_its_loss(settings, write_config, tmp_path, mon
 
 
 def test_a_run_may_start_from_a_model_of_its_network(settings, write_config, tmp_path):
-    optim = {**settings["optim"], "steps": 1, "peak_rate": 0.0, "final_rate": 0.0, "freeze_norm_share": 1.0}
+    optim = {**settings["optim"], "steps": 1, "peak_lr": 0.0, "final_lr": 0.0, "freeze_norm_fraction": 1.0}
     started = {**settings, "optim": optim, "start": "gtcrn-asr"}
     train(load_config(write_config(started)))
     before = load_model(model_path("gtcrn-asr")).parameters
@@ -151,7 +151,7 @@ def test_a_run_may_start_from_a_model_of_its_network(settings, write_config, tmp
 @pytest.mark.parametrize(
     ("loss", "named"),
     [
-        ({"opinion": 1.0, "dnsmos": "absent"}, "sig_bak_ovr.onnx"),
+        ({"dnsmos_ovrl": 1.0, "dnsmos_folder": "absent"}, "sig_bak_ovr.onnx"),
         ({"distillation": 1.0, "teachers": ["absent/teacher.safetensors"]}, "teacher.safetensors"),
     ],
 )
@@ -163,7 +163,9 @@ def test_what_the_loss_lacks_is_told_before_any_data_is_read(settings, write_con
 
 
 def test_a_run_may_be_judged_by_dnsmos(settings, write_config, shared):
-    scores = train(load_config(write_config({**settings, "loss": {"opinion": 1.0, "dnsmos": str(shared / "dnsmos")}})))
+    scores = train(
+        load_config(write_config({**settings, "loss": {"dnsmos_ovrl": 1.0, "dnsmos_folder": str(shared / "dnsmos")}}))
+    )
     assert np.isfinite(list(scores.values())).all()
 
 
@@ -184,12 +186,12 @@ def test_a_run_writes_what_it_says(settings, write_config, tmp_path):
 
 def test_a_checkpoint_from_before_the_fused_optimizer_is_resumed():
     config = OptimConfig()
-    state = new_learner(config).state()
+    state = new_trainer(config).state()
     for group in state["optimizer"]["param_groups"]:
         group["fused"] = None
-    learner = new_learner(config)
-    learner.load(state)
-    assert all(group["fused"] for group in learner.optimizer.param_groups)
+    trainer = new_trainer(config)
+    trainer.load(state)
+    assert all(group["fused"] for group in trainer.optimizer.param_groups)
 
 
 def test_resume_needs_a_checkpoint(settings, write_config, tmp_path):
@@ -211,7 +213,7 @@ def test_signals_are_noted_and_then_given_back():
 
 
 def test_the_rate_rises_then_falls():
-    config = OptimConfig(steps=100, warmup_steps=10, peak_rate=1.0, final_rate=0.0)
+    config = OptimConfig(steps=100, warmup_steps=10, peak_lr=1.0, final_lr=0.0)
     rates = [learning_rate(step, config) for step in range(101)]
     assert rates[9] == 1.0 and rates[0] == 0.1
     assert all(a > b for a, b in itertools.pairwise(rates[10:]))
@@ -234,17 +236,17 @@ def test_the_average_follows_the_weights():
     target = network.decoder.de_convs[0].point_conv1.weight
     ours = average.decoder.de_convs[0].point_conv1.weight
     distance = (ours - target).norm().item()
-    update_average(average, network, 0.9, step=10_000)
+    update_ema(average, network, 0.9, step=10_000)
     assert (ours - target).norm().item() == pytest.approx(0.9 * distance, rel=1e-4)
-    update_average(average, network, 0.9, step=0)  # early, the average is nearly the last weights
+    update_ema(average, network, 0.9, step=0)  # early, the average is nearly the last weights
     assert (ours - target).norm().item() == pytest.approx(0.9 * 0.1 * distance, rel=1e-4)
 
 
 def test_a_longer_schedule_thaws_batch_norm():
-    short = OptimConfig(steps=10, freeze_norm_share=0.2)
-    learner = new_learner(short)
-    learner.step, learner.norms_frozen = 9, True
+    short = OptimConfig(steps=10, freeze_norm_fraction=0.2)
+    trainer = new_trainer(short)
+    trainer.step, trainer.norms_frozen = 9, True
     for steps, frozen in ((10, True), (11, True), (100, False)):
-        again = new_learner(dataclasses.replace(short, steps=steps))
-        again.load(learner.state())
+        again = new_trainer(dataclasses.replace(short, steps=steps))
+        again.load(trainer.state())
         assert again.norms_frozen is frozen

@@ -13,7 +13,7 @@ MAX_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame holds 125 bytes, two of
 _UNSENDABLE = (CloseCode.NO_STATUS_RCVD, CloseCode.ABNORMAL_CLOSURE, CloseCode.TLS_HANDSHAKE)
 
 
-class Trouble(StrEnum):
+class CloseReason(StrEnum):
     """What a session can end on, other than as intended; the label `kind` of the metric of errors."""
 
     BAD_MESSAGE = "bad_message"
@@ -34,11 +34,11 @@ class Trouble(StrEnum):
         return self in _OF_CLIENTS
 
 
-_OF_CLIENTS = (Trouble.BAD_MESSAGE, Trouble.TOO_BIG, Trouble.IDLE, Trouble.CLIENT_LOST)
+_OF_CLIENTS = (CloseReason.BAD_MESSAGE, CloseReason.TOO_BIG, CloseReason.IDLE, CloseReason.CLIENT_LOST)
 
 
 @dataclass(frozen=True)
-class Ending:
+class SessionEnd:
     """The end of a session.
 
     Attributes:
@@ -49,28 +49,32 @@ class Ending:
 
     code: int
     reason: str = ""
-    trouble: Trouble | None = None
+    trouble: CloseReason | None = None
 
     def __post_init__(self) -> None:
         cut = self.reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
         object.__setattr__(self, "reason", cut)
 
 
-def ending_by_client(closed: ConnectionClosed) -> Ending:
+def end_by_client(closed: ConnectionClosed) -> SessionEnd:
     """Returns the ending of a session whose client has closed, has gone, or has broken the WebSocket protocol."""
     if closed.rcvd is not None:
-        return Ending(CloseCode.NORMAL_CLOSURE)
+        return SessionEnd(CloseCode.NORMAL_CLOSURE)
     if closed.sent is None:
-        return Ending(CloseCode.NORMAL_CLOSURE, "the connection broke", Trouble.CLIENT_LOST)
+        return SessionEnd(CloseCode.NORMAL_CLOSURE, "the connection broke", CloseReason.CLIENT_LOST)
     # The library has closed: a message over the limit, text that is no UTF-8, frames that are none.
     too_big = closed.sent.code == CloseCode.MESSAGE_TOO_BIG
-    return Ending(closed.sent.code, closed.sent.reason, Trouble.TOO_BIG if too_big else Trouble.BAD_MESSAGE)
+    return SessionEnd(closed.sent.code, closed.sent.reason, CloseReason.TOO_BIG if too_big else CloseReason.BAD_MESSAGE)
 
 
-def ending_by_upstream(closed: ConnectionClosed) -> Ending:
+def end_by_upstream(closed: ConnectionClosed) -> SessionEnd:
     """Returns the ending of a session whose upstream has closed: its own code and reason, or 1014 if it was lost."""
     if closed.rcvd is None:
         detail = f": {closed.sent.reason}" if closed.sent else ""
-        return Ending(CloseCode.BAD_GATEWAY, f"the recogniser behind the proxy was lost{detail}", Trouble.UPSTREAM_LOST)
+        return SessionEnd(
+            CloseCode.BAD_GATEWAY, f"the recogniser behind the proxy was lost{detail}", CloseReason.UPSTREAM_LOST
+        )
     code = CloseCode.NORMAL_CLOSURE if closed.rcvd.code in _UNSENDABLE else closed.rcvd.code
-    return Ending(code, closed.rcvd.reason, None if code == CloseCode.NORMAL_CLOSURE else Trouble.UPSTREAM_FAILED)
+    return SessionEnd(
+        code, closed.rcvd.reason, None if code == CloseCode.NORMAL_CLOSURE else CloseReason.UPSTREAM_FAILED
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from gtcrn_frontend.evaluation.asr.normalise import Normalisation
 from gtcrn_frontend.evaluation.noisy_set import Item
-from gtcrn_frontend.evaluation.result_cache import Heard
+from gtcrn_frontend.evaluation.result_cache import Recognition
 
 ADVICE = (
     "try the recogniser on one recording by hand. A function is given float32 samples in [-1, 1] and their rate, a "
@@ -14,7 +14,7 @@ ADVICE = (
 )
 
 
-def why_deaf(heard: Iterable[Mapping[Item, Heard]], normalisation: Normalisation) -> str | None:
+def why_implausible(heard: Iterable[Mapping[Item, Recognition]], normalisation: Normalisation) -> str | None:
     """Returns what is suspicious, in words, if what was heard does not depend on what was said; else None.
 
     Args:

@@ -10,14 +10,14 @@ import numpy as np
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.evaluation.asr.asr_sanity import ADVICE, why_deaf
+from gtcrn_frontend.evaluation.asr.asr_sanity import ADVICE, why_implausible
 from gtcrn_frontend.evaluation.asr.calibrate import Counting, Progress
 from gtcrn_frontend.evaluation.asr.decision import clean_change
 from gtcrn_frontend.evaluation.asr.scores import MOST_FAILURES, Scores, add_up, score
 from gtcrn_frontend.evaluation.asr.sweep import Sweep
 from gtcrn_frontend.evaluation.noisy_set import Item
 from gtcrn_frontend.evaluation.systems import RAW
-from gtcrn_frontend.streaming.auto_strength.controller import GuardConfig
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig
 
 CANDIDATES: Mapping[str, tuple[float, ...]] = {
     "noisy_snr_db": (5.0, 10.0, 15.0, 20.0, 25.0),
@@ -34,7 +34,7 @@ LEAST_UTTERANCES = 10
 
 Score = tuple[float, ...]
 """How good parameters are; less is better, the first entry counts most."""
-Judge = Callable[[Sequence[GuardConfig]], Sequence[Score]]
+Judge = Callable[[Sequence[AutoStrengthConfig]], Sequence[Score]]
 
 FAILED: Score = (float("inf"), float("inf"))
 """A recogniser failed too often to judge."""
@@ -43,7 +43,7 @@ _SMALLEST_RATE = 0.01  # is added to both of a ratio: a rate of zero divides by 
 
 
 @dataclass(frozen=True)
-class GuardFit:
+class AutoStrengthFit:
     """A guard whose parameters were fitted.
 
     Attributes:
@@ -59,12 +59,12 @@ class GuardFit:
     @property
     def default(self) -> EnhancerConfig:
         """The same front-end with the default parameters."""
-        return dataclasses.replace(self.setting, guard=None)
+        return dataclasses.replace(self.setting, auto_strength=None)
 
 
-def fit_guard(
+def fit_auto_strength(
     sweeps: Sequence[Sweep], fronts: Sequence[EnhancerConfig], counting: Counting, progress: Progress
-) -> GuardFit:
+) -> AutoStrengthFit:
     """Returns the guard that suits the recognisers best, in the front-end that does so with the default parameters.
 
     Args:
@@ -80,33 +80,33 @@ def fit_guard(
     items = sum(len(sweep.items) for sweep in sweeps)
     settings_left = len(fronts) + settings_at_most()
 
-    def judged(front: EnhancerConfig, configs: Sequence[GuardConfig]) -> list[Score]:
+    def judged(front: EnhancerConfig, configs: Sequence[AutoStrengthConfig]) -> list[Score]:
         nonlocal settings_left
-        settings = [_with_guard(front, config) for config in configs]
+        settings = [_with_auto_strength(front, config) for config in configs]
         settings_left -= len(settings)
         missing = sum(sweep.missing([RAW, *settings]) for sweep in sweeps)
         progress.begin("fitting the guard", missing, items * settings_left)
         return judge(sweeps, settings, counting, progress.update)
 
-    first = {front: judged(front, [GuardConfig()])[0] for front in fronts}
+    first = {front: judged(front, [AutoStrengthConfig()])[0] for front in fronts}
     if any(score == FAILED for score in first.values()):
         left = next(left for sweep in sweeps for left in sweep.left)
         raise ModelError(f"a recogniser failed on more than {MOST_FAILURES:.0%} of the items: {left}")
     for sweep in sweeps:
-        if deaf := why_deaf(sweep.heard.values(), counting.normalisation):
+        if deaf := why_implausible(sweep.heard.values(), counting.normalisation):
             raise ModelError(f"{sweep.name}: {deaf}: {ADVICE}")
     front = min(first, key=lambda front: first[front])
     best, _ = search(lambda configs: judged(front, configs))
     names = {(item.utterance.name, item.utterance.path) for item in sweeps[0].items}
-    return GuardFit(_with_guard(front, best), len(names), tuple(sweep.name for sweep in sweeps))
+    return AutoStrengthFit(_with_auto_strength(front, best), len(names), tuple(sweep.name for sweep in sweeps))
 
 
 def search(
     judge: Judge,
     candidates: Mapping[str, Sequence[float]] = CANDIDATES,
     rounds: int = ROUNDS,
-    begin: GuardConfig | None = None,
-) -> tuple[GuardConfig, dict[GuardConfig, Score]]:
+    begin: AutoStrengthConfig | None = None,
+) -> tuple[AutoStrengthConfig, dict[AutoStrengthConfig, Score]]:
     """Returns the best parameters found, and all that were judged; of equals, those found first.
 
     Args:
@@ -115,7 +115,7 @@ def search(
         rounds: at most so many times through all of them; it ends when a round changes nothing.
         begin: where it begins; the default parameters.
     """
-    best = begin or GuardConfig()
+    best = begin or AutoStrengthConfig()
     scores = dict(zip([best], judge([best]), strict=True))
     for _ in range(rounds):
         before = best
@@ -142,8 +142,8 @@ def split(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     names = {(item.utterance.name, item.utterance.path): 0 for item in items}
     if len(names) < 2 * LEAST_UTTERANCES:
         raise ModelError(
-            f"--fit-guard: expected at least {2 * LEAST_UTTERANCES} utterances, half to fit on and half to decide on, "
-            f"got {len(names)}"
+            f"--fit-auto-strength: expected at least {2 * LEAST_UTTERANCES} utterances, half to fit on and half to "
+            f"decide on, got {len(names)}"
         )
     to_fit = set(list(names)[::2])
     parts: tuple[list[Item], list[Item]] = ([], [])
@@ -186,14 +186,17 @@ def _rate(scores: Scores, setting: EnhancerConfig, condition: str) -> float:
     return total.errors / max(total.reference, 1)
 
 
-def _with_guard(front: EnhancerConfig, config: GuardConfig) -> EnhancerConfig:
+def _with_auto_strength(front: EnhancerConfig, config: AutoStrengthConfig) -> EnhancerConfig:
     return dataclasses.replace(
-        front, strength="auto", max_attenuation_db=None, guard=None if config == GuardConfig() else config
+        front,
+        strength="auto",
+        max_attenuation_db=None,
+        auto_strength=None if config == AutoStrengthConfig() else config,
     )
 
 
-def _changed(config: GuardConfig, name: str, value: float) -> GuardConfig | None:
+def _changed(config: AutoStrengthConfig, name: str, value: float) -> AutoStrengthConfig | None:
     """The parameters with another value, or None where that is the same or does not fit the others."""
     values = dataclasses.asdict(config) | {name: value}
     is_valid = values["noisy_snr_db"] < values["clean_snr_db"] and values["min_strength"] <= values["max_strength"]
-    return GuardConfig(**values) if is_valid and values != dataclasses.asdict(config) else None
+    return AutoStrengthConfig(**values) if is_valid and values != dataclasses.asdict(config) else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.evaluation.asr.asr_sanity import ADVICE, why_deaf
+from gtcrn_frontend.evaluation.asr.asr_sanity import ADVICE, why_implausible
 from gtcrn_frontend.evaluation.asr.decision import Decision, decide
 from gtcrn_frontend.evaluation.asr.normalise import Normalisation
 from gtcrn_frontend.evaluation.asr.scores import MOST_FAILURES, Scores, score
@@ -20,7 +20,7 @@ from gtcrn_frontend.evaluation.systems import RAW
 from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 if TYPE_CHECKING:
-    from gtcrn_frontend.evaluation.asr.auto_strength_fit import GuardFit
+    from gtcrn_frontend.evaluation.asr.auto_strength_fit import AutoStrengthFit
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Calibration:
 
     scores: Scores
     decision: Decision
-    fit: GuardFit | None = None
+    fit: AutoStrengthFit | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def calibrate(
     strengths: Sequence[Strength],
     counting: Counting,
     progress: Progress,
-    fit: GuardFit | None = None,
+    fit: AutoStrengthFit | None = None,
 ) -> Calibration:
     """Returns how the recogniser does behind each setting tried, and the decision.
 
@@ -92,7 +92,7 @@ def calibrate(
             raise ModelError(
                 f"the recogniser failed on more than {MOST_FAILURES:.0%} of the items without front-end: {reason}"
             )
-        if deaf := why_deaf((sweep.heard[setting] for setting in tried), counting.normalisation):
+        if deaf := why_implausible((sweep.heard[setting] for setting in tried), counting.normalisation):
             if tried != [RAW]:
                 raise ModelError(f"{deaf}, with and without front-end: {ADVICE}")
             _log.warning("%s, without front-end: if that surprises you, %s", deaf, ADVICE)

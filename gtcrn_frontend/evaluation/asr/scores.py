@@ -10,7 +10,7 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.evaluation.asr.normalise import Normalisation
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, count_errors
 from gtcrn_frontend.evaluation.noisy_set import Item
-from gtcrn_frontend.evaluation.result_cache import Heard
+from gtcrn_frontend.evaluation.result_cache import Recognition
 
 MOST_FAILURES = 0.2
 """A setting behind which the recogniser fails more often is not judged."""
@@ -51,7 +51,7 @@ class Scores:
 
 def score(
     items: Sequence[Item],
-    heard: Mapping[EnhancerConfig, Mapping[Item, Heard]],
+    heard: Mapping[EnhancerConfig, Mapping[Item, Recognition]],
     normalisation: Normalisation,
     unit: str = "word",
 ) -> Scores:

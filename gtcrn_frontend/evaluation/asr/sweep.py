@@ -13,9 +13,9 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.evaluation.asr.recognizer import Recognizer
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
 from gtcrn_frontend.evaluation.noisy_set import Item, read_item
-from gtcrn_frontend.evaluation.result_cache import Cache, Heard
+from gtcrn_frontend.evaluation.result_cache import Cache, Recognition
 from gtcrn_frontend.evaluation.systems import name_of_setting, outputs, setting_key
-from gtcrn_frontend.evaluation.worker_pool import Failure, Handler, Processes, Work
+from gtcrn_frontend.evaluation.worker_pool import Failure, Handler, Work, WorkerPool
 
 TIMEOUT_S = 30.0
 TIMEOUT_PER_AUDIO = 10.0
@@ -25,7 +25,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Left:
+class MissingResult:
     """An item that has no result behind a setting, and why."""
 
     item: Item
@@ -52,15 +52,15 @@ class Sweep:
         self,
         items: Sequence[Item],
         source: RecognizerSource,
-        cache: Cache[Heard],
+        cache: Cache[Recognition],
         *,
         jobs: int = 1,
         timeout_s: float | None = None,
-        report: Callable[[Left], None] = lambda left: None,
+        report: Callable[[MissingResult], None] = lambda left: None,
     ) -> None:
         self.items = tuple(items)
-        self.heard: dict[EnhancerConfig, dict[Item, Heard]] = {}
-        self.left: list[Left] = []
+        self.heard: dict[EnhancerConfig, dict[Item, Recognition]] = {}
+        self.left: list[MissingResult] = []
         self.recognised = self.from_cache = 0
         self.took_s = 0.0
         self._source = source
@@ -69,7 +69,7 @@ class Sweep:
         self._report = report
         self._keys: dict[EnhancerConfig, str] = {}
         self._temporary = TemporaryDirectory(prefix="gtcrn-frontend-", ignore_cleanup_errors=True)
-        self._processes = Processes(partial(_handler, source.make, self._temporary.name), jobs)
+        self._processes = WorkerPool(partial(_handler, source.make, self._temporary.name), jobs)
 
     def __enter__(self) -> Sweep:
         return self
@@ -105,7 +105,7 @@ class Sweep:
             for work, setting, result in self._processes.run(list(self._works(settings))):
                 item: Item = work.payload
                 if isinstance(result, Failure):
-                    self.left.append(Left(item, setting, result.reason))
+                    self.left.append(MissingResult(item, setting, result.reason))
                     self._report(self.left[-1])
                 else:
                     self._cache.put(item.key, self._source.identity, self._key(setting), result)
@@ -145,9 +145,9 @@ def _handler(make: Callable[[str], Recognizer], temporary: str) -> Handler:
     return partial(_hear, make(temporary))
 
 
-def _hear(recognizer: Recognizer, item: Item, settings: Sequence[EnhancerConfig]) -> Iterator[Heard]:
+def _hear(recognizer: Recognizer, item: Item, settings: Sequence[EnhancerConfig]) -> Iterator[Recognition]:
     samples, rate = read_item(item)
     for output in outputs(samples, rate, settings):
         began = time.perf_counter()
         transcript = recognizer(output.samples, rate)
-        yield Heard(transcript.text, time.perf_counter() - began, output.took_s)
+        yield Recognition(transcript.text, time.perf_counter() - began, output.took_s)

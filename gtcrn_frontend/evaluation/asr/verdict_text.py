@@ -15,7 +15,7 @@ from gtcrn_frontend.evaluation.report.tables import Value
 from gtcrn_frontend.evaluation.systems import RAW, by_strength, name_of_model, name_of_setting, name_of_strength
 
 if TYPE_CHECKING:
-    from gtcrn_frontend.evaluation.asr.auto_strength_fit import GuardFit
+    from gtcrn_frontend.evaluation.asr.auto_strength_fit import AutoStrengthFit
     from gtcrn_frontend.evaluation.asr.calibrate import Calibration
 
 RATE_NAMES = {"word": "WER", "character": "CER"}
@@ -65,7 +65,7 @@ def sentences(decision: Decision, unit: str) -> list[str]:
     return said
 
 
-def fit_sentences(fit: GuardFit, scores: Scores, unit: str) -> list[str]:
+def fit_sentences(fit: AutoStrengthFit, scores: Scores, unit: str) -> list[str]:
     """Returns what came of fitting the guard, judged on utterances that had no part in it."""
     on = f"{fit.utterances} other utterances" + (
         f" of {len(fit.recognizers)} recognisers" if fit.recognizers[1:] else ""
@@ -79,8 +79,8 @@ def fit_sentences(fit: GuardFit, scores: Scores, unit: str) -> list[str]:
     verdict = {"-": "fitting it helps", "!": "fitting it hurts", " ": "no significant difference"}[marked(change)]
     changed = {
         name: value
-        for name, value in asdict(fit.setting.guard_config).items()
-        if value != getattr(fit.default.guard_config, name)
+        for name, value in asdict(fit.setting.auto_strength_config).items()
+        if value != getattr(fit.default.auto_strength_config, name)
     }
     return [
         f"The guard was fitted on {on}: {', '.join(f'{name} {value:g}' for name, value in changed.items())}. "

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.evaluation.bootstrap import LEAST_UNITS, ratio_interval
-from gtcrn_frontend.evaluation.quality.metric_registry import Measure
+from gtcrn_frontend.evaluation.quality.metric_registry import Metric
 from gtcrn_frontend.evaluation.quality.score_signals import Scored
 
 EDGES_DB = (0.0, 5.0, 10.0, 15.0)
@@ -47,7 +47,7 @@ class Mean:
         return (self.high - self.low) / 2
 
 
-def mean(scored: Sequence[Scored], system: str, measure: Measure, than: str | None = None) -> Mean:
+def mean(scored: Sequence[Scored], system: str, measure: Metric, than: str | None = None) -> Mean:
     """Returns the mean of a measure over those signals for which it is defined.
 
     Args:

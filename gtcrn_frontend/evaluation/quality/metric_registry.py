@@ -21,7 +21,7 @@ Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Measure:
+class Metric:
     """One figure: its title in tables, its decimals there, and whether more is better (None: neither)."""
 
     title: str
@@ -29,20 +29,20 @@ class Measure:
     more_is_better: bool | None = True
 
 
-SI_SNR = Measure("SI-SNR dB", 2)
-PESQ_WB = Measure("PESQ-WB", 2)
-STOI = Measure("STOI", 3)
-LOG_MEL = Measure("log-mel distance", 3, more_is_better=False)
-SIG, BAK, OVRL = (Measure(f"DNSMOS {name}", 2) for name in ("SIG", "BAK", "OVRL"))
-P808 = Measure("DNSMOS P.808", 2)
-CLEAN_PESQ = Measure("clean input: PESQ-WB", 2)
-CLEAN_LEVEL = Measure("clean input: level change dB", 2, more_is_better=None)
+SI_SNR = Metric("SI-SNR dB", 2)
+PESQ_WB = Metric("PESQ-WB", 2)
+STOI = Metric("STOI", 3)
+LOG_MEL = Metric("log-mel distance", 3, more_is_better=False)
+SIG, BAK, OVRL = (Metric(f"DNSMOS {name}", 2) for name in ("SIG", "BAK", "OVRL"))
+P808 = Metric("DNSMOS P.808", 2)
+CLEAN_PESQ = Metric("clean input: PESQ-WB", 2)
+CLEAN_LEVEL = Metric("clean input: level change dB", 2, more_is_better=None)
 
 DNSMOS_FAMILY = "dnsmos"
 CLEAN_FAMILY = "clean"
 """What becomes of clean speech: measured on another output than all the rest."""
 
-FAMILIES: dict[str, tuple[Measure, ...]] = {
+FAMILIES: dict[str, tuple[Metric, ...]] = {
     "si-snr": (SI_SNR,),
     "pesq": (PESQ_WB,),
     "stoi": (STOI,),
@@ -55,12 +55,12 @@ PACKAGES = {"pesq": "pesq", CLEAN_FAMILY: "pesq", "stoi": "pystoi"}
 """What families need besides the core."""
 
 
-def measures_of(families: Sequence[str]) -> list[Measure]:
+def metrics_of(families: Sequence[str]) -> list[Metric]:
     """Returns the measures of some families, in order."""
     return [measure for family in families for measure in FAMILIES[family]]
 
 
-class Judge:
+class MetricRunner:
     """Takes measures; loads the models of DNSMOS when they are first needed.
 
     Args:

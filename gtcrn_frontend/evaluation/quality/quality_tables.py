@@ -10,7 +10,7 @@ from pathlib import Path
 from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.evaluation.bootstrap import LEAST_UNITS
 from gtcrn_frontend.evaluation.quality.aggregate import ALL, Mean, bands, mean
-from gtcrn_frontend.evaluation.quality.metric_registry import Measure
+from gtcrn_frontend.evaluation.quality.metric_registry import Metric
 from gtcrn_frontend.evaluation.quality.published import PUBLISHED
 from gtcrn_frontend.evaluation.quality.score_signals import Scored
 from gtcrn_frontend.evaluation.report.tables import Value, markdown_table
@@ -20,7 +20,7 @@ COLUMNS = ("material", "snr_db", "system", "measure", "signals", "mean", "low", 
 Row = dict[str, Value]
 
 
-def mean_table(scored: Sequence[Scored], measures: Sequence[Measure]) -> str:
+def mean_table(scored: Sequence[Scored], measures: Sequence[Metric]) -> str:
     """Returns the means of all systems with half of their intervals, beside published figures."""
     systems = list(scored[0].values)
     comparable = any(measure.title in published.values for published in PUBLISHED for measure in measures)
@@ -32,7 +32,7 @@ def mean_table(scored: Sequence[Scored], measures: Sequence[Measure]) -> str:
     return markdown_table(rows, {})
 
 
-def difference_table(scored: Sequence[Scored], measures: Sequence[Measure], first: str) -> str | None:
+def difference_table(scored: Sequence[Scored], measures: Sequence[Metric], first: str) -> str | None:
     """Returns by how much other systems differ from the first one, with the interval; None if there is no other one.
 
     An interval without zero is marked, + for the better and ! for the worse, unless there are too few signals.
@@ -59,7 +59,7 @@ def marks_line(scored: Sequence[Scored]) -> str:
     )
 
 
-def band_table(scored: Sequence[Scored], measures: Sequence[Measure]) -> str | None:
+def band_table(scored: Sequence[Scored], measures: Sequence[Metric]) -> str | None:
     """Returns the means of all systems by input SNR; None if all signals are of one band."""
     by_band = bands(scored)
     if len(by_band) < 2:
@@ -73,7 +73,7 @@ def band_table(scored: Sequence[Scored], measures: Sequence[Measure]) -> str | N
     return markdown_table(rows, {measure.title: measure.digits for measure in measures})
 
 
-def left_out(scored: Sequence[Scored], measures: Sequence[Measure]) -> list[str]:
+def left_out(scored: Sequence[Scored], measures: Sequence[Metric]) -> list[str]:
     """Returns a line for each measure that is not defined for some signal of some system."""
     lines = []
     for measure in measures:
@@ -85,7 +85,7 @@ def left_out(scored: Sequence[Scored], measures: Sequence[Measure]) -> list[str]
     return lines
 
 
-def rows_of(material: str, scored: Sequence[Scored], measures: Sequence[Measure], first: str) -> list[Row]:
+def rows_of(material: str, scored: Sequence[Scored], measures: Sequence[Metric], first: str) -> list[Row]:
     """Returns all means and differences, of all signals and of each band, with `COLUMNS` as keys."""
     return [
         _row(material, band, system, measure, mean(part, system, measure, than), than)
@@ -126,7 +126,7 @@ def write_csv(path: Path, rows: Iterable[Row]) -> None:
             writer.writerow({name: "" if _is_nothing(value) else value for name, value in row.items()})
 
 
-def _published_cells(measure: Measure) -> Row:
+def _published_cells(measure: Metric) -> Row:
     """What is published of a measure, as further columns."""
     cells: Row = {f"{published.system} (published)": "-" for published in PUBLISHED}
     cells["published for"] = "-"
@@ -137,7 +137,7 @@ def _published_cells(measure: Measure) -> Row:
     return cells
 
 
-def _row(material: str, band: str, system: str, measure: Measure, found: Mean, than: str | None) -> Row:
+def _row(material: str, band: str, system: str, measure: Metric, found: Mean, than: str | None) -> Row:
     return {
         "material": material,
         "snr_db": band,
@@ -152,13 +152,13 @@ def _row(material: str, band: str, system: str, measure: Measure, found: Mean, t
     }
 
 
-def _with_interval(found: Mean, measure: Measure) -> str:
+def _with_interval(found: Mean, measure: Metric) -> str:
     if math.isnan(found.low):
         return _number(found.value, measure)
     return f"{_number(found.value, measure)} ±{_number(found.half_width, measure)}"
 
 
-def _difference(found: Mean, measure: Measure) -> str:
+def _difference(found: Mean, measure: Metric) -> str:
     value = _number(found.value, measure, "+")
     if math.isnan(found.low):
         return value
@@ -168,7 +168,7 @@ def _difference(found: Mean, measure: Measure) -> str:
     return f"{value} ({_number(found.low, measure, '+')} to {_number(found.high, measure, '+')}){mark}"
 
 
-def _number(value: float, measure: Measure, sign: str = "") -> str:
+def _number(value: float, measure: Metric, sign: str = "") -> str:
     return "-" if math.isnan(value) else f"{value:{sign}.{measure.digits}f}"
 
 

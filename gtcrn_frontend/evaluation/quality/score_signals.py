@@ -14,11 +14,11 @@ import numpy.typing as npt
 from gtcrn_frontend.audio.levels import snr_db
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.evaluation.quality.metric_registry import CLEAN_FAMILY, DNSMOS_FAMILY, Judge
+from gtcrn_frontend.evaluation.quality.metric_registry import CLEAN_FAMILY, DNSMOS_FAMILY, MetricRunner
 from gtcrn_frontend.evaluation.quality.pairs import RATE_HZ, PairSource
 from gtcrn_frontend.evaluation.result_cache import Cache
 from gtcrn_frontend.evaluation.systems import outputs
-from gtcrn_frontend.evaluation.worker_pool import Failure, Handler, Processes, Work
+from gtcrn_frontend.evaluation.worker_pool import Failure, Handler, Work, WorkerPool
 
 TIMEOUT_S = 600.0
 """The longest time for one signal, all systems together."""
@@ -38,9 +38,9 @@ class Plan:
 
     Attributes:
         systems: settings of the enhancer by the name that reports call them.
-        families: of measures, see `measures.FAMILIES`.
+        families: of measures, see `metric_registry.FAMILIES`.
         dnsmos: folder of the models; None if they are not asked for.
-        dnsmos_digest: see `measures.dnsmos_digest`.
+        dnsmos_digest: see `metric_registry.dnsmos_digest`.
         cache: folder where scores are kept; None keeps nothing.
     """
 
@@ -99,7 +99,7 @@ def score_pairs(
     scored: dict[int, Scored] = {}
     last_reason = ""
     works = [Work((number, source), (None,), TIMEOUT_S) for number, source in enumerate(sources)]
-    with Processes(partial(_handler, plan), jobs, _NAME) as processes:
+    with WorkerPool(partial(_handler, plan), jobs, _NAME) as processes:
         for work, _, result in processes.run(works):
             number, source = work.payload
             if isinstance(result, Failure):
@@ -118,7 +118,7 @@ class Scorer:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._judge = Judge(plan.dnsmos)
+        self._judge = MetricRunner(plan.dnsmos)
         self._cache = Cache(plan.cache, _Kept)
 
     def __call__(self, source: PairSource) -> Scored:

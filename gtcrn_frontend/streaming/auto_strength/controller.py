@@ -1,7 +1,7 @@
 """The guard, `strength="auto"`: how much enhancement the sound of this moment needs, hop by hop.
 
-It compares each hop of the input with what the network made of it; levels.py says how it decides. The strength never
-reaches 1: some of the input stays, and silence between words does not become digital silence.
+It compares each hop of the input with what the network made of it; level_tracker.py says how it decides. The strength
+never reaches 1: some of the input stays, and silence between words does not become digital silence.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import ConfigError, StateError
 from gtcrn_frontend.model_spec import ModelSpec
-from gtcrn_frontend.streaming.auto_strength.level_tracker import Levels, hear, snr_db, wanted
+from gtcrn_frontend.streaming.auto_strength.level_tracker import LevelTracker, snr_db, target_strength, update
 
 Strength = float | Literal["auto"]
 """A strength from 0 to 1, or that of the guard."""
@@ -41,8 +41,8 @@ _NONE: F32 = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
-class GuardConfig:
-    """How the guard acts; `gtcrn-frontend calibrate --fit-guard` fits these to a recogniser.
+class AutoStrengthConfig:
+    """How the guard acts; `gtcrn-frontend calibrate --fit-auto-strength` fits these to a recogniser.
 
     The defaults were chosen on several recognisers, models and kinds of noise: see `benchmarks/fit_auto_strength.py`.
 
@@ -70,24 +70,25 @@ class GuardConfig:
         for name in (f.name for f in fields(self)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise ConfigError(f"guard: {name}: expected a number, got {value!r}")
+                raise ConfigError(f"auto_strength: {name}: expected a number, got {value!r}")
         if not self.noisy_snr_db < self.clean_snr_db:
             raise ConfigError(
-                f"guard: expected noisy_snr_db below clean_snr_db, got {self.noisy_snr_db} and {self.clean_snr_db}"
+                "auto_strength: expected noisy_snr_db below clean_snr_db, got "
+                f"{self.noisy_snr_db} and {self.clean_snr_db}"
             )
         if not 0 <= self.min_strength <= self.max_strength < 1:
             raise ConfigError(
-                "guard: expected 0 <= min_strength <= max_strength < 1, got "
+                "auto_strength: expected 0 <= min_strength <= max_strength < 1, got "
                 f"{self.min_strength} and {self.max_strength}"
             )
         if not 0 <= self.caution <= 1:
-            raise ConfigError(f"guard: caution: expected a number from 0 to 1, got {self.caution!r}")
+            raise ConfigError(f"auto_strength: caution: expected a number from 0 to 1, got {self.caution!r}")
         if not self.max_doubt > 0:
-            raise ConfigError(f"guard: max_doubt: expected a number above 0, got {self.max_doubt!r}")
+            raise ConfigError(f"auto_strength: max_doubt: expected a number above 0, got {self.max_doubt!r}")
 
 
 @dataclass(frozen=True)
-class GuardReport:
+class AutoStrengthReport:
     """What the guard knows of one channel at one moment.
 
     Attributes:
@@ -107,7 +108,7 @@ class GuardReport:
     lost_hops: int
 
 
-class Guard:
+class AutoStrength:
     """Decides the strengths of one channel, from the hops on both sides of the engine.
 
     Args:
@@ -118,13 +119,13 @@ class Guard:
     the next.
     """
 
-    def __init__(self, spec: ModelSpec, config: GuardConfig) -> None:
+    def __init__(self, spec: ModelSpec, config: AutoStrengthConfig) -> None:
         self._max_strength = config.max_strength
         self._past: F32 = np.zeros(spec.delay, np.float32)
         self._dry = _NONE
         self._hop_length = spec.hop_length
         self._to_skip = self._first_hops = -(-spec.delay // spec.hop_length)
-        self._levels: Levels = new_levels(spec, config).native()
+        self._levels: LevelTracker = new_levels(spec, config).native()
 
     @property
     def strength(self) -> float:
@@ -132,15 +133,15 @@ class Guard:
         return self._levels.strength
 
     @property
-    def levels(self) -> Levels | Any:
-        """What it knows; whoever moves them on says so by `go_on`."""
+    def levels(self) -> LevelTracker | Any:
+        """What it knows; whoever moves them on says so by `resume`."""
         return self._levels
 
     @property
-    def report(self) -> GuardReport:
+    def report(self) -> AutoStrengthReport:
         """What it knows now."""
         levels = self._levels
-        return GuardReport(
+        return AutoStrengthReport(
             snr_db(levels), levels.strength, levels.doubt, levels.hops, levels.speech_hops, levels.lost_hops
         )
 
@@ -150,7 +151,7 @@ class Guard:
             return self._to_skip == 0 and np.array_equal(self._past, past)
         return self._to_skip == self._first_hops
 
-    def go_on(self, past: F32) -> None:
+    def resume(self, past: F32) -> None:
         """Goes on where the levels were moved on elsewhere, see `has_heard`."""
         if len(past):
             self._past, self._to_skip = past, 0
@@ -168,11 +169,11 @@ class Guard:
         """Returns the strengths at the end of the hops that the engine has delivered for those pushed."""
         dry, self._dry = self._dry, _NONE  # which would keep a long chunk alive
         if not self._to_skip:
-            return hear(self._levels, dry, enhanced)
+            return update(self._levels, dry, enhanced)
         skipped = min(self._to_skip, len(enhanced))
         self._to_skip -= skipped
         still = [self.strength] * skipped
-        return still + hear(self._levels, dry[skipped * self._hop_length :], enhanced[skipped:])
+        return still + update(self._levels, dry[skipped * self._hop_length :], enhanced[skipped:])
 
     @property
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -193,17 +194,21 @@ class Guard:
         for name, (shape, dtype) in layout.items():
             array = state.get(name)
             if array is None or array.shape != shape or array.dtype != dtype:
-                raise StateError(f"guard: expected {name} of shape {shape} and type {np.dtype(dtype)}, got {array!r}")
+                raise StateError(
+                    f"auto_strength: expected {name} of shape {shape} and type {np.dtype(dtype)}, got {array!r}"
+                )
             if not np.isfinite(array).all() or (name != "past" and array.min() < 0):
-                raise StateError(f"guard: expected finite values from 0 in {name}, got {array}")
+                raise StateError(f"auto_strength: expected finite values from 0 in {name}, got {array}")
         levels = dict(zip(_LEVELS, state["levels"].tolist(), strict=True))
         if (
             max(levels["lost"], levels["doubt"], levels["strength"]) > 1
             or not _GUESS_HOPS <= levels["heard"] <= self._levels.most_heard
         ):
-            raise StateError(f"guard: expected levels, three shares of at most 1 and a count, got {state['levels']}")
+            raise StateError(
+                f"auto_strength: expected levels, three shares of at most 1 and a count, got {state['levels']}"
+            )
         if state["hops"].max() > _MOST_HOPS:
-            raise StateError(f"guard: expected at most {_MOST_HOPS} hops, got {state['hops']}")
+            raise StateError(f"auto_strength: expected at most {_MOST_HOPS} hops, got {state['hops']}")
         levels["strength"] = min(levels["strength"], self._max_strength)
         *counts, self._to_skip = state["hops"].tolist()
         for name, value in (*levels.items(), *zip(_COUNTS, counts, strict=True)):
@@ -211,13 +216,13 @@ class Guard:
         self._past = state["past"].copy()
 
 
-def new_levels(spec: ModelSpec, config: GuardConfig) -> Levels:
+def new_levels(spec: ModelSpec, config: AutoStrengthConfig) -> LevelTracker:
     """Returns what a guard begins with."""
     hop_s = spec.hop_length / spec.sample_rate
     noise_step, lost_step, doubt_step, strength_step = (
         1 - math.exp(-hop_s / time_s) for time_s in (_NOISE_S, _LOST_S, _DOUBT_S, _STRENGTH_S)
     )
-    levels = Levels(
+    levels = LevelTracker(
         **vars(config),
         noise_step=noise_step,
         lost_step=lost_step,
@@ -234,5 +239,5 @@ def new_levels(spec: ModelSpec, config: GuardConfig) -> Levels:
         strength=0.0,
         heard=_GUESS_HOPS,
     )
-    levels.strength = wanted(levels)
+    levels.strength = target_strength(levels)
     return levels

@@ -40,11 +40,11 @@ _UNDOUBTED_HOPS = 16.0  # that count for the doubt before the first one
 
 
 @dataclass
-class Levels:
-    """What the guard of one channel was told, and what it knows; `gtcrn_guard` in C has the same names.
+class LevelTracker:
+    """What the guard of one channel was told, and what it knows; `gtcrn_auto_strength` in C has the same names.
 
     Attributes:
-        noisy_snr_db, clean_snr_db, min_strength, max_strength, caution, max_doubt: see `GuardConfig`.
+        noisy_snr_db, clean_snr_db, min_strength, max_strength, caution, max_doubt: see `AutoStrengthConfig`.
         noise_step, lost_step, doubt_step, strength_step: shares of the way that a hop moves these to their new values.
         floor_rise: factor by which the floor rises per hop.
         most_heard: hops of speech that the speech level is averaged over, at most.
@@ -54,7 +54,7 @@ class Levels:
         doubt: 0 to 1.
         strength: at the end of the last hop.
         heard: hops of speech that the speech level stands for.
-        hops, speech_hops, lost_hops: counts, see `GuardReport`.
+        hops, speech_hops, lost_hops: counts, see `AutoStrengthReport`.
     """
 
     noisy_snr_db: float
@@ -83,22 +83,22 @@ class Levels:
 
     def native(self) -> Any:
         """Returns a copy in C, with attributes of the same names; this object where the extension was not built."""
-        return self if lib is None else ffi.new("gtcrn_guard *", vars(self))
+        return self if lib is None else ffi.new("gtcrn_auto_strength *", vars(self))
 
 
-def decide(levels: Levels | Any, energies: Energies) -> list[float]:
+def decide(levels: LevelTracker | Any, energies: Energies) -> list[float]:
     """Returns the strengths at the end of hops, from their energies; the levels move on."""
-    if not isinstance(levels, Levels):
+    if not isinstance(levels, LevelTracker):
         energies = np.ascontiguousarray(energies, np.float64)
         strengths = np.empty(len(energies))
-        lib.gtcrn_guard_decide(
+        lib.gtcrn_auto_strength_decide(
             levels, ffi.from_buffer(DOUBLES, energies), len(energies), ffi.from_buffer(DOUBLES, strengths)
         )
         return strengths.tolist()
     return [_decide_hop(levels, *hop) for hop in energies.tolist()]
 
 
-def hear(levels: Levels | Any, dry: F32, enhanced: F32) -> list[float]:
+def update(levels: LevelTracker | Any, dry: F32, enhanced: F32) -> list[float]:
     """Returns the strengths at the end of hops; the levels move on.
 
     Args:
@@ -106,17 +106,17 @@ def hear(levels: Levels | Any, dry: F32, enhanced: F32) -> list[float]:
         dry: before the network, `(n_hops * hop_length,)`, contiguous.
         enhanced: behind it, `(n_hops, hop_length)`.
     """
-    if isinstance(levels, Levels):
+    if isinstance(levels, LevelTracker):
         return decide(levels, hop_energies(dry.reshape(enhanced.shape), enhanced))
     enhanced = np.ascontiguousarray(enhanced)
     count, hop_length = enhanced.shape
     if count == 1:
-        lib.gtcrn_guard_hear(
+        lib.gtcrn_auto_strength_update(
             levels, ffi.from_buffer(FLOATS, dry), ffi.from_buffer(FLOATS, enhanced), 1, hop_length, ffi.NULL
         )
         return [levels.strength]
     strengths = np.empty(count)
-    lib.gtcrn_guard_hear(
+    lib.gtcrn_auto_strength_update(
         levels,
         ffi.from_buffer(FLOATS, dry),
         ffi.from_buffer(FLOATS, enhanced),
@@ -133,13 +133,13 @@ def hop_energies(dry: F32, enhanced: F32) -> Energies:
     return np.stack([np.square(signal, dtype=np.float64).mean(axis=1) for signal in signals], axis=1)
 
 
-def snr_db(levels: Levels | Any) -> float:
+def snr_db(levels: LevelTracker | Any) -> float:
     """Returns the level of speech over that of noise."""
     noise = min(levels.noise, _ABOVE_FLOOR * levels.floor)
     return 10.0 * math.log10((levels.speech + FLOOR) / (noise + FLOOR))
 
 
-def wanted(levels: Levels) -> float:
+def target_strength(levels: LevelTracker) -> float:
     """Returns the strength that the levels ask for."""
     range_db = levels.clean_snr_db - levels.noisy_snr_db
     clean = min(max((snr_db(levels) - levels.noisy_snr_db) / range_db, 0.0), 1.0)
@@ -148,7 +148,7 @@ def wanted(levels: Levels) -> float:
     return strength * (1.0 - levels.caution * levels.lost) * trust
 
 
-def _decide_hop(levels: Levels, dry: float, enhanced: float, removed: float) -> float:
+def _decide_hop(levels: LevelTracker, dry: float, enhanced: float, removed: float) -> float:
     speech_part = enhanced / (enhanced + removed + _QUIET * levels.speech + FLOOR)
     loud = dry / (dry + _LOUD * levels.noise + FLOOR)
     kept = enhanced / (enhanced + removed + FLOOR)
@@ -164,7 +164,7 @@ def _decide_hop(levels: Levels, dry: float, enhanced: float, removed: float) -> 
     levels.lost += levels.lost_step * (lost - levels.lost)
     doubt_step = max(levels.doubt_step, 1.0 / (levels.hops + _UNDOUBTED_HOPS))
     levels.doubt += doubt_step * (4.0 * kept * (1.0 - kept) - levels.doubt)
-    levels.strength += levels.strength_step * (wanted(levels) - levels.strength)
+    levels.strength += levels.strength_step * (target_strength(levels) - levels.strength)
     levels.hops += 1
     levels.speech_hops += speech_part > 0.5
     levels.lost_hops += lost > 0.5

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class AudioStore:
+class AudioCache:
     """Recordings by number.
 
     Attributes:
@@ -60,7 +60,7 @@ class AudioStore:
         return samples.astype(np.float32) / np.float32(FULL_SCALE)
 
 
-def open_store(paths: Sequence[Path], folder: Path, sample_rate: int) -> AudioStore:
+def open_audio_cache(paths: Sequence[Path], folder: Path, sample_rate: int) -> AudioCache:
     """Returns the store of these files, decoding them first unless `folder` already has them.
 
     The first channel of each file is kept and resampled to `sample_rate`.
@@ -89,7 +89,7 @@ def open_store(paths: Sequence[Path], folder: Path, sample_rate: int) -> AudioSt
     offsets_array = np.array(stored["offsets"], np.int64)
     logger.info("%d recordings, %.1f h, in %s", len(paths), offsets_array[-1] / sample_rate / 3600, data)
     numbers = {str(path): number for number, path in enumerate(paths)}
-    return AudioStore(data, offsets_array, np.array(stored["snr_db"], np.float32), numbers)
+    return AudioCache(data, offsets_array, np.array(stored["snr_db"], np.float32), numbers)
 
 
 def frame_snr_db(samples: Samples, sample_rate: int) -> float:

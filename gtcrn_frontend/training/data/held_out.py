@@ -15,7 +15,7 @@ from gtcrn_frontend.evaluation.quality.pairs import Pair
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.training.config import MixingConfig, TrainConfig, ValidationConfig
 from gtcrn_frontend.training.config_file import load_config
-from gtcrn_frontend.training.data.audio_cache import AudioStore
+from gtcrn_frontend.training.data.audio_cache import AudioCache
 from gtcrn_frontend.training.data.dataset import TrainingData, load_data
 from gtcrn_frontend.training.data.mixing import Mixer, Pools
 
@@ -28,7 +28,7 @@ REVERB_SHARE = 0.2
 
 
 def held_out_mixture(
-    store: AudioStore,
+    audio_cache: AudioCache,
     pools: Pools,
     mixing: MixingConfig,
     config: ValidationConfig,
@@ -53,19 +53,19 @@ def held_out_mixture(
     plain = dataclasses.replace(
         mixing,
         snr_db=(snr_db, snr_db),
-        piece_s=config.seconds,
-        clean_share=0.0,
-        noise_only_share=0.0,
-        synthetic_share=SYNTHETIC_SHARE,
+        segment_s=config.seconds,
+        clean_prob=0.0,
+        noise_only_prob=0.0,
+        synthetic_prob=SYNTHETIC_SHARE,
         synthetic_kinds=SYNTHETIC_KINDS,
-        reverb_share=min(mixing.reverb_share, REVERB_SHARE),
-        shoebox_share=0.0,
-        equalise_share=0.0,
-        speed_share=0.0,
-        band_limit_share=0.0,
-        clip_share=0.0,
+        reverb_prob=min(mixing.reverb_prob, REVERB_SHARE),
+        shoebox_prob=0.0,
+        equalise_prob=0.0,
+        speed_prob=0.0,
+        band_limit_prob=0.0,
+        clip_prob=0.0,
     )
-    noisy, target = Mixer(store, pools, plain, sample_rate).batch((seed, SEED, number), 1)
+    noisy, target = Mixer(audio_cache, pools, plain, sample_rate).batch((seed, SEED, number), 1)
     return noisy[0], target[0]
 
 
@@ -94,7 +94,7 @@ class HeldOutMixture:
         validation = dataclasses.replace(config.validation, mixtures=self.count)
         rate = GTCRN_SPEC.sample_rate
         noisy, target = held_out_mixture(
-            data.store, data.held_out, config.mixing, validation, rate, self.seed, self.number
+            data.audio_cache, data.held_out, config.mixing, validation, rate, self.seed, self.number
         )
         return Pair(target, noisy)
 

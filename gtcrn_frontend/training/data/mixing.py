@@ -23,7 +23,7 @@ from gtcrn_frontend.training.augment.noise_synthesis import families
 from gtcrn_frontend.training.augment.rir.rooms import MAX_S, Room, random_room, split_room
 from gtcrn_frontend.training.augment.rir.shoebox import shoebox_room
 from gtcrn_frontend.training.config import MixingConfig
-from gtcrn_frontend.training.data.audio_cache import AudioStore
+from gtcrn_frontend.training.data.audio_cache import AudioCache
 
 Samples = npt.NDArray[np.float32]
 
@@ -67,15 +67,15 @@ class Pools:
 class Mixer:
     """Draws examples. Holds no state: an example depends on its generator only."""
 
-    def __init__(self, store: AudioStore, pools: Pools, config: MixingConfig, sample_rate: int) -> None:
-        self.store = store
+    def __init__(self, audio_cache: AudioCache, pools: Pools, config: MixingConfig, sample_rate: int) -> None:
+        self.audio_cache = audio_cache
         self.pools = pools
         self.config = config
         self.sample_rate = sample_rate
-        self.length = round(config.piece_s * sample_rate)
+        self.length = round(config.segment_s * sample_rate)
         self.n_fft = scipy.fft.next_fast_len(self.length + int(MAX_S * sample_rate), real=True)
         self.n_bins = self.n_fft // 2 + 1
-        self._rooms = [split_room(store.read(number), sample_rate) for number in pools.rooms]
+        self._rooms = [split_room(audio_cache.read(number), sample_rate) for number in pools.rooms]
 
     def batch(self, seed: Sequence[int], size: int) -> tuple[Samples, Samples]:
         """Returns noisy and target `(size, length) float32`; the same for the same seed."""
@@ -92,10 +92,10 @@ class Mixer:
         if from_pair:
             return self._pair(rng)
         kind = rng.random()
-        has_noise, has_speech = kind >= config.clean_share, kind < 1 - config.noise_only_share
+        has_noise, has_speech = kind >= config.clean_prob, kind < 1 - config.noise_only_prob
         # The microphone colours speech and noise alike; noise gets a colour of its own on top.
         microphone = talker = self._response(rng)
-        if rng.random() < config.band_limit_share:
+        if rng.random() < config.band_limit_prob:
             band = random_band(rng, self.n_bins, self.sample_rate)
             talker = microphone * band
             microphone = microphone if rng.random() < NARROW_TALKER_SHARE else talker
@@ -114,7 +114,7 @@ class Mixer:
             samples = self._signal(noise)
             gain = noise_gain(speech, samples, rng.uniform(*config.snr_db)) if has_speech else 1.0
             mixture = speech + np.float32(gain) * samples
-        if config.clip_share and rng.random() < config.clip_share:
+        if config.clip_prob and rng.random() < config.clip_prob:
             mixture = clip(rng, mixture)
         level = self._gain(rng, speech if has_speech else mixture, mixture)
         return mixture * level, target * level
@@ -135,13 +135,13 @@ class Mixer:
     def _speech(self, rng: np.random.Generator) -> Samples:
         """Returns a piece of speech: one random excerpt, or several utterances with gaps where they are short."""
         out = np.zeros(self.length, np.float32)
-        ratio = speed_ratio(rng) if rng.random() < self.config.speed_share else None
+        ratio = speed_ratio(rng) if rng.random() < self.config.speed_prob else None
         position = 0
         while position < self.length - self.sample_rate // 4:
             number = self.pools.speech.draw(rng)
             wanted = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
-            start = int(rng.integers(0, max(self.store.length(number) - wanted, 0) + 1))
-            samples = self.store.read(number, start, wanted)
+            start = int(rng.integers(0, max(self.audio_cache.length(number) - wanted, 0) + 1))
+            samples = self.audio_cache.read(number, start, wanted)
             if ratio is not None:
                 samples = change_speed(samples, ratio)
             samples = samples[: self.length - position]
@@ -151,7 +151,7 @@ class Mixer:
         return out
 
     def _noise(self, rng: np.random.Generator) -> Samples:
-        if rng.random() < self.config.synthetic_share or not len(self.pools.noise.numbers):
+        if rng.random() < self.config.synthetic_prob or not len(self.pools.noise.numbers):
             if rng.random() < BABBLE_SHARE and len(self.pools.speech.numbers):
                 voices = rng.integers(BABBLE_VOICES[0], BABBLE_VOICES[1] + 1)
                 babble = [self._speech(rng) * rng.uniform(0.3, 1) for _ in range(voices)]
@@ -159,18 +159,18 @@ class Mixer:
             family = self.config.synthetic_kinds[int(rng.integers(len(self.config.synthetic_kinds)))]
             return families.FAMILIES[family](rng, self.length, self.sample_rate)
         noise = self._recorded_noise(rng)
-        if rng.random() < self.config.second_noise_share:
+        if rng.random() < self.config.second_noise_prob:
             noise = noise + self._recorded_noise(rng) * np.float32(10 ** (rng.uniform(-15, 0) / 20))
         return noise
 
     def _recorded_noise(self, rng: np.random.Generator) -> Samples:
         """Returns an excerpt of a recording with mean power 1; a short recording is repeated."""
-        ratio = noise_speed_ratio(rng) if rng.random() < self.config.speed_share else None
+        ratio = noise_speed_ratio(rng) if rng.random() < self.config.speed_prob else None
         wanted = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
         for _ in range(NOISE_DRAWS):
             number = self.pools.noise.draw(rng)
-            start = int(rng.integers(0, max(self.store.length(number) - wanted, 0) + 1))
-            samples = self.store.read(number, start, wanted)
+            start = int(rng.integers(0, max(self.audio_cache.length(number) - wanted, 0) + 1))
+            samples = self.audio_cache.read(number, start, wanted)
             if len(samples) and float(np.square(samples).mean()) > SILENT_POWER:
                 break
         if ratio is not None:
@@ -181,26 +181,26 @@ class Mixer:
     def _pair(self, rng: np.random.Generator) -> tuple[Samples, Samples]:
         """Returns an excerpt of a mixture that exists already, zero-padded where it is short."""
         clean, noisy = self.pools.pairs[int(rng.integers(len(self.pools.pairs)))]
-        start = int(rng.integers(0, max(self.store.length(clean) - self.length, 0) + 1))
+        start = int(rng.integers(0, max(self.audio_cache.length(clean) - self.length, 0) + 1))
         out = np.zeros((2, self.length), np.float32)
         for row, number in zip(out, (noisy, clean), strict=True):
-            samples = self.store.read(number, start, self.length)
+            samples = self.audio_cache.read(number, start, self.length)
             row[: len(samples)] = samples
         gain = self._gain(rng, out[0], out[0])
         return out[0] * gain, out[1] * gain
 
     def _room(self, rng: np.random.Generator) -> Room | None:
-        if rng.random() >= self.config.reverb_share:
+        if rng.random() >= self.config.reverb_prob:
             return None
-        if rng.random() < self.config.synthetic_room_share or not self._rooms:
-            if self.config.shoebox_share and rng.random() < self.config.shoebox_share:
+        if rng.random() < self.config.synthetic_room_prob or not self._rooms:
+            if self.config.shoebox_prob and rng.random() < self.config.shoebox_prob:
                 return shoebox_room(rng, self.sample_rate)
             return random_room(rng, self.sample_rate)
         return self._rooms[int(rng.integers(len(self._rooms)))]
 
     def _response(self, rng: np.random.Generator) -> Samples:
         """Returns gains `(n_bins,)`, flat or coloured."""
-        if rng.random() < self.config.equalise_share:
+        if rng.random() < self.config.equalise_prob:
             return random_equaliser(rng, self.n_bins, self.sample_rate)
         return np.ones(self.n_bins, np.float32)
 

@@ -30,7 +30,7 @@ SILENT = 1e-6
 SHORTEST = 1600  # samples; the network halves its frames three times
 
 
-class Opinion:
+class DnsmosLoss:
     """What is missing from the best overall score, 5."""
 
     def __init__(self, folder: Path, sample_rate: int, device: str | torch.device = "cpu") -> None:
@@ -40,7 +40,7 @@ class Opinion:
             ModelError: the file is absent or of another network, or the rate is not 16 kHz.
         """
         if sample_rate != SAMPLE_RATE_HZ:
-            raise ModelError(f"loss: opinion expects a network at {SAMPLE_RATE_HZ} Hz, got {sample_rate} Hz")
+            raise ModelError(f"loss: dnsmos_ovrl expects a network at {SAMPLE_RATE_HZ} Hz, got {sample_rate} Hz")
         weights = _weights(folder / P835_FILE)
         try:
             stft = [weights[f"time2freq/stft-{part}/kernel:0"][..., 0] for part in ("real", "imag")]
@@ -93,7 +93,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
         from google.protobuf.message import DecodeError  # comes with onnx
         from onnx import numpy_helper
     except ImportError as error:
-        raise ModelError("loss: opinion reads an ONNX file: pip install 'gtcrn-frontend[train]'") from error
+        raise ModelError("loss: dnsmos_ovrl reads an ONNX file: pip install 'gtcrn-frontend[train]'") from error
     try:
         graph = onnx.load(path).graph
     except (OSError, DecodeError) as error:

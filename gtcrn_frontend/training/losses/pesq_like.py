@@ -34,7 +34,7 @@ ALL_WEIGHT, ADDED_WEIGHT = 0.1, 0.0309  # of P.862's regression to opinion score
 FLOOR = 1e-12  # gives roots a slope at zero
 
 
-class Disturbance:
+class PesqLikeLoss:
     """What P.862 takes off its best score, 4.5, before it maps scores to opinions."""
 
     def __init__(self, sample_rate: int, device: str | torch.device = "cpu") -> None:

@@ -12,7 +12,7 @@ from gtcrn_frontend import ModelError
 from gtcrn_frontend.adapters.sherpa.model_check import (
     COUNTS,
     LISTS,
-    check_contract,
+    check_model,
     check_offline_ctc,
     check_online_ctc,
     check_silero_vad,
@@ -273,9 +273,9 @@ def test_files_that_are_no_models(tiny, tmp_path):
 
 def test_factories_are_known_by_name(tiny):
     arguments = {"model": str(tiny / "offline.onnx"), "tokens": str(tiny / "tokens.txt"), "feature_dim": BANDS}
-    check_contract("OfflineRecognizer.from_zipformer_ctc", arguments)
+    check_model("OfflineRecognizer.from_zipformer_ctc", arguments)
     with pytest.raises(ModelError):
-        check_contract("OnlineRecognizer.from_zipformer2_ctc", arguments)
+        check_model("OnlineRecognizer.from_zipformer2_ctc", arguments)
 
 
 def test_detectors(vad_config, tiny):

@@ -31,7 +31,7 @@ COUNTS = (20000, 12200, 6660)
 
 
 @pytest.fixture(scope="module")
-def guarded(batch: Batch) -> Tensor:
+def with_auto_strength(batch: Batch) -> Tensor:
     """What the front-end makes of `batch`, put together by hand from what a guarded `Enhancer` makes of each signal."""
     expected = torch.zeros_like(batch[0])
     enhancer = Enhancer(strength="auto")
@@ -43,40 +43,44 @@ def guarded(batch: Batch) -> Tensor:
 @pytest.mark.parametrize("trainable", [False, True])
 @torch.no_grad()
 def test_a_batch_is_what_the_guarded_engine_makes_of_each_signal(
-    trainable: bool, batch: Batch, guarded: Tensor, enhanced_batch: Tensor
+    trainable: bool, batch: Batch, with_auto_strength: Tensor, enhanced_batch: Tensor
 ) -> None:
     frontend = EnhanceFrontend(strength="auto", trainable=trainable).eval()
-    torch.testing.assert_close(frontend(*batch), guarded, atol=1e-6, rtol=0)
-    assert (guarded - enhanced_batch).abs().max() > 1e-3, "the guard does something here"
+    torch.testing.assert_close(frontend(*batch), with_auto_strength, atol=1e-6, rtol=0)
+    assert (with_auto_strength - enhanced_batch).abs().max() > 1e-3, "the guard does something here"
     wavs, lengths = batch
     pair = torch.stack([wavs, wavs.flip(0)], dim=2)
-    torch.testing.assert_close(frontend(pair[:1], lengths[:1])[..., 0], guarded[:1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(frontend(pair[:1], lengths[:1])[..., 0], with_auto_strength[:1], atol=1e-6, rtol=0)
     frontend.strength = 1.0
     torch.testing.assert_close(frontend(*batch), enhanced_batch, atol=1e-5, rtol=0)
     frontend.strength = "auto"
-    torch.testing.assert_close(frontend(*batch), guarded, atol=1e-6, rtol=0)
+    torch.testing.assert_close(frontend(*batch), with_auto_strength, atol=1e-6, rtol=0)
 
 
 def test_the_parameters_of_the_guard_are_settings(noisy: np.ndarray) -> None:
-    guard = {"max_strength": 0.5, "caution": 0.0}
-    expected = Enhancer(strength="auto", guard=guard).enhance(noisy)
+    auto_strength = {"max_strength": 0.5, "caution": 0.0}
+    expected = Enhancer(strength="auto", auto_strength=auto_strength).enhance(noisy)
     assert np.abs(expected - Enhancer(strength="auto").enhance(noisy)).max() > 1e-3
     signal = torch.from_numpy(noisy)
-    np.testing.assert_array_equal(EnhanceFrontend(strength="auto", guard=guard)(signal[None])[0], expected)
-    np.testing.assert_array_equal(EnhancingAudioNormalizer(strength="auto", guard=guard)(signal, 16000), expected)
+    np.testing.assert_array_equal(
+        EnhanceFrontend(strength="auto", auto_strength=auto_strength)(signal[None])[0], expected
+    )
+    np.testing.assert_array_equal(
+        EnhancingAudioNormalizer(strength="auto", auto_strength=auto_strength)(signal, 16000), expected
+    )
     with pytest.raises(ConfigError, match="parameters of the guard"):
-        EnhanceFrontend(strength="auto", guard={"strength": 0.2})
+        EnhanceFrontend(strength="auto", auto_strength={"strength": 0.2})
 
 
-def test_frozen_in_training_the_guard_or_a_drawn_strength(batch: Batch, guarded: Tensor) -> None:
+def test_frozen_in_training_the_guard_or_a_drawn_strength(batch: Batch, with_auto_strength: Tensor) -> None:
     frontend = EnhanceFrontend(strength="auto").train()
-    assert torch.equal(frontend(*batch), guarded)
+    assert torch.equal(frontend(*batch), with_auto_strength)
     frontend.train_strength = 0.5
     assert torch.equal(frontend(*batch), EnhanceFrontend(strength=0.5)(*batch))
-    assert torch.equal(frontend.eval()(*batch), guarded)
+    assert torch.equal(frontend.eval()(*batch), with_auto_strength)
 
 
-def test_trained_it_needs_a_strength_that_is_a_number(batch: Batch, guarded: Tensor) -> None:
+def test_trained_it_needs_a_strength_that_is_a_number(batch: Batch, with_auto_strength: Tensor) -> None:
     frontend = EnhanceFrontend(strength="auto", trainable=True).train()
     with pytest.raises(ConfigError, match=r"number while the front-end is trained, got 'auto': set train_strength"):
         frontend(*batch)
@@ -85,13 +89,13 @@ def test_trained_it_needs_a_strength_that_is_a_number(batch: Batch, guarded: Ten
     assert any(parameter.grad is not None and parameter.grad.any() for parameter in frontend.net.parameters())
     evaluated = frontend.eval()(*batch)
     assert not evaluated.requires_grad
-    torch.testing.assert_close(evaluated, guarded, atol=1e-6, rtol=0)
+    torch.testing.assert_close(evaluated, with_auto_strength, atol=1e-6, rtol=0)
 
 
-def test_copied_and_shown(batch: Batch, guarded: Tensor) -> None:
+def test_copied_and_shown(batch: Batch, with_auto_strength: Tensor) -> None:
     frontend = copy.deepcopy(EnhanceFrontend(strength="auto", trainable=True))
     assert "strength=auto" in repr(frontend)
-    assert torch.equal(frontend.eval()(*batch), guarded)
+    assert torch.equal(frontend.eval()(*batch), with_auto_strength)
 
 
 class Recogniser(Pretrained):  # type: ignore[misc]  # SpeechBrain has no types
@@ -101,9 +105,9 @@ class Recogniser(Pretrained):  # type: ignore[misc]  # SpeechBrain has no types
         return wavs
 
 
-def test_in_front_of_an_inference_class(batch: Batch, guarded: Tensor) -> None:
+def test_in_front_of_an_inference_class(batch: Batch, with_auto_strength: Tensor) -> None:
     enhancing = with_frontend(Recogniser({}, {}), strength="auto")
-    torch.testing.assert_close(enhancing.encode_batch(*batch), guarded, atol=1e-6, rtol=0)
+    torch.testing.assert_close(enhancing.encode_batch(*batch), with_auto_strength, atol=1e-6, rtol=0)
 
 
 def test_a_normalizer(noisy: np.ndarray) -> None:
@@ -138,7 +142,7 @@ def test_in_the_data_pipeline(noisy_file: Path, noisy: np.ndarray, tmp_path: Pat
     expected = Enhancer(strength="auto").enhance(noisy)
     settings: dict[str, Any] = {"strength": "auto", "cache_folder": tmp_path}
     np.testing.assert_array_equal(enhanced_audio_pipeline(**settings)(noisy_file), expected)
-    enhanced_audio_pipeline(**settings, guard={"max_strength": 0.5})(noisy_file)
+    enhanced_audio_pipeline(**settings, auto_strength={"max_strength": 0.5})(noisy_file)
     assert len(list(tmp_path.rglob("*.npy"))) == 2, "the cache knows the guard"
     monkeypatch.setattr(EnhancedAudio, "_enhanced", None)
     np.testing.assert_array_equal(enhanced_audio_pipeline(**settings)(noisy_file), expected)
@@ -153,7 +157,7 @@ class Listener(FrontendMixin, sb.Brain):  # type: ignore[misc]  # SpeechBrain ha
         return self.heard * scale
 
 
-def test_in_a_brain_by_stage(batch: Batch, guarded: Tensor) -> None:
+def test_in_a_brain_by_stage(batch: Batch, with_auto_strength: Tensor) -> None:
     """The guard in validation and test, a drawn strength in training, where gradients reach the front-end."""
     frontend = EnhanceFrontend(strength="auto", train_strength=1.0, trainable=True)
     brain = Listener({"frontend": frontend, "scale": nn.Linear(1, 1)}, run_opts={"device": "cpu"})
@@ -161,7 +165,7 @@ def test_in_a_brain_by_stage(batch: Batch, guarded: Tensor) -> None:
     for stage in (sb.Stage.VALID, sb.Stage.TEST):
         brain.modules.eval()
         brain.compute_forward(items, stage)
-        torch.testing.assert_close(brain.heard, guarded, atol=1e-6, rtol=0)
+        torch.testing.assert_close(brain.heard, with_auto_strength, atol=1e-6, rtol=0)
     brain.modules.train()
     brain.compute_forward(items, sb.Stage.TRAIN).square().mean().backward()
     assert any(parameter.grad is not None for parameter in frontend.net.parameters())

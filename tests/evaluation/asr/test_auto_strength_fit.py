@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from gtcrn_frontend import EnhancerConfig, GuardConfig, ModelError
+from gtcrn_frontend import AutoStrengthConfig, EnhancerConfig, ModelError
 from gtcrn_frontend.evaluation.asr import auto_strength_fit
 from gtcrn_frontend.evaluation.asr.auto_strength_fit import (
     CANDIDATES,
     FAILED,
     Score,
-    fit_guard,
+    fit_auto_strength,
     judge,
     search,
     settings_at_most,
@@ -21,7 +21,7 @@ from gtcrn_frontend.evaluation.asr.verdict_text import fit_sentences
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts
 from gtcrn_frontend.evaluation.manifest import Utterance
 from gtcrn_frontend.evaluation.noisy_set import Item
-from gtcrn_frontend.evaluation.result_cache import Heard
+from gtcrn_frontend.evaluation.result_cache import Recognition
 from gtcrn_frontend.evaluation.systems import RAW
 
 WORDS = "one two three four five six seven eight nine ten"
@@ -36,7 +36,7 @@ class FakeSweep:
 
     def __init__(self, name: str, of: Sequence[Item], errors) -> None:
         self.name, self.items, self._errors = name, tuple(of), errors
-        self.heard: dict[EnhancerConfig, dict[Item, Heard]] = {}
+        self.heard: dict[EnhancerConfig, dict[Item, Recognition]] = {}
         self.left = []
         self.recognised = 0
 
@@ -48,7 +48,7 @@ class FakeSweep:
             if setting in self.heard:
                 continue
             self.heard[setting] = {
-                item: Heard(" ".join(WORDS.split()[self._errors(setting, item.condition) :]), 0.1, 0.1)
+                item: Recognition(" ".join(WORDS.split()[self._errors(setting, item.condition) :]), 0.1, 0.1)
                 for item in self.items
             }
             self.recognised += len(self.items)
@@ -69,9 +69,9 @@ class Progress:
 
 def test_a_search_finds_the_best_of_each_parameter_and_judges_none_twice() -> None:
     target = {"noisy_snr_db": 10.0, "clean_snr_db": 40.0, "max_strength": 0.9, "min_strength": 0.6, "caution": 0.5}
-    asked: list[GuardConfig] = []
+    asked: list[AutoStrengthConfig] = []
 
-    def distance(configs: Sequence[GuardConfig]) -> list[Score]:
+    def distance(configs: Sequence[AutoStrengthConfig]) -> list[Score]:
         asked.extend(configs)
         return [(sum(abs(getattr(config, name) - value) for name, value in target.items()),) for config in configs]
 
@@ -82,12 +82,12 @@ def test_a_search_finds_the_best_of_each_parameter_and_judges_none_twice() -> No
 
 def test_of_equals_the_default_parameters_stay() -> None:
     best, scores = search(lambda configs: [(0.0,)] * len(configs))
-    assert best == GuardConfig()
+    assert best == AutoStrengthConfig()
     assert len(scores) <= settings_at_most(rounds=1)
 
 
 def test_parameters_that_do_not_fit_together_are_not_tried() -> None:
-    search(lambda configs: [(config.clean_snr_db + config.max_strength,) for config in configs])  # GuardConfig checks
+    search(lambda configs: [(config.clean_snr_db + config.max_strength,) for config in configs])  # its class checks
     assert min(CANDIDATES["clean_snr_db"]) <= max(CANDIDATES["noisy_snr_db"])
 
 
@@ -105,14 +105,14 @@ def errors_by_strength(setting: EnhancerConfig, condition: str) -> int:
     """Less is better in noise, and the more the guard's maximum is lowered, the better on clean speech."""
     if setting.bypass:
         return 6 if condition != "clean" else 0
-    config = setting.guard_config
+    config = setting.auto_strength_config
     if condition == "clean":
         return 0 if config.max_strength <= 0.9 else 3
     return 4 if config.max_strength == 0.9 else 2
 
 
 def test_clean_speech_comes_before_errors() -> None:
-    settings = [EnhancerConfig(strength="auto", guard={"max_strength": value}) for value in (0.8, 0.9, 0.98)]
+    settings = [EnhancerConfig(strength="auto", auto_strength={"max_strength": value}) for value in (0.8, 0.9, 0.98)]
     sweep = FakeSweep("a", items(20), errors_by_strength)
     scores = judge([sweep], settings, Counting(), lambda count: None)
     assert scores[0] < scores[1] < scores[2]
@@ -134,9 +134,9 @@ def test_the_guard_is_fitted_on_several_recognisers_in_the_best_front_end() -> N
     progress = Progress()
     sweeps = [FakeSweep(name, items(20), other) for name in "ab"]
     fronts = [EnhancerConfig("worse"), EnhancerConfig("better")]
-    fit = fit_guard(sweeps, fronts, Counting(), progress)
+    fit = fit_auto_strength(sweeps, fronts, Counting(), progress)
     assert (fit.setting.model, fit.setting.strength) == ("better", "auto")
-    assert fit.setting.guard_config == GuardConfig(max_strength=0.8)
+    assert fit.setting.auto_strength_config == AutoStrengthConfig(max_strength=0.8)
     assert (fit.utterances, fit.recognizers) == (20, ("a", "b"))
     assert progress.done == sum(count for count, _ in progress.begun) == sum(sweep.recognised for sweep in sweeps)
     laters = [later for _, later in progress.begun]
@@ -149,8 +149,8 @@ def test_the_guard_is_fitted_on_several_recognisers_in_the_best_front_end() -> N
     [(1, "fitting it helps"), (3, "fitting it hurts"), (2, "no significant difference")],
 )
 def test_what_fitting_gave_is_said(after: int, said: str) -> None:
-    setting = EnhancerConfig(strength="auto", guard={"caution": 1})
-    fit = auto_strength_fit.GuardFit(setting, 12, ("a", "b"))
+    setting = EnhancerConfig(strength="auto", auto_strength={"caution": 1})
+    fit = auto_strength_fit.AutoStrengthFit(setting, 12, ("a", "b"))
     counts = {fit.default: 2, setting: after}
     of = {each: tuple(ErrorCounts(errors + i % 2, 0, 0, 10) for i in range(20)) for each, errors in counts.items()}
     (sentence,) = fit_sentences(fit, Scores(tuple(items(20, ["5 dB"])), tuple(of), of), "word")
@@ -159,6 +159,6 @@ def test_what_fitting_gave_is_said(after: int, said: str) -> None:
 
 
 def test_that_nothing_better_was_found_is_said() -> None:
-    fit = auto_strength_fit.GuardFit(EnhancerConfig(strength="auto"), 12, ("a",))
+    fit = auto_strength_fit.AutoStrengthFit(EnhancerConfig(strength="auto"), 12, ("a",))
     (sentence,) = fit_sentences(fit, Scores((), (), {}), "word")
     assert sentence == "Fitting the guard on 12 other utterances found nothing better than its default parameters."

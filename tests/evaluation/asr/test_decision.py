@@ -13,7 +13,7 @@ from gtcrn_frontend.evaluation.asr.verdict_text import sentences
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts
 from gtcrn_frontend.evaluation.manifest import Utterance
 from gtcrn_frontend.evaluation.noisy_set import Item
-from gtcrn_frontend.evaluation.result_cache import Heard
+from gtcrn_frontend.evaluation.result_cache import Recognition
 from gtcrn_frontend.evaluation.systems import RAW
 
 HALF, FULL, QUARTER = (EnhancerConfig(strength=s) for s in (0.5, 1.0, 0.25))
@@ -180,9 +180,9 @@ def test_without_raw_nothing_can_be_said() -> None:
 def test_items_that_one_setting_lacks_count_for_none() -> None:
     items = [Item(Utterance(str(i), Path(str(i)), "One, two"), "a", str(i)) for i in range(10)]
     heard = {
-        RAW: {item: Heard("one two", 0, 0) for item in items},
-        HALF: {item: Heard("one", 0, 0) for item in items[1:]},
-        FULL: {item: Heard("", 0, 0) for item in items[:7]},  # too few: it is not judged at all
+        RAW: {item: Recognition("one two", 0, 0) for item in items},
+        HALF: {item: Recognition("one", 0, 0) for item in items[1:]},
+        FULL: {item: Recognition("", 0, 0) for item in items[:7]},  # too few: it is not judged at all
     }
     scores = score(items, heard, Normalisation())
     assert scores.settings == (RAW, HALF)

@@ -9,10 +9,10 @@ from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.evaluation.quality.dnsmos import DNSMOS
 from gtcrn_frontend.evaluation.quality.metric_registry import (
     FAMILIES,
-    Judge,
+    MetricRunner,
     dnsmos_digest,
     level_change_db,
-    measures_of,
+    metrics_of,
 )
 from gtcrn_frontend.evaluation.quality.metrics import log_mel_distance, pesq_wb, si_snr, stoi
 from gtcrn_frontend.evaluation.quality.published import PUBLISHED
@@ -31,11 +31,11 @@ def noisy(speech: np.ndarray) -> np.ndarray:
 
 
 def test_each_family_gives_its_measures(speech: np.ndarray, noisy: np.ndarray) -> None:
-    judge = Judge(None)
+    runner = MetricRunner(None)
     found = {}
     for family in FAMILIES:
         if family != "dnsmos":
-            values = judge(family, speech, noisy)
+            values = runner(family, speech, noisy)
             assert list(values) == [measure.title for measure in FAMILIES[family]]
             found |= values
     assert found["SI-SNR dB"] == si_snr(speech, noisy)
@@ -45,7 +45,7 @@ def test_each_family_gives_its_measures(speech: np.ndarray, noisy: np.ndarray) -
 
 
 def test_dnsmos_rates_the_estimate(shared: Path, speech: np.ndarray, noisy: np.ndarray) -> None:
-    values = Judge(shared / "dnsmos")("dnsmos", speech, noisy)
+    values = MetricRunner(shared / "dnsmos")("dnsmos", speech, noisy)
     assert tuple(values.values()) == pytest.approx(tuple(DNSMOS(shared / "dnsmos")(noisy, RATE)))
     assert [title.removeprefix("DNSMOS ") for title in values] == ["SIG", "BAK", "OVRL", "P.808"]
     assert len(dnsmos_digest(shared / "dnsmos")) == 16
@@ -53,7 +53,7 @@ def test_dnsmos_rates_the_estimate(shared: Path, speech: np.ndarray, noisy: np.n
 
 def test_dnsmos_without_its_models_is_said(tmp_path: Path, speech: np.ndarray) -> None:
     with pytest.raises(ModelError, match="name the folder"):
-        Judge(None)("dnsmos", speech, speech)
+        MetricRunner(None)("dnsmos", speech, speech)
     with pytest.raises(ModelError, match="found no such file"):
         dnsmos_digest(tmp_path)
 
@@ -71,7 +71,7 @@ def test_the_level_of_silence_does_not_change(speech: np.ndarray) -> None:
 
 
 def test_published_figures_are_of_measures_that_there_are() -> None:
-    titles = {measure.title for measure in measures_of(list(FAMILIES))}
+    titles = {measure.title for measure in metrics_of(list(FAMILIES))}
     assert all(set(published.values) <= titles for published in PUBLISHED)
     by_set = {(published.test_set, published.system): published.values for published in PUBLISHED}
     assert by_set["VoiceBank-DEMAND", "GTCRN"] == {"SI-SNR dB": 18.83, "PESQ-WB": 2.87, "STOI": 0.940}

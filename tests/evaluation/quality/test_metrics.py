@@ -16,10 +16,10 @@ from gtcrn_frontend.errors import AudioFormatError, ModelError
 from gtcrn_frontend.evaluation.quality.metrics import log_mel_distance, pesq_wb, si_snr, stoi
 
 RATE_HZ = 16000
-Measure = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
+Metric = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 
 
-def at_rate(measure: Callable[[NDArray[np.float64], NDArray[np.float64], int], float]) -> Measure:
+def at_rate(measure: Callable[[NDArray[np.float64], NDArray[np.float64], int], float]) -> Metric:
     return lambda reference, estimate: measure(reference, estimate, RATE_HZ)
 
 
@@ -69,7 +69,7 @@ def test_an_identical_signal_gets_the_best_score() -> None:
 
 
 @pytest.mark.parametrize(("measure", "sign"), list(zip(MEASURES, (1, 1, 1, -1), strict=True)), ids=MEASURE_IDS)
-def test_more_noise_scores_worse(measure: Measure, sign: int) -> None:
+def test_more_noise_scores_worse(measure: Metric, sign: int) -> None:
     signal = voice()
     scores = [sign * measure(signal, with_noise(signal, snr_db)) for snr_db in (5, 15, 25, 35)]
     assert scores == sorted(scores)
@@ -108,18 +108,18 @@ def test_stoi_and_log_mel_distance_at_other_rates(rate_hz: int) -> None:
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=MEASURE_IDS)
-def test_a_silent_reference_is_no_score(measure: Measure) -> None:
+def test_a_silent_reference_is_no_score(measure: Metric) -> None:
     assert math.isnan(measure(np.zeros(RATE_HZ), voice(1)))
 
 
 @pytest.mark.parametrize("measure", [si_snr, at_rate(pesq_wb)], ids=["si_snr", "pesq_wb"])
-def test_a_silent_estimate_is_no_score_for_relative_measures(measure: Measure) -> None:
+def test_a_silent_estimate_is_no_score_for_relative_measures(measure: Metric) -> None:
     assert math.isnan(measure(voice(1), np.zeros(RATE_HZ)))
 
 
 @pytest.mark.parametrize("n", [1, 100, 399, 3000])
 @pytest.mark.parametrize("measure", MEASURES[1:3], ids=MEASURE_IDS[1:3])
-def test_too_short_is_no_score(measure: Measure, n: int) -> None:
+def test_too_short_is_no_score(measure: Metric, n: int) -> None:
     assert math.isnan(measure(voice(1)[1000 : 1000 + n], voice(1)[1000 : 1000 + n]))
 
 
@@ -129,7 +129,7 @@ def test_less_than_a_mel_frame_is_no_score() -> None:
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=MEASURE_IDS)
-def test_signals_that_do_not_fit_are_refused(measure: Measure) -> None:
+def test_signals_that_do_not_fit_are_refused(measure: Metric) -> None:
     signal = voice(1)
     with_nan = signal.copy()
     with_nan[5] = np.nan

@@ -11,7 +11,7 @@ import soundfile
 from gtcrn_frontend import Enhancer, EnhancerConfig
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.evaluation.quality import score_signals
-from gtcrn_frontend.evaluation.quality.metric_registry import Judge
+from gtcrn_frontend.evaluation.quality.metric_registry import MetricRunner
 from gtcrn_frontend.evaluation.quality.metrics import pesq_wb, si_snr, stoi
 from gtcrn_frontend.evaluation.quality.pairs import FilePair, Pair, find_pairs
 from gtcrn_frontend.evaluation.quality.score_signals import Plan, Scorer, score_pairs
@@ -52,7 +52,7 @@ def test_scores_are_those_of_the_enhancers_output(pairs: list[FilePair]) -> None
         assert one.snr_db == pytest.approx(10 * np.log10(np.square(clean).mean() / 1e-4), abs=3)
 
 
-class CountingJudge(Judge):
+class CountingJudge(MetricRunner):
     asked: ClassVar[list[str]] = []
 
     def __call__(self, family: str, clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
@@ -63,7 +63,7 @@ class CountingJudge(Judge):
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(CountingJudge, "asked", [])
-    monkeypatch.setattr(score_signals, "Judge", CountingJudge)
+    monkeypatch.setattr(score_signals, "MetricRunner", CountingJudge)
     return CountingJudge.asked
 
 

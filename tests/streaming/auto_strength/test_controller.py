@@ -9,10 +9,10 @@ from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.native.binding import lib
 from gtcrn_frontend.streaming.auto_strength import level_tracker as levels_module
-from gtcrn_frontend.streaming.auto_strength.controller import Guard, GuardConfig, new_levels
-from gtcrn_frontend.streaming.auto_strength.level_tracker import decide, hear, hop_energies, snr_db
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrength, AutoStrengthConfig, new_levels
+from gtcrn_frontend.streaming.auto_strength.level_tracker import decide, hop_energies, snr_db, update
 
-CONFIG = GuardConfig()
+CONFIG = AutoStrengthConfig()
 HOP = GTCRN_SPEC.hop_length
 rng = np.random.default_rng(0)
 
@@ -60,7 +60,7 @@ def test_clean_speech_is_left_alone_and_noise_is_not(new):
 
 
 def test_lost_speech_lowers_the_strength_and_is_counted(new):
-    levels, cautious = (new(GuardConfig(caution=caution)) for caution in (0.0, 1.0))
+    levels, cautious = (new(AutoStrengthConfig(caution=caution)) for caution in (0.0, 1.0))
     vanished = [(1e-1, 1e-4, 1e-1)] * 3  # loud all at once, and gone
     for each in (levels, cautious):
         decide(each, np.array(energies(1e-8, 1e-4, 200) + vanished))
@@ -71,7 +71,7 @@ def test_lost_speech_lowers_the_strength_and_is_counted(new):
 def test_doubt_lowers_the_strength_to_nothing(new):
     """Half of every hop is kept: the network does not know speech from noise."""
     doubtful = np.array([(1e-2, 5e-3, 5e-3)] * 300)
-    levels, careless = new(), new(GuardConfig(max_doubt=2.0))
+    levels, careless = new(), new(AutoStrengthConfig(max_doubt=2.0))
     for each in (levels, careless):
         decide(each, doubtful)
     assert levels.doubt == pytest.approx(1, abs=0.02)
@@ -119,14 +119,14 @@ def test_a_little_rounding_changes_little(hops, seed):
     caution=st.floats(0, 1),
 )
 def test_c_decides_as_the_reference_does(hops, exponents, bounds, caution):
-    config = GuardConfig(min_strength=bounds[0], max_strength=bounds[1], caution=caution)
+    config = AutoStrengthConfig(min_strength=bounds[0], max_strength=bounds[1], caution=caution)
     reference = new_levels(GTCRN_SPEC, config)
     in_c = reference.native()
     rng = np.random.default_rng(0)
     dry = np.concatenate([rng.normal(0, 10**exponent, (7, HOP)) for exponent in exponents]).astype(np.float32)
     enhanced = (dry * rng.uniform(0, 1, (len(dry), 1))).astype(np.float32)
     np.testing.assert_allclose(decide(in_c, hops), decide(reference, hops), atol=1e-9)
-    np.testing.assert_allclose(hear(in_c, dry, enhanced), hear(reference, dry, enhanced), atol=1e-9)
+    np.testing.assert_allclose(update(in_c, dry, enhanced), update(reference, dry, enhanced), atol=1e-9)
     for name, value in vars(reference).items():
         assert getattr(in_c, name) == pytest.approx(value, rel=1e-9)
 
@@ -146,39 +146,39 @@ def test_hops_are_compared_with_those_of_the_same_moment(cuts):
     """An engine that delivers its input, one hop late, takes nothing away."""
     hops = rng.normal(0, 0.1, (20, HOP)).astype(np.float32)
     late = np.concatenate([np.zeros((1, HOP), np.float32), hops[:-1]])
-    whole = Guard(GTCRN_SPEC, CONFIG)
+    whole = AutoStrength(GTCRN_SPEC, CONFIG)
     whole.push(hops)
     expected = whole.pull(late)
     assert whole.report.snr_db > 35
 
-    guard, strengths = Guard(GTCRN_SPEC, CONFIG), []
+    auto_strength, strengths = AutoStrength(GTCRN_SPEC, CONFIG), []
     edges = sorted({0, 20, *cuts})
     for start, stop in itertools.pairwise(edges):
-        guard.push(hops[start:stop])
-        strengths += guard.pull(late[start:stop])
+        auto_strength.push(hops[start:stop])
+        strengths += auto_strength.pull(late[start:stop])
     assert strengths == expected
 
 
 def test_it_waits_for_hops_that_it_knows_both_sides_of():
-    guard = Guard(GTCRN_SPEC, CONFIG)
-    before = guard.strength
+    auto_strength = AutoStrength(GTCRN_SPEC, CONFIG)
+    before = auto_strength.strength
     hops = rng.normal(0, 0.1, (3, HOP)).astype(np.float32)
-    guard.push(hops)
-    strengths = guard.pull(np.zeros_like(hops))
+    auto_strength.push(hops)
+    strengths = auto_strength.pull(np.zeros_like(hops))
     assert strengths[0] == before != strengths[1]
-    assert guard.report.hops == 2
+    assert auto_strength.report.hops == 2
 
 
 def test_a_state_goes_on():
-    guard, other = Guard(GTCRN_SPEC, CONFIG), Guard(GTCRN_SPEC, CONFIG)
-    guard.push(rng.normal(0, 0.1, (3, HOP)).astype(np.float32))
-    guard.pull(np.zeros((3, HOP), np.float32))
-    other.load_state(guard.state)
-    assert other.report == guard.report
+    auto_strength, other = AutoStrength(GTCRN_SPEC, CONFIG), AutoStrength(GTCRN_SPEC, CONFIG)
+    auto_strength.push(rng.normal(0, 0.1, (3, HOP)).astype(np.float32))
+    auto_strength.pull(np.zeros((3, HOP), np.float32))
+    other.load_state(auto_strength.state)
+    assert other.report == auto_strength.report
     hops = rng.normal(0, 0.1, (3, HOP)).astype(np.float32)
-    for each in (guard, other):
+    for each in (auto_strength, other):
         each.push(hops)
-    assert guard.pull(0.5 * hops) == other.pull(0.5 * hops)
+    assert auto_strength.pull(0.5 * hops) == other.pull(0.5 * hops)
 
 
 @pytest.mark.parametrize(
@@ -198,20 +198,20 @@ def test_a_state_goes_on():
     ],
 )
 def test_other_states_are_refused(change):
-    guard = Guard(GTCRN_SPEC, CONFIG)
-    with pytest.raises(StateError, match="guard"):
-        guard.load_state(guard.state | change)
-    with pytest.raises(StateError, match="guard"):
-        guard.load_state({name: array for name, array in guard.state.items() if name not in change})
+    auto_strength = AutoStrength(GTCRN_SPEC, CONFIG)
+    with pytest.raises(StateError, match="auto_strength"):
+        auto_strength.load_state(auto_strength.state | change)
+    with pytest.raises(StateError, match="auto_strength"):
+        auto_strength.load_state({name: array for name, array in auto_strength.state.items() if name not in change})
 
 
 def test_without_the_extension_it_decides_the_same(monkeypatch):
     hops = rng.normal(0, 0.1, (9, HOP)).astype(np.float32)
 
     def strengths():
-        guard = Guard(GTCRN_SPEC, CONFIG)
-        guard.push(hops)
-        return guard.pull(0.3 * hops), guard.report
+        auto_strength = AutoStrength(GTCRN_SPEC, CONFIG)
+        auto_strength.push(hops)
+        return auto_strength.pull(0.3 * hops), auto_strength.report
 
     expected, report = strengths()
     monkeypatch.setattr(levels_module, "lib", None)

@@ -62,7 +62,7 @@ def test_silence_has_nothing_to_damage():
 
 def test_examples_are_speech_and_the_same_speech_damaged(settings, write_config):
     data = load_data(load_config(write_config(settings)), 16000)
-    mixer = Mixer(data.store, data.train, MixingConfig(piece_s=1.0, degradation="compression"), 16000)
+    mixer = Mixer(data.audio_cache, data.train, MixingConfig(segment_s=1.0, degradation="compression"), 16000)
     for seed in range(8):
         damaged, target = mixer.example(np.random.default_rng(seed))
         assert damaged.shape == target.shape == (16000,)
@@ -79,7 +79,7 @@ def test_of_pairs_the_clean_half_is_taken(settings, write_config, monkeypatch):
     data = load_data(load_config(write_config(settings)), 16000)
     only_pairs = dataclasses.replace(data.train, speech=Pool(np.empty(0, np.int64), np.empty(0)), pairs=[(0, 1)])
     mixer = Mixer(
-        data.store, only_pairs, MixingConfig(piece_s=0.25, degradation="compression", equalise_share=0), 16000
+        data.audio_cache, only_pairs, MixingConfig(segment_s=0.25, degradation="compression", equalise_prob=0), 16000
     )
     monkeypatch.setattr(mixer, "_pair", lambda rng: (SIGNAL[::-1], SIGNAL))
     damaged, target = mixer.example(np.random.default_rng(0))

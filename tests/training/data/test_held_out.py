@@ -19,7 +19,7 @@ def test_mixtures_are_those_of_the_runs_validation(settings, write_config):
     config = load_config(config_file)
     data = load_data(config, RATE)
     validation = make_validation_set(
-        data.store, data.held_out, config.mixing, config.validation, RATE, config.optim.seed
+        data.audio_cache, data.held_out, config.mixing, config.validation, RATE, config.optim.seed
     )
     mixtures = plan_held_out(config_file, None, None)
     assert [mixture.name for mixture in mixtures] == ["mixture 0", "mixture 1", "mixture 2"]
@@ -30,7 +30,7 @@ def test_mixtures_are_those_of_the_runs_validation(settings, write_config):
 
 
 def test_ratios_rise_over_the_range_and_another_seed_mixes_otherwise(settings, write_config):
-    settings["mixing"]["reverb_share"] = 0.0
+    settings["mixing"]["reverb_prob"] = 0.0
     config_file = write_config(settings)
     load_data(load_config(config_file), RATE)  # writes the split
     pairs = [mixture.read() for mixture in plan_held_out(config_file, 5, 3)]

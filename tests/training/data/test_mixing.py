@@ -16,15 +16,15 @@ from gtcrn_frontend.training.data.mixing import Mixer, Pools
 
 RATE = 16000
 PLAIN = MixingConfig(
-    piece_s=1.0,
-    clean_share=0,
-    noise_only_share=0,
-    synthetic_share=0.5,
-    reverb_share=0,
-    equalise_share=0,
-    speed_share=0,
-    band_limit_share=0,
-    clip_share=0,
+    segment_s=1.0,
+    clean_prob=0,
+    noise_only_prob=0,
+    synthetic_prob=0.5,
+    reverb_prob=0,
+    equalise_prob=0,
+    speed_prob=0,
+    band_limit_prob=0,
+    clip_prob=0,
 )
 
 
@@ -44,7 +44,7 @@ def test_a_source_of_weight_0_is_left_out(settings, write_config):
 
 
 def mixer(data, **changes):
-    return Mixer(data.store, data.train, dataclasses.replace(PLAIN, **changes), RATE)
+    return Mixer(data.audio_cache, data.train, dataclasses.replace(PLAIN, **changes), RATE)
 
 
 @given(st.floats(-20, 40), st.integers(0, 1000))
@@ -70,8 +70,8 @@ def test_mixtures_have_the_asked_ratio(data, snr_db):
 
 def test_examples_are_in_range_and_repeatable(data):
     all_of_it = mixer(
-        data, reverb_share=0.7, equalise_share=0.7, speed_share=0.7, band_limit_share=0.3, clean_share=0.1,
-        noise_only_share=0.1, second_noise_share=0.5,
+        data, reverb_prob=0.7, equalise_prob=0.7, speed_prob=0.7, band_limit_prob=0.3, clean_prob=0.1,
+        noise_only_prob=0.1, second_noise_prob=0.5,
     )  # fmt: skip
     noisy, target = all_of_it.batch((1, 2), 24)
     assert noisy.shape == target.shape == (24, RATE)
@@ -85,9 +85,9 @@ def test_examples_are_in_range_and_repeatable(data):
 
 
 def test_pieces_without_noise_and_without_speech(data):
-    noisy, target = mixer(data, clean_share=1.0).example(np.random.default_rng(0))
+    noisy, target = mixer(data, clean_prob=1.0).example(np.random.default_rng(0))
     np.testing.assert_array_equal(noisy, target)
-    noisy, target = mixer(data, noise_only_share=1.0).example(np.random.default_rng(0))
+    noisy, target = mixer(data, noise_only_prob=1.0).example(np.random.default_rng(0))
     assert not target.any() and noisy.any()
 
 
@@ -98,8 +98,8 @@ def test_kinds_that_there_are_not_are_refused(kinds):
 
 
 def test_clipping_is_in_the_mixture_and_not_in_the_target(data):
-    clipped = mixer(data, clip_share=1.0, clean_share=1.0)
-    plain = mixer(data, clean_share=1.0)
+    clipped = mixer(data, clip_prob=1.0, clean_prob=1.0)
+    plain = mixer(data, clean_prob=1.0)
     for seed in range(4):
         noisy, target = clipped.example(np.random.default_rng(seed))
         _, unclipped = plain.example(np.random.default_rng(seed))
@@ -115,7 +115,7 @@ def high_share(samples):
 
 
 def test_a_narrow_band_is_that_of_the_microphone_or_of_the_talker_alone(data):
-    narrow = mixer(data, band_limit_share=1.0, synthetic_share=1.0, synthetic_kinds=("coloured",), snr_db=(0, 0))
+    narrow = mixer(data, band_limit_prob=1.0, synthetic_prob=1.0, synthetic_kinds=("coloured",), snr_db=(0, 0))
     of_noise = []
     for seed in range(20):
         noisy, target = narrow.example(np.random.default_rng(seed))
@@ -125,7 +125,7 @@ def test_a_narrow_band_is_that_of_the_microphone_or_of_the_talker_alone(data):
 
 
 def test_simulated_rooms_keep_speech_before_its_echo(data):
-    boxes = mixer(data, reverb_share=1.0, synthetic_room_share=1.0, shoebox_share=1.0, clean_share=1.0)
+    boxes = mixer(data, reverb_prob=1.0, synthetic_room_prob=1.0, shoebox_prob=1.0, clean_prob=1.0)
     for seed in range(4):
         noisy, target = boxes.example(np.random.default_rng(seed))
         assert np.isfinite(noisy).all()
@@ -140,7 +140,7 @@ def test_levels_follow_the_config(data):
 
 
 def test_a_room_adds_its_tail_to_the_mixture_only(data):
-    noisy, target = mixer(data, clean_share=1.0, reverb_share=1.0).example(np.random.default_rng(3))
+    noisy, target = mixer(data, clean_prob=1.0, reverb_prob=1.0).example(np.random.default_rng(3))
     tail = noisy - target
     assert 0 < np.square(tail).sum() < 10 * np.square(noisy).sum()
     assert np.corrcoef(noisy, target)[0, 1] > 0.3
@@ -180,6 +180,6 @@ def test_pairs_stay_aligned(data):
     pairs = Pools(
         dataclasses.replace(data.train.speech, numbers=numbers[:0]), data.train.noise, (), [(numbers[0],) * 2]
     )
-    noisy, target = Mixer(data.store, pairs, PLAIN, RATE).example(np.random.default_rng(0))
+    noisy, target = Mixer(data.audio_cache, pairs, PLAIN, RATE).example(np.random.default_rng(0))
     np.testing.assert_array_equal(noisy, target)
     assert target.any()

@@ -17,7 +17,7 @@ from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.training.checkpoint import save_weights
 from gtcrn_frontend.training.config import LossConfig, ModelSource
 from gtcrn_frontend.training.distillation import Teacher
-from gtcrn_frontend.training.losses.combined import Objective, teacher_trust
+from gtcrn_frontend.training.losses.combined import CombinedLoss, teacher_trust
 from gtcrn_frontend.training.losses.hybrid import Transform, compress, hybrid_loss, over_suppression, spectral_error
 from gtcrn_frontend.training.losses.log_mel import LogMelDistance
 
@@ -128,8 +128,8 @@ def test_a_teacher_is_trusted_as_far_as_it_helps():
     target = signals(9, batch=3)
     noisy = target + signals(10, batch=3)
     noisy[2] = target[2]  # clean input: nothing can be better
-    taught = torch.stack([target[0], noisy[1], 0.9 * target[2]])
-    trust = teacher_trust(*map(compressed, (taught, noisy, target)))
+    teacher_output = torch.stack([target[0], noisy[1], 0.9 * target[2]])
+    trust = teacher_trust(*map(compressed, (teacher_output, noisy, target)))
     np.testing.assert_allclose(trust, [1, 0, 0], atol=1e-6)
     half = teacher_trust(*map(compressed, (target + 0.3 * (noisy - target), noisy, target)))
     assert ((half[:2] > 0.2) & (half[:2] < 0.9)).all()
@@ -165,8 +165,8 @@ def test_an_absent_teacher_is_an_error_at_once(tmp_path):
 # All together
 
 
-def loss_of(config, estimate, noisy, target, taught=None):
-    return Objective(config, TRANSFORM)(estimate, noisy, target, taught)
+def loss_of(config, estimate, noisy, target, teacher_output=None):
+    return CombinedLoss(config, TRANSFORM)(estimate, noisy, target, teacher_output)
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_without_additions_it_is_the_hybrid_loss_to_the_bit(spectra):
     assert torch.equal(loss, expected) and torch.equal(ours.grad, theirs.grad)
 
 
-@pytest.mark.parametrize("name", ["log_mel", "over_suppression", "disturbance", "distillation"])
+@pytest.mark.parametrize("name", ["log_mel", "over_suppression", "pesq_like", "distillation"])
 def test_each_weight_adds_its_term(spectra, name):
     plain = loss_of(LossConfig(teachers=TEACHERS), *spectra)
     one, three = (
@@ -194,7 +194,7 @@ def test_each_weight_adds_its_term(spectra, name):
     assert float(three - plain) == pytest.approx(3 * float(one - plain), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["si_snr", "log_mel", "over_suppression", "disturbance", "distillation"])
+@pytest.mark.parametrize("name", ["si_snr", "log_mel", "over_suppression", "pesq_like", "distillation"])
 def test_terms_are_finite_for_silence(name):
     estimate = TRANSFORM.forward(torch.zeros(1, 8000)).requires_grad_()
     silence = estimate.detach()

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from gtcrn_frontend.evaluation.quality.metrics import pesq_wb
-from gtcrn_frontend.training.losses.pesq_like import Disturbance
+from gtcrn_frontend.training.losses.pesq_like import PesqLikeLoss
 
 RATE_HZ = 16000
-DISTURBANCE = Disturbance(RATE_HZ)
+DISTURBANCE = PesqLikeLoss(RATE_HZ)
 T = torch.arange(2 * RATE_HZ) / RATE_HZ
 PHASE = 2 * torch.pi * torch.cumsum(120 + 20 * torch.sin(2 * torch.pi * 0.7 * T), 0) / RATE_HZ
 VOICE = 0.1 * sum(torch.sin(k * PHASE) / k for k in range(1, 40)) * torch.sin(2 * torch.pi * 3 * T).relu()
@@ -102,4 +102,4 @@ def test_other_rates_hear_the_same_low_band(rate):
     voice16 = torch.sin(2 * torch.pi * 440 * t16)[None] * torch.sin(2 * torch.pi * 3 * t16).relu()
     hiss16 = torch.sin(2 * torch.pi * 1500 * t16)[None]
     expected = DISTURBANCE(voice16 + 0.1 * hiss16, voice16)
-    torch.testing.assert_close(Disturbance(rate)(voice + 0.1 * hiss, voice), expected, rtol=0.1, atol=0)
+    torch.testing.assert_close(PesqLikeLoss(rate)(voice + 0.1 * hiss, voice), expected, rtol=0.1, atol=0)

@@ -25,7 +25,7 @@ from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, count_errors, error_r
 from gtcrn_frontend.evaluation.report.tables import Value, markdown_table
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.streaming.auto_strength.controller import Strength
-from gtcrn_frontend.training.losses.combined import Objective
+from gtcrn_frontend.training.losses.combined import CombinedLoss
 from gtcrn_frontend.training.losses.hybrid import Transform
 
 logger = logging.getLogger(__name__)
@@ -49,9 +49,9 @@ class DigitsBrain(FrontendMixin, sb.Brain):  # type: ignore[misc]  # SpeechBrain
         super().__init__(*args, **kwargs)
         self.counts: Counts = {}
         self.train_loss = float("nan")
-        self.enhancement_loss: Objective | None = None
+        self.enhancement_loss: CombinedLoss | None = None
         if hasattr(self.hparams, "enhancement_loss"):
-            self.enhancement_loss = Objective(self.hparams.enhancement_loss, Transform(GTCRN_SPEC, self.device))
+            self.enhancement_loss = CombinedLoss(self.hparams.enhancement_loss, Transform(GTCRN_SPEC, self.device))
 
     def compute_forward(self, batch: Any, stage: Any) -> tuple[Tensor, Tensor]:
         """Returns log-probabilities `(B, U, V)`, and how many of the U are of each utterance."""
