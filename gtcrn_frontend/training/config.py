@@ -116,6 +116,7 @@ class MixingConfig:
         equalise_share, speed_share, band_limit_share: spectral colouring of speech and noise, other speeds (and so
             other pitches), telephone-like band.
         clip_share: mixtures of an overdriven microphone; the target is not clipped.
+        telephone_share: examples that came over a telephone line, see `telephone.telephone`.
         min_speech_snr_db: speech recordings with less distance between their loud and quiet frames are left out,
             since their background would be taught as speech.
         degradation: what is to be undone: `noise` (and reverberation), or `compression`: speech that is clipped or has
@@ -137,6 +138,7 @@ class MixingConfig:
     speed_share: float = 0.3
     band_limit_share: float = 0.08
     clip_share: float = 0.03
+    telephone_share: float = 0.0
     min_speech_snr_db: float = 0.0
     degradation: str = "noise"
 
@@ -192,10 +194,38 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
-class LossConfig:
-    """What is added to the hybrid loss; each weight may be 0, which leaves the term out.
+class RecognizerConfig:
+    """A recogniser whose features are compared: exactly one of a Whisper model and a factory.
 
     Attributes:
+        whisper: folder of a Whisper model in CTranslate2's format, as faster-whisper uses it.
+        factory: `package.module:function` or `file.py:function`; called with the sample rate in Hz, it returns a torch
+            module that turns samples `(B, n)` into a sequence of features `(B, T, channels)`, the last layer last.
+        weight: of its distance, see `recognizer_distance.RecognizerDistance`.
+        layers: `all`, or `last` alone.
+    """
+
+    whisper: Path | None = None
+    factory: ModelSource | None = None
+    weight: float = 1.0
+    layers: str = "all"
+
+    def __post_init__(self) -> None:
+        if (self.whisper is None) == (self.factory is None):
+            raise ConfigError("recognizers: expected either whisper or factory in each entry")
+        if not 0 < self.weight < math.inf:
+            raise ConfigError(f"recognizers: weight: expected more than 0, got {self.weight}")
+        if self.layers not in ("all", "last"):
+            raise ConfigError(f"recognizers: layers: expected all or last, got {self.layers!r}")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The terms of the loss; each weight may be 0, which leaves the term out.
+
+    Attributes:
+        hybrid: weight of the authors' hybrid loss (`losses.hybrid_loss`).
+        recognizers: whose features of the estimate are to be those of clean speech.
         si_snr: weight of the negative signal-to-noise ratio in bel (`losses.si_snr`), beyond the 1 that the hybrid loss
             gives it.
         log_mel: weight of the mean absolute difference of natural-log mel energies while someone speaks
@@ -211,6 +241,8 @@ class LossConfig:
         teachers: models to learn from, their outputs averaged; names or paths. Their weights are not copied.
     """
 
+    hybrid: float = 1.0
+    recognizers: tuple[RecognizerConfig, ...] = ()
     si_snr: float = 0.0
     log_mel: float = 0.0
     over_suppression: float = 0.0

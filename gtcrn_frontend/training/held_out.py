@@ -64,6 +64,7 @@ def held_out_mixture(
         speed_share=0.0,
         band_limit_share=0.0,
         clip_share=0.0,
+        telephone_share=0.0,
     )
     noisy, target = Mixer(store, pools, plain, sample_rate).batch((seed, SEED, number), 1)
     return noisy[0], target[0]

@@ -24,6 +24,7 @@ from gtcrn_frontend.training.degradation import damage
 from gtcrn_frontend.training.rooms import MAX_S, Room, random_room, split_room
 from gtcrn_frontend.training.shoebox import shoebox_room
 from gtcrn_frontend.training.store import AudioStore
+from gtcrn_frontend.training.telephone import telephone
 
 Samples = npt.NDArray[np.float32]
 
@@ -117,7 +118,10 @@ class Mixer:
         if config.clip_share and rng.random() < config.clip_share:
             mixture = clip(rng, mixture)
         level = self._gain(rng, speech if has_speech else mixture, mixture)
-        return mixture * level, target * level
+        mixture, target = mixture * level, target * level
+        if config.telephone_share and rng.random() < config.telephone_share:
+            return telephone(rng, mixture, target, self.sample_rate)
+        return mixture, target
 
     def _damaged(self, rng: np.random.Generator, clean: Samples) -> tuple[Samples, Samples]:
         """Returns speech after a narrow channel, and before it; no noise, no room."""
