@@ -33,6 +33,7 @@ class Setup:
     """What the report says of how it was measured."""
 
     recognizer: str
+    recognizer_settings: tuple[tuple[str, str], ...]
     manifest_path: str
     noise_path: str | None
     manifest: Manifest
@@ -195,6 +196,7 @@ def _facts(setup: Setup, sweep: Sweep, found: Calibration) -> list[tuple[str, st
     judged = f"{len(found.scores.items)} of {len(sweep.items)}, {found.decision.utterances} utterances"
     return [
         ("recogniser", setup.recognizer),
+        *([("its settings", words.settings_line(setup.recognizer_settings))] if setup.recognizer_settings else []),
         ("recordings", f"{setup.manifest_path}: {len(utterances)} utterances, {minutes:.1f} minutes"),
         ("noise", setup.noise_path or "none mixed in: recordings as they are"),
         ("conditions", ", ".join(found.scores.conditions)),

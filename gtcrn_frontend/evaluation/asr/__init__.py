@@ -1,0 +1,1 @@
+"""Speech recognition behind front-ends: errors of any recogniser, without and with them."""
