@@ -28,9 +28,9 @@ from gtcrn_frontend.adapters.recognizer_names import (
     words,
 )
 from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.evaluation.conditions import file_digest, resampled
-from gtcrn_frontend.evaluation.recognizer import Transcript
-from gtcrn_frontend.evaluation.source import RecognizerSource
+from gtcrn_frontend.evaluation.asr.recognizer import Transcript
+from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
+from gtcrn_frontend.evaluation.noisy_set import file_digest, resampled
 
 RATE_HZ = 16_000
 KIND = "faster-whisper"

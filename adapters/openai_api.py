@@ -36,8 +36,8 @@ from gtcrn_frontend.adapters.recognizer_names import (
     words,
 )
 from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.evaluation.recognizer import Transcript
-from gtcrn_frontend.evaluation.source import RecognizerSource
+from gtcrn_frontend.evaluation.asr.recognizer import Transcript
+from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
 
 KIND = "openai"
 KEY_VARIABLE = "OPENAI_API_KEY"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.source import RecognizerSource
+from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
 
 NONE = "none"
 """How an option is written that is off where it has a value otherwise."""

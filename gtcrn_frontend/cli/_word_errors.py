@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.evaluation.normalise import DEFAULT_STEPS, Normalisation
+from gtcrn_frontend.evaluation.asr.normalise import DEFAULT_STEPS, Normalisation
 
 if TYPE_CHECKING:
     from gtcrn_frontend.config import EnhancerConfig
-    from gtcrn_frontend.evaluation.conditions import Item
-    from gtcrn_frontend.evaluation.pairs import PairSource
-    from gtcrn_frontend.evaluation.quality_tables import Row
-    from gtcrn_frontend.evaluation.source import RecognizerSource
+    from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
+    from gtcrn_frontend.evaluation.noisy_set import Item
+    from gtcrn_frontend.evaluation.quality.pairs import PairSource
+    from gtcrn_frontend.evaluation.quality.quality_tables import Row
 
 
 def add_recognizer_args(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +65,7 @@ def recognizers_of(args: argparse.Namespace) -> list[RecognizerSource]:
 
 def transcribed(sources: Sequence[PairSource]) -> list[Item]:
     """Returns those signals whose words are known."""
-    from gtcrn_frontend.evaluation.mixtures import Mixture
+    from gtcrn_frontend.evaluation.quality.mixtures import Mixture
 
     return [source.item for source in sources if isinstance(source, Mixture) and source.item.utterance.text]
 
@@ -78,9 +78,9 @@ def word_errors(
     args: argparse.Namespace,
 ) -> tuple[list[Row], int]:
     """Prints the word errors of a recogniser; returns them as rows, and the number of failures."""
+    from gtcrn_frontend.evaluation.asr.verdict_text import settings_line
     from gtcrn_frontend.evaluation.asr.word_errors import recognise_all, wer_rows, wer_table
-    from gtcrn_frontend.evaluation.cache import Cache, Heard
-    from gtcrn_frontend.evaluation.words import settings_line
+    from gtcrn_frontend.evaluation.result_cache import Cache, Recognition
     from gtcrn_frontend.weights.registry import cache_folder
 
     failures: list[str] = []
@@ -90,7 +90,7 @@ def word_errors(
         tqdm.write(f"failed: {left}", file=sys.stderr)
 
     # The folder of calibrate: what it recognised need not be recognised again.
-    cache = Cache(None if args.no_cache else args.cache or cache_folder() / "calibrate", Heard)
+    cache = Cache(None if args.no_cache else args.cache or cache_folder() / "calibrate", Recognition)
     settings = list(systems.values())
     with tqdm(total=len(items) * len(settings), desc=recognizer.name, disable=None, leave=False) as bar:
         scores = recognise_all(

@@ -1,1 +1,1 @@
-"""Speech recognition behind front-ends: errors of any recogniser, without and with them."""
+"""Recognition errors with and without the front-end, and which setting to use."""

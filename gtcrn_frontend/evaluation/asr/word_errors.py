@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.evaluation.cache import Cache, Heard
-from gtcrn_frontend.evaluation.conditions import Item
-from gtcrn_frontend.evaluation.normalise import Normalisation
-from gtcrn_frontend.evaluation.outputs import RAW
-from gtcrn_frontend.evaluation.scores import MOST_FAILURES, Scores, score
-from gtcrn_frontend.evaluation.source import RecognizerSource
-from gtcrn_frontend.evaluation.summary import ALL
-from gtcrn_frontend.evaluation.sweep import Left, Sweep
-from gtcrn_frontend.evaluation.tables import Value, markdown_table
-from gtcrn_frontend.evaluation.wer import Rate, error_rate, rate_difference
-from gtcrn_frontend.evaluation.words import columns, marked
+from gtcrn_frontend.evaluation.asr.normalise import Normalisation
+from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
+from gtcrn_frontend.evaluation.asr.scores import MOST_FAILURES, Scores, score
+from gtcrn_frontend.evaluation.asr.sweep import MissingResult, Sweep
+from gtcrn_frontend.evaluation.asr.verdict_text import columns, marked
+from gtcrn_frontend.evaluation.asr.wer import Rate, error_rate, rate_difference
+from gtcrn_frontend.evaluation.noisy_set import Item
+from gtcrn_frontend.evaluation.quality.aggregate import ALL
+from gtcrn_frontend.evaluation.report.tables import Value, markdown_table
+from gtcrn_frontend.evaluation.result_cache import Cache, Recognition
+from gtcrn_frontend.evaluation.systems import RAW
 
 Row = dict[str, Value]
 
@@ -27,13 +27,13 @@ def recognise_all(
     items: Sequence[Item],
     systems: Sequence[EnhancerConfig],
     source: RecognizerSource,
-    cache: Cache[Heard],
+    cache: Cache[Recognition],
     normalisation: Normalisation,
     *,
     jobs: int = 1,
     timeout_s: float | None = None,
     progress: Callable[[int], object] = lambda count: None,
-    report: Callable[[Left], None] = lambda left: None,
+    report: Callable[[MissingResult], None] = lambda left: None,
 ) -> Scores:
     """Returns the word errors of a recogniser behind each system, on the items that all of them have a result for.
 
