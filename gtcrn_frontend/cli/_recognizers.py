@@ -22,7 +22,7 @@ from gtcrn_frontend.adapters.recognizer_names import named_source
 from gtcrn_frontend.cli._fingerprint import files_around, fingerprint
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
-from gtcrn_frontend.evaluation.noisy_set import file_digest
+from gtcrn_frontend.evaluation.audio_files import file_digest
 
 if TYPE_CHECKING:
     from gtcrn_frontend.audio.levels import Samples

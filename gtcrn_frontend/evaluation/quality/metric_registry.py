@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.levels import FLOOR, active_power
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.evaluation.noisy_set import file_digest
+from gtcrn_frontend.evaluation.audio_files import file_digest
 from gtcrn_frontend.evaluation.quality.dnsmos import DNSMOS, P808_FILE, P835_FILE
 from gtcrn_frontend.evaluation.quality.metrics import log_mel_distance, pesq_wb, si_snr, stoi
 from gtcrn_frontend.evaluation.quality.pairs import RATE_HZ

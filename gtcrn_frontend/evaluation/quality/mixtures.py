@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.evaluation.audio_files import file_digest
 from gtcrn_frontend.evaluation.manifest import SET_KEY, Manifest, audio_path, entries, load_manifest
-from gtcrn_frontend.evaluation.noisy_set import Item, Recording, file_digest, find_noise, plan_items, read_mixture
+from gtcrn_frontend.evaluation.noisy_set import Item, Recording, find_noise, plan_items, read_mixture
 from gtcrn_frontend.evaluation.quality.pairs import Pair, at_measured_rate
 
 NOISE = "noise"

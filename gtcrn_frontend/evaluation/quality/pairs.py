@@ -17,10 +17,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.audio.io import container_of, open_audio
+from gtcrn_frontend.audio.io import open_audio
 from gtcrn_frontend.audio.resampler import resampled
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
-from gtcrn_frontend.evaluation.noisy_set import read_mono
+from gtcrn_frontend.evaluation.audio_files import audio_files, read_mono
 from gtcrn_frontend.evaluation.quality.metrics import PESQ_WB_RATE_HZ
 
 Samples = npt.NDArray[np.float32]
@@ -112,7 +112,7 @@ def find_pairs(folder: Path) -> list[FilePair]:
     clean_folders, noisy_folders = ([path for path in inside if path.name.startswith(kind)] for kind in (CLEAN, NOISY))
     if len(clean_folders) == len(noisy_folders) == 1:
         return match_folders(clean_folders[0], noisy_folders[0])
-    files = _audio_files(folder)
+    files = audio_files(folder)
     clean, noisy = (_by_name(files, folder, f"_{kind}") for kind in (CLEAN, NOISY))
     if not clean and not noisy:
         raise ConfigError(
@@ -132,7 +132,7 @@ def match_folders(clean: Path, noisy: Path) -> list[FilePair]:
     for folder in (clean, noisy):
         if not folder.is_dir():
             raise ConfigError(f"{folder}: expected a folder of recordings, found none")
-    by_name = [_by_name(_audio_files(folder), folder) for folder in (clean, noisy)]
+    by_name = [_by_name(audio_files(folder), folder) for folder in (clean, noisy)]
     if not any(by_name):
         raise ConfigError(f"{clean}, {noisy}: expected audio files of the same names, found none")
     return _matched(*by_name)
@@ -158,10 +158,6 @@ def _check_rate(path: Path, rate: int) -> None:
         raise AudioFormatError(
             f"{path}: expected {RATE_HZ} Hz or more, got {rate} Hz: wide-band PESQ and DNSMOS are not made for less"
         )
-
-
-def _audio_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and container_of(path) not in (None, "RAW"))
 
 
 def _by_name(files: Iterable[Path], folder: Path, ending: str = "") -> dict[str, Path]:
