@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 if not (_Path(__file__).parent / "models").is_dir():
     __path__.append(str(_Path(__file__).parents[1]))
 
-from gtcrn_frontend.config import EnhancerConfig, add_enhancer_args
+from gtcrn_frontend.config import AutoStrengthConfig, EnhancerConfig, add_enhancer_args
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, GtcrnFrontendError, ModelError, StateError
 from gtcrn_frontend.file_enhancement import enhance_file
 from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.pool import StreamInfo, StreamPool
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, AutoStrengthReport
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport
 from gtcrn_frontend.streaming.mixer import AlignedChunk
 
 __all__ = [

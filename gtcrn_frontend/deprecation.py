@@ -78,6 +78,11 @@ def current_names(cls: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
     return with_new_names(values, _OF_CLASSES.get(cls, {}), stacklevel=4)
 
 
+def old_names(cls: type) -> Mapping[str, str]:
+    """Returns the new names of the fields of `cls` by their old ones, see `renamed_fields`."""
+    return _OF_CLASSES.get(cls, {})
+
+
 def renamed_attribute(old: str, new: str) -> Any:
     """Returns a property of a class that reads the attribute `new` under its old name."""
 

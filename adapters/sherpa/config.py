@@ -14,8 +14,9 @@ import yaml
 from gtcrn_frontend.adapters.sherpa.factory_args import checked_arguments, factory
 from gtcrn_frontend.adapters.sherpa.vad import DEFAULT_ROUTE
 from gtcrn_frontend.adapters.sherpa.vad_config import VadConfig
-from gtcrn_frontend.config import EnhancerConfig, check_names
+from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.settings import check_names
 
 SECTIONS = ("frontend", "recognizer", "vad", "endpoint", "hotwords")
 

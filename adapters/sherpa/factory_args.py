@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gtcrn_frontend.adapters.sherpa.library import sherpa_onnx
-from gtcrn_frontend.config import check_names
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.settings import check_names
 
 CLASSES = ("OnlineRecognizer", "OfflineRecognizer")
 

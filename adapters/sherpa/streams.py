@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import check_chunk
+from gtcrn_frontend.config import Strength
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 
 class EnhancerControls:

@@ -13,8 +13,8 @@ from gtcrn_frontend.adapters.sherpa.library import sherpa_onnx
 from gtcrn_frontend.adapters.sherpa.model_check import check_silero_vad
 from gtcrn_frontend.adapters.sherpa.subprocess_check import try_in_child
 from gtcrn_frontend.adapters.sherpa.vad import DEFAULT_ROUTE, ROUTES
-from gtcrn_frontend.config import check_names
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.settings import check_names
 
 MODELS = {"silero_vad": "SileroVadModelConfig", "ten_vad": "TenVadModelConfig"}
 """Detectors by their name in a pipeline file, with sherpa-onnx's class for their settings."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import soundfile
 import torch
 from speechbrain.utils.data_pipeline import DynamicItem
 
+from gtcrn_frontend.adapters.speechbrain.frontend import FrontendSettings
 from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.audio.io import open_audio
 from gtcrn_frontend.audio.types import F32
@@ -24,7 +25,7 @@ from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, Strength
+from gtcrn_frontend.settings import check_keywords
 
 _CACHE_VERSION = 1
 
@@ -37,11 +38,9 @@ def enhanced_audio_pipeline(
     provides: str = "sig",
     *,
     model: str | Path = EnhancerConfig.model,
-    strength: Strength = 1.0,
-    engine: str = EnhancerConfig.engine,
     sample_rate: int = GTCRN_SPEC.sample_rate,
     cache_folder: str | Path | None = None,
-    auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
+    **settings: Unpack[FrontendSettings],
 ) -> Any:
     """Returns a dynamic item for `speechbrain.dataio.dataset.add_dynamic_item`: files in, enhanced mono signals out.
 
@@ -53,12 +52,10 @@ def enhanced_audio_pipeline(
             `read_audio` takes; or three keys, of path, start and stop.
         provides: key of the signal, `(n,)` float32.
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
-        strength: 0 (file as it is, resampled) to 1 (full enhancement); or `auto`: the guard chooses it.
-        engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
         sample_rate: of the signal in Hz.
         cache_folder: where enhanced signals are kept, 4 bytes a sample, for as long as the content of the file and all
             of these settings are the same; is made if need be. Any number of processes may share it.
-        auto_strength: parameters of the guard, also by name; None are those fitted.
+        **settings: see `EnhanceFrontend`.
 
     Raises:
         ConfigError: a setting is out of range, or `takes` is neither one key nor three.
@@ -66,14 +63,8 @@ def enhanced_audio_pipeline(
     keys = [takes] if isinstance(takes, str) else list(takes)
     if len(keys) not in (1, 3):
         raise ConfigError(f"takes: expected one key, or three (file, start, stop), got {keys}")
-    config = EnhancerConfig(
-        model=model,
-        strength=strength,
-        engine=engine,
-        output_sample_rate=sample_rate,
-        downmix=True,
-        auto_strength=auto_strength,
-    )
+    check_keywords(settings, FrontendSettings.__annotations__, "enhanced_audio_pipeline")
+    config = EnhancerConfig(model=model, output_sample_rate=sample_rate, downmix=True, **settings)
     cache = None if cache_folder is None else Path(cache_folder)
     return DynamicItem(takes=keys, func=EnhancedAudio(config, cache), provides=[provides])
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -23,15 +23,22 @@ from gtcrn_frontend.adapters.speechbrain.network import (
 )
 from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import EngineSettings, EnhancerConfig, MixSettings, Strength
 from gtcrn_frontend.deprecation import renamed_arguments
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, ModelError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, Strength
+from gtcrn_frontend.settings import check_keywords
 from gtcrn_frontend.weights.model import load_model
 
+_BATCHES = "whose batches have one rate and engine"
 _ROUNDING = 1e-4  # lengths that were computed in float32 may come out just above 1
+
+
+class FrontendSettings(MixSettings, EngineSettings, total=False):
+    """Keyword arguments of `EnhanceFrontend`; see `EnhancerConfig`, whose fields they are."""
+
+    engine: str
 
 
 @register_checkpoint_hooks
@@ -50,18 +57,14 @@ class EnhanceFrontend(nn.Module):
             what SpeechBrain's `Checkpointer` has saved of a front-end) or of a streaming ONNX file.
         trainable: False runs the fastest engine on the CPU, outside of autograd; True runs the torch network where the
             samples are, differentiable. May be set at any time, but for an ONNX file, which cannot be trained.
-        strength: 0 (input unchanged) to 1 (full enhancement); or `auto`: the guard chooses it, hop by hop. That runs in
-            the engine: a trainable front-end has no gradients then. May be set at any time.
         train_strength: the strength in training mode; a pair (low, high) is drawn from anew for each item of a batch;
             None is `strength`, which must be a number then if the front-end is trained.
         freeze_batch_norm: keep the statistics of batch normalisation as they are while training. Scales and biases are
             trained in any case.
         sample_rate: of the waveforms in Hz; a frozen front-end resamples, a trainable one takes the model's only.
-        engine: of a frozen front-end: `auto` (the fastest present), `native`, `onnx` or `torch`.
-        num_threads: how many items of a batch a frozen front-end runs at once.
-        auto_strength: parameters of the guard, also by name; None are those fitted. Of no effect but with
-            `strength="auto"`.
-        segment_latency_ms: see `Enhancer`; of `StreamingASR` with networks that need the future. None is one second.
+        **settings: fields of `EnhancerConfig`: engine and threads (items of a batch at once) of a frozen front-end,
+            strength (may be set at any time), `segment_latency_ms` of `StreamingASR`. With `strength="auto"` the
+            samples run through the engine: a trainable front-end has no gradients then.
 
     Raises:
         ConfigError: a setting is out of range.
@@ -74,31 +77,18 @@ class EnhanceFrontend(nn.Module):
         model: str | Path = EnhancerConfig.model,
         *,
         trainable: bool = False,
-        strength: Strength = 1.0,
         train_strength: float | Sequence[float] | None = None,
         freeze_batch_norm: bool = True,
         sample_rate: int = GTCRN_SPEC.sample_rate,
-        engine: str = EnhancerConfig.engine,
-        num_threads: int = 1,
-        auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
-        segment_latency_ms: int | None = None,
+        **settings: Unpack[FrontendSettings],
     ) -> None:
         super().__init__()
-        config = EnhancerConfig(
-            engine=engine,
-            sample_rate=sample_rate,
-            strength=strength,
-            auto_strength=auto_strength,
-            num_threads=num_threads,
-            segment_latency_ms=segment_latency_ms,
-        )
-        if config.sample_rate is None:
-            raise ConfigError("sample_rate: expected the rate of the waveforms in Hz, got None")
-        self.sample_rate = config.sample_rate
+        config = _config_of(sample_rate, settings)
+        self.sample_rate = sample_rate
         self.freeze_batch_norm = freeze_batch_norm
-        self.strength = strength
+        self.strength = config.strength
         self.train_strength = train_strength
-        loaded = load(model, engine, segment_latency_ms=config.segment_latency_ms)
+        loaded = load(model, config.engine, segment_latency_ms=config.segment_latency_ms)
         self._spec = loaded.engine.spec
         self.net = module_for(loaded.model)
         self._learnable = {name for name, parameter in self.net.named_parameters() if parameter.requires_grad}
@@ -123,14 +113,9 @@ class EnhanceFrontend(nn.Module):
         if not isinstance(config, EnhancerConfig):
             config = EnhancerConfig.from_yaml(config)
         given = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != f.default}
-        if wrong := given.keys() & {"output_sample_rate", "channels", "downmix", "providers"}:
-            raise ConfigError(
-                f"expected settings without {', '.join(sorted(wrong))} for SpeechBrain, whose batches have one rate "
-                "and engine"
-            )
-        strength = 0.0 if given.pop("bypass", False) else config.strength_or_auto
-        given.pop("max_attenuation_db", None)
-        return cls(**given | {"strength": strength} | settings)
+        if wrong := given.keys() & {"output_sample_rate", "channels", "downmix"}:
+            raise ConfigError(f"expected settings without {', '.join(sorted(wrong))} for SpeechBrain, {_BATCHES}")
+        return cls(**given | settings)
 
     @property
     def trainable(self) -> bool:
@@ -298,6 +283,18 @@ class EnhanceFrontend(nn.Module):
         for row, signal in zip(results, self.engine.enhance(signals, strengths), strict=True):
             row[: len(signal)] = signal
         return torch.from_numpy(results).to(rows.device, rows.dtype)
+
+
+def _config_of(sample_rate: int, settings: FrontendSettings) -> EnhancerConfig:
+    """Returns the settings of a front-end; bypass and attenuation are a strength in it."""
+    check_keywords(settings, FrontendSettings.__annotations__, "EnhanceFrontend")
+    config = EnhancerConfig(sample_rate=sample_rate, **settings)
+    if config.sample_rate is None:
+        raise ConfigError("sample_rate: expected the rate of the waveforms in Hz, got None")
+    if config.providers:
+        raise ConfigError(f"expected settings without providers for SpeechBrain, {_BATCHES}")
+    strength = 0.0 if config.bypass else config.strength_or_auto
+    return replace(config, strength=strength, max_attenuation_db=None, bypass=False)
 
 
 def _check(wavs: Any, lengths: Any) -> None:

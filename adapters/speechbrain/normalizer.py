@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from speechbrain.dataio.preprocess import AudioNormalizer
 from torch import Tensor
 
-from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend
+from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend, FrontendSettings
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.deprecation import renamed_arguments
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, Strength
 
 
 class EnhancingAudioNormalizer:
@@ -30,9 +29,7 @@ class EnhancingAudioNormalizer:
         sample_rate: of the output in Hz.
         mix: `avg-to-mono` for `(time,)`, or `keep` for `(time, channels)`.
         model: see `EnhanceFrontend`.
-        strength: 0 (as `AudioNormalizer`) to 1 (full enhancement); or `auto`: the guard chooses it.
-        engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
-        auto_strength: parameters of the guard, also by name; None are those fitted.
+        **settings: see `EnhanceFrontend`.
     """
 
     @renamed_arguments(guard="auto_strength")
@@ -42,13 +39,9 @@ class EnhancingAudioNormalizer:
         mix: str = "avg-to-mono",
         *,
         model: str | Path = EnhancerConfig.model,
-        strength: Strength = 1.0,
-        engine: str = EnhancerConfig.engine,
-        auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
+        **settings: Unpack[FrontendSettings],
     ) -> None:
-        frontend = EnhanceFrontend(
-            model, strength=strength, sample_rate=sample_rate, engine=engine, auto_strength=auto_strength
-        )
+        frontend = EnhanceFrontend(model, sample_rate=sample_rate, **settings)
         self._set_up(AudioNormalizer(sample_rate=sample_rate, mix=mix), frontend)
 
     @classmethod

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.config import is_number
+from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.onnx.loading import STREAMING_LAYOUTS
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.export.origin import Origin
@@ -98,8 +98,7 @@ def _check(output: Path, layout: str, strength: float, force: bool) -> None:
     """All that can be said before anything is read or downloaded."""
     if layout not in LAYOUTS:
         raise ConfigError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
-    if not is_number(strength) or not 0 <= strength <= 1:
-        raise ConfigError(f"strength: expected a number from 0 to 1, got {strength!r}")
+    _ = EnhancerConfig(strength=strength).effective_strength  # refuses `auto` and what is out of range
     if layout == "safetensors" and strength != 1:
         raise ConfigError(
             f"expected strength 1 in the layout safetensors, got {strength}: weights cannot carry a strength, "

@@ -34,13 +34,7 @@ class BatchedPool:
     """
 
     def __init__(self, config: EnhancerConfig, on_call: Callable[[float], None]) -> None:
-        self._pool = StreamPool(
-            config.model,
-            config.engine,
-            num_threads=config.num_threads,
-            providers=config.providers,
-            segment_latency_ms=config.segment_latency_ms,
-        )
+        self._pool = StreamPool(config.model, config.engine, **config.engine_settings)
         self._on_call = on_call
         self._executor = ThreadPoolExecutor(1, "enhance")
         self._waiting: dict[int, _Job] = {}
@@ -59,13 +53,7 @@ class BatchedPool:
 
     def open(self, config: EnhancerConfig) -> int:
         """Returns the id of a new mono stream with the rates, strength and bypass of `config`."""
-        return self._pool.open(
-            sample_rate=config.sample_rate,
-            output_sample_rate=config.output_sample_rate,
-            strength=config.strength,
-            max_attenuation_db=config.max_attenuation_db,
-            bypass=config.bypass,
-        )
+        return self._pool.open(**config.stream_settings)
 
     def close(self, stream_id: int) -> None:
         """Ends a stream, also while its chunk is on its way."""
