@@ -3,8 +3,8 @@
 from pathlib import Path as _Path
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-# In a checkout `adapters/` and `models/` lie beside this package; an installation puts them inside. Python started in
-# the checkout finds this one first, whatever is installed.
+# In a checkout, `adapters/` and `models/` are siblings of this package; an installation puts them inside it. Python
+# started in the checkout imports this copy first, even if the package is installed.
 if not (_Path(__file__).parent / "models").is_dir():
     __path__.append(str(_Path(__file__).parents[1]))
 
@@ -37,7 +37,7 @@ __all__ = [
     "enhance_file",
 ]
 
-if not _TYPE_CHECKING:  # or every misspelt name would pass type checkers
+if not _TYPE_CHECKING:  # a visible __getattr__ would let misspelt names pass type checkers
 
     def __getattr__(name: str) -> object:
         """Returns a public object by its old name."""

@@ -1,4 +1,4 @@
-"""`enhanced_audio_pipeline`: reads, resamples and enhances in a recipe's data pipeline, in DataLoader workers."""
+"""`enhanced_audio_pipeline`: reads, resamples and enhances files in a recipe's data pipeline."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def enhanced_audio_pipeline(
 ) -> Any:
     """Returns a dynamic item for `speechbrain.dataio.dataset.add_dynamic_item`: files in, enhanced mono signals out.
 
-    Files may have any rate and any number of channels, which are averaged. For a random strength cache nothing and use
-    `EnhanceFrontend(train_strength=...)`.
+    Files may have any rate and any number of channels, which are averaged. For a random strength, use
+    `EnhanceFrontend(train_strength=...)` instead.
 
     Args:
-        takes: key of the file: a path, or a dict with `file`, `start` and `stop` (samples), as SpeechBrain's
-            `read_audio` takes; or three keys, of path, start and stop.
+        takes: key of the file: a path, or a dict with `file`, `start` and `stop` (samples) as for SpeechBrain's
+            `read_audio`; or three keys, for path, start and stop.
         provides: key of the signal, `(n,)` float32.
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
         sample_rate: of the signal in Hz.
-        cache_folder: where enhanced signals are kept, 4 bytes a sample, for as long as the content of the file and all
-            of these settings are the same; is made if need be. Any number of processes may share it.
+        cache_folder: folder for a cache of enhanced signals (4 bytes per sample), keyed by file content and settings;
+            created if missing. Processes may share it.
         **settings: see `EnhanceFrontend`.
 
     Raises:
@@ -70,10 +70,10 @@ def enhanced_audio_pipeline(
 
 
 class EnhancedAudio:
-    """Reads a file and enhances it; can be pickled, and makes its engines in the process that calls it."""
+    """Reads and enhances a file; can be pickled, and creates its engines in the calling process."""
 
     def __init__(self, config: EnhancerConfig, cache_folder: Path | None) -> None:
-        """Settings of the enhancer, of which rate and channels of the input are those of each file."""
+        """Takes the settings of the enhancer; input rate and channels are those of each file."""
         self._config = config
         self._cache_folder = cache_folder
         self._enhancers: dict[tuple[int, int], Enhancer] = {}
@@ -81,10 +81,10 @@ class EnhancedAudio:
     def __call__(
         self, wav: str | Path | dict[str, Any], start: int | str | None = None, stop: int | str | None = None
     ) -> torch.Tensor:
-        """Returns the signal `(n,)` float32 of a file, or of its samples from `start` to before `stop`.
+        """Returns the enhanced signal `(n,)` float32 of a file, or of its samples `[start, stop)`.
 
         Raises:
-            AudioFormatError: the file cannot be read, or has fewer samples.
+            AudioFormatError: the file cannot be read, or is shorter than requested.
             ModelError: the model or the engine cannot be loaded.
         """
         if isinstance(wav, dict):
@@ -104,7 +104,7 @@ class EnhancedAudio:
             signal: F32 = np.load(entry, allow_pickle=False)
             if signal.dtype == np.float32 and signal.ndim == 1:
                 return signal
-            _log.warning("%s is no signal: enhancing %s again", entry, path)
+            _log.warning("%s is not a cached signal: enhancing %s again", entry, path)
         except FileNotFoundError:
             pass
         except (OSError, ValueError, EOFError) as error:
@@ -116,7 +116,7 @@ class EnhancedAudio:
         return signal
 
     def _key(self, path: Path, start: int, stop: int | None) -> str:
-        """What the signal depends on, as a name."""
+        """Returns the cache key: a hash of everything the signal depends on."""
         try:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
@@ -124,7 +124,7 @@ class EnhancedAudio:
         loaded = load(self._config.model, self._config.engine)
         auto_strength = (
             asdict(self._config.auto_strength_config) if self._config.strength == "auto" else None
-        )  # also where it is None
+        )  # the effective parameters, also if None
         settings = self._config.to_dict() | {
             "model": loaded.model.digest,
             "engine": loaded.engine.name,
@@ -137,15 +137,15 @@ class EnhancedAudio:
         with open_audio(path) as audio:
             last = audio.frames if stop is None else stop
             if not 0 <= start <= last <= audio.frames:
-                raise AudioFormatError(f"{path}: expected samples {start} to {last}, got {audio.frames} in all")
+                raise AudioFormatError(f"{path}: expected samples {start} to {last}, got {audio.frames} in total")
             try:
                 audio.seek(start)
                 samples = audio.read(last - start, dtype="float32")
             except soundfile.LibsndfileError as error:
-                raise AudioFormatError(f"{path}: damaged or cut short: {error}") from error
+                raise AudioFormatError(f"{path}: damaged or truncated: {error}") from error
             rate, channels = audio.samplerate, audio.channels
         if len(samples) < last - start:
-            raise AudioFormatError(f"{path}: cut short: {last - start} samples announced, {len(samples)} found")
+            raise AudioFormatError(f"{path}: truncated: expected {last - start} samples, got {len(samples)}")
         try:
             enhanced: F32 = self._enhancer(rate, channels).enhance(samples)
         except (AudioFormatError, ConfigError) as error:

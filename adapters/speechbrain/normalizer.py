@@ -1,4 +1,4 @@
-"""`EnhancingAudioNormalizer`: enhances what SpeechBrain's inference classes read from files."""
+"""`EnhancingAudioNormalizer`: enhances files read by SpeechBrain's inference classes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gtcrn_frontend.model_spec import GTCRN_SPEC
 
 
 class EnhancingAudioNormalizer:
-    """Converts rate and channels as SpeechBrain's `AudioNormalizer` does, then enhances.
+    """Converts rate and channels like SpeechBrain's `AudioNormalizer`, then enhances.
 
-    For an inference YAML, without code:
+    Usage in an inference YAML file:
 
         audio_normalizer: !new:gtcrn_frontend.adapters.speechbrain.EnhancingAudioNormalizer
             sample_rate: 16000
 
-    It is called for files only. For batches as well, use `with_frontend` instead.
+    It applies to files only; to enhance batches as well, use `with_frontend`.
 
     Args:
         sample_rate: of the output in Hz.
@@ -46,7 +46,7 @@ class EnhancingAudioNormalizer:
 
     @classmethod
     def around(cls, normalizer: Callable[..., Tensor], frontend: EnhanceFrontend) -> EnhancingAudioNormalizer:
-        """Returns one that enhances the output of another normalizer, which has a `sample_rate`."""
+        """Wraps another normalizer, which must have a `sample_rate`."""
         enhancing = cls.__new__(cls)
         enhancing._set_up(normalizer, frontend)
         return enhancing
@@ -61,7 +61,7 @@ class EnhancingAudioNormalizer:
         return int(self.normalizer.sample_rate)
 
     def __call__(self, audio: Tensor, sample_rate: int) -> Tensor:
-        """Returns the signal `(time,)`, or `(time, channels)`, converted and enhanced.
+        """Returns the converted and enhanced signal, `(time,)` or `(time, channels)`.
 
         Args:
             audio: `(time,)` or `(time, channels)`.

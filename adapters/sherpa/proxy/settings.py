@@ -1,4 +1,4 @@
-"""`ProxySettings`: where the proxy listens, what is behind it, and its limits."""
+"""`ProxySettings`: addresses, protocol, limits and TLS of the proxy."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class ProxySettings:
 
     @property
     def upstream_is_secure(self) -> bool:
-        """Whether the recogniser is reached by TLS."""
+        """Whether the upstream connection uses TLS."""
         return parse_uri(self.upstream).secure
 
     @property
@@ -94,11 +94,11 @@ class ProxySettings:
         return f"{'wss' if uri.secure else 'ws'}://{host}:{uri.port}"
 
     def enhancer_for(self, path: str) -> EnhancerConfig:
-        """Returns the settings for a client by the path that it connects to: `/?strength=0.7` sets its own strength.
+        """Returns the settings for a client from its request path: `/?strength=0.7` sets its strength.
 
         Raises:
-            ConfigError: the strength is neither `auto` nor a number from 0 to 1, or its name is mistyped. Other names
-                are no matter of the proxy: a token, say.
+            ConfigError: the strength is invalid, or its name misspelt. Other query parameters, such as tokens, are
+                ignored.
         """
         query = parse_qs(urlsplit(path).query)
         asked = query.get("strength")
@@ -110,23 +110,23 @@ class ProxySettings:
         return dataclasses.replace(self.enhancer, strength=strength, max_attenuation_db=None)
 
     def new_framing(self) -> Framing:
-        """Returns the protocol, for one connection."""
+        """Returns a message parser for one connection."""
         return PROTOCOLS[self.protocol]()
 
     def server_tls(self) -> ssl.SSLContext | None:
-        """Returns what clients are served with; raises `ConfigError` if the files hold no certificate and key."""
+        """Returns the TLS context for clients; raises `ConfigError` if certificate or key are invalid."""
         if self.tls_cert is None:
             return None
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         try:
             context.load_cert_chain(self.tls_cert, self.tls_key)
-        except OSError as error:  # an ssl.SSLError is one
+        except OSError as error:  # includes ssl.SSLError
             files = " and ".join(str(path) for path in (self.tls_cert, self.tls_key) if path)
             raise ConfigError(f"expected a certificate and its key as PEM in {files}: {error}") from error
         return context
 
     def upstream_tls(self) -> ssl.SSLContext | None:
-        """Returns what checks the recogniser's certificate; raises `ConfigError` if `upstream_ca` holds none."""
+        """Returns the TLS context for the upstream; raises `ConfigError` if `upstream_ca` is invalid."""
         if not self.upstream_is_secure:
             return None
         try:
@@ -136,7 +136,7 @@ class ProxySettings:
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Returns host and port of `HOST:PORT`, where an IPv6 host stands in brackets; raises `ConfigError`."""
+    """Splits `HOST:PORT` (IPv6 hosts in brackets); raises `ConfigError`."""
     try:
         parts = urlsplit(f"//{text}")
         host, port = parts.hostname, parts.port
