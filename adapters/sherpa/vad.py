@@ -75,7 +75,7 @@ class FrontendVad(EnhancerControls):
     __slots__ = (
         "__weakref__",
         "_enhancer",
-        "_heard",
+        "_samples_fed",
         "_host",
         "_look_back_samples",
         "_recent",
