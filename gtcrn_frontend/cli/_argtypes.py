@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from gtcrn_frontend.config import Strength
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 
 def number(text: str) -> float:

@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from gtcrn_frontend.cli._argtypes import count, seconds
+from gtcrn_frontend.cli._config_file import add_config_arg, config_of
 from gtcrn_frontend.cli._help import HelpFormatter, listed
 from gtcrn_frontend.cli._output_checks import check_outputs
 from gtcrn_frontend.cli._progress import ProgressBar
@@ -19,6 +20,7 @@ EXAMPLES = """examples:
   gtcrn-frontend bench                                         # some minutes
   gtcrn-frontend bench --quick                                 # half a minute
   gtcrn-frontend bench --engine onnx --streams 1 --chunk-ms 10 100 --json bench.json
+  gtcrn-frontend bench --config frontend.yaml                  # the settings of a calibration
   gtcrn-frontend bench --threads 1 4 --streams 64              # pools with one thread and with four
   gtcrn-frontend bench --model gtcrn-dns3-stream --sherpa-model gtcrn_simple.onnx   # same weights in both
 
@@ -37,9 +39,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=EXAMPLES,
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("--model", default=str(EnhancerConfig.model), help="model name or path (default: %(default)s)")
     parser.add_argument(
-        "--engine", nargs="+", choices=ENGINES, default=(), help="engines to measure (default: all that are present)"
+        "--model", default=EnhancerConfig.model, help=f"model name or path (default: {EnhancerConfig.model})"
+    )
+    add_config_arg(parser)
+    parser.add_argument(
+        "--engine",
+        nargs="+",
+        choices=ENGINES,
+        default=(),
+        dest="engines",
+        help="engines to measure (default: all that are present)",
     )
     parser.add_argument(
         "--sherpa-model",
@@ -78,13 +88,14 @@ def run(args: argparse.Namespace) -> int:
     from gtcrn_frontend.adapters.sherpa.bench_streams import SherpaDenoiser
 
     check_outputs([args.json])
+    config = config_of(args)
     named = {name: getattr(args, name) for name in ("streams", "chunk_ms", "seconds") if getattr(args, name)}
     effort = dataclasses.replace(bench.QUICK if args.quick else bench.FULL, **named)
     with ProgressBar() as bar:
         result = bench.benchmark(
-            args.model,
-            engines=args.engine,
-            others=[SherpaDenoiser(args.model, args.sherpa_model)],
+            config,
+            engines=args.engines,
+            others=[SherpaDenoiser(config.model, args.sherpa_model)],
             effort=effort,
             threads=args.threads,
             progress=bar,

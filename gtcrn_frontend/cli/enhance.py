@@ -64,9 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     existing.add_argument(
         "--resume", action="store_true", help="keep outputs that exist as finished, and do the others"
     )
-    parser.add_argument(
-        "--plot", metavar="IMAGE", type=Path, help="plot waveforms and spectrograms before and after, of one file"
-    )
+    parser.add_argument("--plot", metavar="IMAGE", type=Path, help="plot one file's spectrogram before and after")
     folders = parser.add_argument_group("folders")
     folders.add_argument("-r", "--recursive", action="store_true", help="search subfolders, too")
     folders.add_argument("--jobs", type=count, default=1, metavar="N", help="files in parallel (default: %(default)s)")
@@ -85,7 +83,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=int,
         default=argparse.SUPPRESS,
         metavar="N",
-        help="interleaved channels of stdin (default: 1)",
+        help="channels of stdin, interleaved (default: 1)",
     )
     raw.add_argument("--format", choices=PCM_FORMATS, help="sample format of stdin and stdout (default: s16le)")
     add_enhancer_args(parser, without=("sample_rate", "channels", "output_sample_rate"))

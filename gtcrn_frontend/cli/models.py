@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import absent_engines, load
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.export import export_model
@@ -144,7 +145,7 @@ def _rtf(facts: dict[str, Any]) -> float | None:
         name = facts["name"]
     else:
         return None
-    streams = EnhancerStreams(name, "auto")
+    streams = EnhancerStreams(EnhancerConfig(model=name))
     streams.open()
     spec = load(name).engine.spec
     return measure_speed({name: streams}, 1, _BENCH_CHUNK_MS, spec, _BENCH_S)[0].rtf

@@ -35,8 +35,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "proxy",
         help="enhance audio on its way to a running sherpa-onnx server",
-        description="Runs a WebSocket proxy in front of a sherpa-onnx server: it enhances the audio of clients and forwards\n"
-        "the server's answers.",
+        description="Runs a WebSocket proxy in front of a sherpa-onnx server: it enhances the audio of clients and\n"
+        "forwards the server's answers.",
         epilog=EXAMPLES,
         formatter_class=HelpFormatter,
     )

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from gtcrn_frontend.config import check_names
 from gtcrn_frontend.deprecation import current_names
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.settings import check_names
 from gtcrn_frontend.training.config import ModelSource, TrainConfig
 
 

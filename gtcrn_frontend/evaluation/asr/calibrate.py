@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.auto_strength_fit import fit_auto_strength as fit
 from gtcrn_frontend.evaluation.asr.auto_strength_fit import split
@@ -26,7 +26,6 @@ from gtcrn_frontend.evaluation.noisy_set import checked_snrs, find_noise, plan_i
 from gtcrn_frontend.evaluation.progress import LoggedProgress, Progress
 from gtcrn_frontend.evaluation.result_cache import ResultCache, result_folder
 from gtcrn_frontend.evaluation.systems import distinct_models, front_end
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 CACHE_NAME = "calibrate"
 """Subfolder of the user's cache folder; `evaluate` uses it too, so that no signal is recognised twice."""

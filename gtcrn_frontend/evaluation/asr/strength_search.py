@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.evaluation.asr.asr_sanity import ADVICE, why_implausible
 from gtcrn_frontend.evaluation.asr.auto_strength_fit import AutoStrengthFit
@@ -16,7 +16,6 @@ from gtcrn_frontend.evaluation.asr.sweep import Sweep
 from gtcrn_frontend.evaluation.asr.wer import ErrorMetric, rate_difference
 from gtcrn_frontend.evaluation.progress import Progress
 from gtcrn_frontend.evaluation.systems import RAW, at_full_strength
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 FIRST: tuple[Strength, ...] = (0.5, 1.0, "auto")
 """Strengths of the first round: where enhancement helps, adding back the input often helps more than full strength."""

@@ -120,7 +120,7 @@ class Benchmark:
 
 
 def benchmark(
-    model: str | Path = EnhancerConfig.model,
+    model: str | Path | EnhancerConfig = EnhancerConfig.model,
     *,
     engines: Sequence[str] = (),
     others: Sequence[OtherEngineFactory] = (),
@@ -137,8 +137,8 @@ def benchmark(
     `if __name__ == "__main__":`, and measures torch with one thread if it does so before it imports torch.
 
     Args:
-        model: name or path.
-        engines: names; empty for all that run the model here.
+        model: name or path; or settings of the streams, whose rates and channels are ignored.
+        engines: names; empty for that of the settings, and if it is `auto` for all that run the model here.
         others: other products to measure beside them, such as `adapters.sherpa.bench_streams.SherpaDenoiser`.
         effort: what is measured, and for how long.
         threads: numbers of threads of a pool, each measured on its own.
@@ -150,7 +150,8 @@ def benchmark(
     """
     progress = progress or LoggedProgress()
     with _single_threaded(), tempfile.TemporaryDirectory() as folder:
-        runner = _Runner(str(model), engines, others, Path(folder))
+        config = model if isinstance(model, EnhancerConfig) else EnhancerConfig(model=model)
+        runner = _Runner(config, engines, others, Path(folder))
         costs = runner.costs(effort.opened)
         speed: list[Timing] = []
         cost: list[StreamCost] = []
@@ -164,19 +165,21 @@ def benchmark(
         for measure in costs:
             cost.append(measure())
             progress.update()
-    settings = {"threads": list(threads), "seconds": effort.seconds}
+    settings = {"threads": list(threads), "seconds": effort.seconds, "strength": config.strength_or_auto}
     return Benchmark(
-        environment(), str(model), tuple(speed), tuple(cost), runner.left_out, settings, runner.runs_in_others
+        environment(), str(config.model), tuple(speed), tuple(cost), runner.left_out, settings, runner.runs_in_others
     )
 
 
 class _Runner:
     """The engines with the model loaded, and the reasons why others are left out."""
 
-    def __init__(self, model: str, engines: Sequence[str], others: Sequence[OtherEngineFactory], folder: Path) -> None:
-        self._model = model
+    def __init__(
+        self, config: EnhancerConfig, engines: Sequence[str], others: Sequence[OtherEngineFactory], folder: Path
+    ) -> None:
+        self._config = dataclasses.replace(config, sample_rate=None, output_sample_rate=None, channels=1, downmix=False)
         self.left_out: dict[str, str] = {}
-        self._loaded = self._load(engines)
+        self._loaded = self._load(engines or [config.engine] if config.engine != "auto" else engines)
         self.reference = others[0].name if others else None
         self.runs_in_others: dict[str, str | None] = {}
         self._others: list[OtherEngine] = []
@@ -193,11 +196,11 @@ class _Runner:
         engines: dict[str, Streams] = {}
         for engine in self._loaded:
             if streams == 1:
-                engines[engine] = EnhancerStreams(self._model, engine)
+                engines[engine] = EnhancerStreams(self._config_of(engine))
                 continue
             for number in threads:
                 name = engine if number == 1 else f"{engine}, {number} threads"
-                engines[name] = PoolStreams(self._model, engine, number)
+                engines[name] = PoolStreams(self._config_of(engine, number))
         for other in self._others:
             if streams <= other.max_streams:
                 engines[other.name] = other.make()
@@ -220,23 +223,26 @@ class _Runner:
         return measures
 
     def _pool_cost(self, engine: str, sample_rate: int, streams: int) -> Callable[[], StreamCost]:
-        make = functools.partial(PoolStreams, self._model, engine, sample_rate=sample_rate)
+        make = functools.partial(PoolStreams, self._config_of(engine, sample_rate=sample_rate))
         measure = functools.partial(measure_cost, streams=streams, warm_up=STREAMS_PER_CALL)
         return functools.partial(in_fresh_process, measure, f"{engine}, {sample_rate} Hz", make, sample_rate)
 
+    def _config_of(self, engine: str, num_threads: int = 1, sample_rate: int | None = None) -> EnhancerConfig:
+        return dataclasses.replace(self._config, engine=engine, num_threads=num_threads, sample_rate=sample_rate)
+
     def _load(self, engines: Sequence[str]) -> dict[str, LoadedModel]:
         """The engines; kept, so that streams find the model loaded."""
-        model_path(self._model)  # a wrong model is not the engines' fault
+        model_path(str(self._config.model))  # a wrong model is not the engines' fault
         if engines:
-            return {engine: load(self._model, engine) for engine in engines}
+            return {engine: load(self._config.model, engine) for engine in engines}
         loaded = {}
         for engine in ENGINES:
             try:
-                loaded[engine] = load(self._model, engine)
+                loaded[engine] = load(self._config.model, engine)
             except ModelError as error:
                 self.left_out[engine] = str(error)
         if not loaded:
-            raise ModelError(f"no engine runs {self._model}: {'; '.join(self.left_out.values())}")
+            raise ModelError(f"no engine runs {self._config.model}: {'; '.join(self.left_out.values())}")
         return loaded
 
     def _prepare(self, other: OtherEngineFactory, folder: Path) -> None:

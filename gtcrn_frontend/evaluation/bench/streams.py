@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.pool import StreamPool
 
@@ -29,15 +30,19 @@ class Streams(Protocol):
 
 
 class EnhancerStreams:
-    """Streams with one `Enhancer` each."""
+    """Streams with one `Enhancer` each.
 
-    def __init__(self, model: str | Path, engine: str) -> None:
-        self._model, self._engine = model, engine
+    Args:
+        config: their settings.
+    """
+
+    def __init__(self, config: EnhancerConfig) -> None:
+        self._config = config
         self._enhancers: list[Enhancer] = []
 
     def open(self) -> None:
         """Opens one more stream."""
-        self._enhancers.append(Enhancer(self._model, self._engine))
+        self._enhancers.append(Enhancer.from_config(self._config))
 
     def process(self, chunk: F32) -> None:
         """Processes the chunk in every stream."""
@@ -50,16 +55,20 @@ class EnhancerStreams:
 
 
 class PoolStreams:
-    """Streams of one `StreamPool`."""
+    """Streams of one `StreamPool`.
 
-    def __init__(self, model: str | Path, engine: str, num_threads: int = 1, sample_rate: int | None = None) -> None:
-        self._pool = StreamPool(model, engine, num_threads=num_threads)
-        self._sample_rate = sample_rate
+    Args:
+        config: settings of the pool and its streams.
+    """
+
+    def __init__(self, config: EnhancerConfig) -> None:
+        self._config = config
+        self._pool = StreamPool(config.model, config.engine, **config.engine_settings)
         self._ids: list[int] = []
 
     def open(self) -> None:
         """Opens one more stream."""
-        self._ids.append(self._pool.open(sample_rate=self._sample_rate))
+        self._ids.append(self._pool.open(**self._config.stream_settings))
 
     def process(self, chunk: F32) -> None:
         """Processes the chunk in every stream."""

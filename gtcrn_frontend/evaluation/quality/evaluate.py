@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.calibrate import CACHE_NAME as RECOGNITION_CACHE_NAME
 from gtcrn_frontend.evaluation.asr.recognizer import Recognition
@@ -25,7 +25,6 @@ from gtcrn_frontend.evaluation.quality.pairs import PairSource, find_pairs, matc
 from gtcrn_frontend.evaluation.quality.score_signals import Plan, score_pairs
 from gtcrn_frontend.evaluation.result_cache import ResultCache, result_folder
 from gtcrn_frontend.evaluation.systems import systems_of
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 DEFAULT_SNRS_DB: tuple[float | None, ...] = (0.0, 5.0, 10.0, 15.0)
 DEFAULT_MIXTURES = 300

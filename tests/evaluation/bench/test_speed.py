@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from gtcrn_frontend import EnhancerConfig
 from gtcrn_frontend.evaluation.bench import speed
 from gtcrn_frontend.evaluation.bench import streams as bench_streams
 from gtcrn_frontend.evaluation.bench.speed import (
@@ -147,6 +148,7 @@ def test_memory_that_is_taken_is_seen():
     # In a process of its own: this one may have free memory to give without growing.
     script = """
 import numpy as np
+from gtcrn_frontend import EnhancerConfig
 from gtcrn_frontend.evaluation.bench import speed
 from gtcrn_frontend.evaluation.bench import streams as bench_streams
 before = speed._resident_bytes()
@@ -164,7 +166,7 @@ def test_a_fresh_process_gives_results_and_errors_back():
 
 
 def test_a_pool_can_be_weighed_in_a_fresh_process(random_checkpoint):
-    make = partial(PoolStreams, random_checkpoint, "onnx", sample_rate=48_000)
+    make = partial(PoolStreams, EnhancerConfig(random_checkpoint, "onnx", sample_rate=48_000))
     cost = in_fresh_process(measure_cost, "pool", make, 48_000, streams=3, warm_up=2)
     assert (cost.engine, cost.streams) == ("pool", 3)
     same = make()
@@ -177,7 +179,7 @@ def test_a_pool_can_be_weighed_in_a_fresh_process(random_checkpoint):
 @pytest.mark.parametrize("kind", [EnhancerStreams, PoolStreams])
 def test_every_stream_gets_the_chunk(random_checkpoint, monkeypatch, kind):
     monkeypatch.setattr(bench_streams, "STREAMS_PER_CALL", 2)
-    streams = kind(random_checkpoint, "onnx")
+    streams = kind(EnhancerConfig(random_checkpoint, "onnx"))
     for _ in range(5):
         streams.open()
     for _ in range(2):
