@@ -36,7 +36,7 @@ SPEED_TITLES = {
     "streams": "streams",
     "chunk_ms": "chunk ms",
     "engine": "engine",
-    "median_us_per_hop": "us/hop median",
+    "median_us_per_hop": "us/hop",
     "p95_us_per_hop": "us/hop p95",
     "rtf": "RTF",
     "calls": "calls",
@@ -44,12 +44,13 @@ SPEED_TITLES = {
 COST_TITLES = {
     "engine": "one more stream of",
     "streams": "streams",
-    "median_open_ms": "ms to open, median",
-    "p95_open_ms": "ms to open, p95",
+    "median_open_ms": "ms to open",
+    "p95_open_ms": "ms p95",
     "process_mb": "MB of process",
     "arrays_mb": "MB of state",
 }
-DIGITS = {"us/hop median": 1, "us/hop p95": 1, "RTF": 5} | {
+SPEEDUP = "speedup"
+DIGITS = {"us/hop": 1, "us/hop p95": 1, "RTF": 5, SPEEDUP: 2} | {
     COST_TITLES[name]: 3 for name in ("median_open_ms", "p95_open_ms", "process_mb", "arrays_mb")
 }
 
@@ -111,12 +112,13 @@ class Benchmark:
     def __str__(self) -> str:
         lines = [f"{name}: {value}" for name, value in self.environment.items()]
         runs = "".join(f"; in {name}: {runs or '-'}" for name, runs in self.others.items())
-        titles = SPEED_TITLES | (
-            {"times_faster": f"times faster than {next(iter(self.others))}"} if self.others else {}
-        )
+        titles, legend = SPEED_TITLES, "us/hop: median time per hop and stream"
+        if self.others:
+            titles, legend = titles | {"times_faster": SPEEDUP}, f"{legend}; {SPEEDUP}: over {next(iter(self.others))}"
         speed, cost = _table(self.speed, titles), _table(self.cost, COST_TITLES)
         left_out = [f"{name} is left out: {reason}" for name, reason in self.left_out.items()]
-        return "\n\n".join(["\n".join([*lines, f"model: {self.model}{runs}"]), speed, cost, *left_out])
+        heading = "\n".join([*lines, f"model: {self.model}{runs}"])
+        return "\n\n".join([heading, f"{speed}\n{legend}.", cost, *left_out])
 
 
 def benchmark(
@@ -262,7 +264,7 @@ def _table(rows: Sequence[Timing] | Sequence[StreamCost], titles: Mapping[str, s
     titled: list[dict[str, Value]] = [
         {title: dataclasses.asdict(row)[name] for name, title in titles.items()} for row in rows
     ]
-    return fitted_table(titled, DIGITS | {title: 2 for name, title in titles.items() if name == "times_faster"})
+    return fitted_table(titled, DIGITS)
 
 
 @contextmanager

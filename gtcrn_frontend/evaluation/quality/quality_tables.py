@@ -62,10 +62,7 @@ def marks_legend(signals: Sequence[SignalScores]) -> str:
     groups = len({one.group for one in signals})
     if groups >= MIN_UNITS:
         return "+ significantly better, ! significantly worse (95 %)."
-    return (
-        f"No difference is marked as significant: the intervals of {groups} independent signals are too narrow, at "
-        f"least {MIN_UNITS} are needed."
-    )
+    return f"No difference is marked as significant: {groups} independent signals are too few, {MIN_UNITS} are needed."
 
 
 def band_table(signals: Sequence[SignalScores], metrics: Sequence[Metric]) -> str | None:
