@@ -1,9 +1,12 @@
 """Fixtures that more than one test file needs, and what has to be in place before any test imports SpeechBrain."""
 
 import os
+import re
 import runpy
 import signal
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -22,6 +25,58 @@ os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TORCHAUDIO_FALLBACK), os.environ.get("PYTHONPATH")]))
 # Shells start background jobs with Ctrl-C ignored, and processes that tests start and interrupt would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Markers of the tests in a file that imports one of these, or in a folder of that name.
+IMPORTS = {
+    "torch": r"torch|gtcrn_frontend\.(nets|training|engines\.torch)",
+    "sherpa": r"sherpa_onnx|gtcrn_frontend\.adapters\.sherpa",
+    "speechbrain": r"speechbrain|gtcrn_frontend\.adapters\.speechbrain",
+    "whisper": r"transformers|faster_whisper|ctranslate2",
+    "native": r"gtcrn_frontend\.(native|engines\.native)",
+}
+TORCH_FIXTURES = {"random_parameters", "lite_rtse_checkpoint"}  # made by torch, and what builds on them
+# More than about ten seconds on one core: whole files, or tests.
+SLOW = (
+    "adapters/sherpa/test_digits.py",
+    "adapters/speechbrain/test_recipe.py",
+    "adapters/speechbrain/test_recipes.py",
+    "adapters/speechbrain/test_streaming.py::test_chunks_may_have_any_size",
+    "benchmarks/recognizers/test_tasks.py",
+    "cli/test_calibrate_real.py",
+    "test_packaging.py",
+    "test_segment_networks.py",
+    "training/cpu_kernels/test_fused.py::test_values_and_gradients_agree",
+    "training/test_distributed.py",
+    "training/test_other_networks.py",
+    "training/test_train_loop.py",
+)
+
+
+@cache
+def markers_of_file(path: Path) -> frozenset[str]:
+    source = path.read_text(encoding="utf-8")
+    folders = path.relative_to(Path(__file__).parent).parts[:-1]
+    return frozenset(
+        name
+        for name, modules in IMPORTS.items()
+        if name in folders or re.search(rf"^\s*(?:import|from) (?:{modules})\b", source, re.MULTILINE)
+    )
+
+
+def markers_of(item: pytest.Item) -> Iterator[str]:
+    yield from markers_of_file(item.path)
+    if TORCH_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        yield "torch"
+    name = item.path.relative_to(Path(__file__).parent).as_posix()
+    test = f"{name}::{getattr(item, 'originalname', item.name)}"
+    if name in SLOW or test in SLOW:
+        yield "slow"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in set(markers_of(item)):
+            item.add_marker(name)
 
 
 # No test judges speed, on a machine that may be busy with something else.
