@@ -120,12 +120,22 @@ def whisper_model() -> Path:
 @pytest.fixture(scope="session")
 def sherpa_whisper(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Arguments of `OfflineRecognizer.from_whisper`, for the same weights, converted as a user would."""
-    script = Path(__file__).resolve().parents[1] / "benchmarks" / "recognizers" / "whisper_to_sherpa.py"
-    folder = tmp_path_factory.mktemp("whisper")
-    environ = {**os.environ, "PYTHONSAFEPATH": ""}  # scripts find each other in their folder
-    subprocess.run([sys.executable, str(script), "--out", str(folder)], check=True, env=environ)
+    folder = _converted_whisper("whisper_to_sherpa.py", tmp_path_factory.mktemp("sherpa"))
     return {name: str(folder / file) for name, file in
             (("encoder", "encoder.onnx"), ("decoder", "decoder.onnx"), ("tokens", "tokens.txt"))}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def speechbrain_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a SpeechBrain model with the same weights."""
+    return _converted_whisper("whisper_to_transformers.py", tmp_path_factory.mktemp("speechbrain"))
+
+
+def _converted_whisper(script: str, folder: Path) -> Path:
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "recognizers" / script
+    environ = {**os.environ, "PYTHONSAFEPATH": ""}  # scripts find each other in their folder
+    subprocess.run([sys.executable, str(path), "--out", str(folder)], check=True, env=environ)
+    return folder
 
 
 @pytest.fixture(scope="session")

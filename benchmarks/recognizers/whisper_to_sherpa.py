@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from whisper_graphs import Dimensions, decoder, encoder
+from whisper_graphs import Dimensions, Weights, decoder, encoder
 
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.weights.ctranslate2 import read_ctranslate2
 
 TOKENIZER = "tokenizer.json"
-WEIGHTS = "model.bin"
 MULTILINGUAL_VOCABULARY = 51865  # and above
 SPECIAL = {
     "sot": "<|startoftranscript|>",
@@ -47,10 +46,7 @@ def convert(model: Path, folder: Path) -> None:
     Raises:
         ModelError: the folder holds no English Whisper model in CTranslate2's form.
     """
-    weights = read_ctranslate2(model / WEIGHTS)
-    dimensions = Dimensions.of(weights)
-    if dimensions.n_vocab >= MULTILINGUAL_VOCABULARY:
-        raise ModelError(f"{model}: expected an English model such as tiny.en, got one of many languages")
+    weights, dimensions = read_english_model(model)
     tokenizer = _tokenizer(model / TOKENIZER)
     try:
         metadata, tokens = _metadata(dimensions, tokenizer), _tokens(tokenizer)
@@ -61,6 +57,19 @@ def convert(model: Path, folder: Path) -> None:
     for name, graph in graphs.items():
         onnx.save(graph, folder / f"{name}.onnx")
     (folder / "tokens.txt").write_text(tokens, encoding="ascii")
+
+
+def read_english_model(folder: Path) -> tuple[Weights, Dimensions]:
+    """Returns the weights and sizes of the model in a folder.
+
+    Raises:
+        ModelError: the folder holds no English Whisper model in CTranslate2's form.
+    """
+    weights = read_ctranslate2(folder)
+    dimensions = Dimensions.of(weights)
+    if dimensions.n_vocab >= MULTILINGUAL_VOCABULARY:
+        raise ModelError(f"{folder}: expected an English model such as tiny.en, got one of many languages")
+    return weights, dimensions
 
 
 def bundled_model() -> Path:
