@@ -181,9 +181,8 @@ def run(args: argparse.Namespace) -> int:
         setup = html_report.Setup(source.name, source.settings, str(args.manifest), noise, manifest, counting)
         took_s = time.monotonic() - began
         _print_outcome(found, sweep, counting)
-        for each in sources:
-            if each.settings:
-                print(f"  {each.name}: {verdict_text.settings_line(each.settings)}.")
+        for each in (each for each in sources if each.settings):
+            print(f"  {each.name}: {verdict_text.settings_line(each.settings)}.")
         sweeps = (*to_fit, sweep)
         recognised, cached = sum(each.recognised for each in sweeps), sum(each.from_cache for each in sweeps)
         failed = sum(len(each.left) for each in sweeps)
