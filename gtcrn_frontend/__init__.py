@@ -9,7 +9,14 @@ if not (_Path(__file__).parent / "models").is_dir():
 
 from gtcrn_frontend.config import EnhancerConfig, add_enhancer_args
 from gtcrn_frontend.enhancer import Enhancer
-from gtcrn_frontend.errors import AudioFormatError, ConfigError, GtcrnFrontendError, ModelError, StateError
+from gtcrn_frontend.errors import (
+    AudioFormatError,
+    ConfigError,
+    GtcrnFrontendError,
+    ModelError,
+    StateError,
+    StreamBusyError,
+)
 from gtcrn_frontend.files import enhance_file
 from gtcrn_frontend.pool import StreamInfo, StreamPool
 from gtcrn_frontend.spec import ModelSpec
@@ -29,6 +36,7 @@ __all__ = [
     "ModelError",
     "ModelSpec",
     "StateError",
+    "StreamBusyError",
     "StreamInfo",
     "StreamPool",
     "StreamState",

@@ -85,7 +85,8 @@ class SignalPath:
     @property
     def guard_report(self) -> GuardReport | None:
         """What the guard knows, if it is on."""
-        return self._guard.report if self._guard else None
+        guard = self._guard  # once: another thread may be about to switch it off
+        return guard.report if guard else None
 
     def set_strength(self, strength: Strength, *, bypass: bool = False) -> None:
         """Moves to another strength in [0, 1] within one hop, or hands it to the guard from the next hop on.

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.engines.native.binding import FLOATS, ffi, for_c, lib
+from gtcrn_frontend.engines.native.binding import FLOATS, ffi, for_c, lib, raise_for
 from gtcrn_frontend.errors import ConfigError, StateError
 from gtcrn_frontend.stages.filter_bank import Samples, filter_bank
 
@@ -157,7 +157,7 @@ class Resampler:
         samples = for_c(samples)
         output = np.empty(last - first, np.float32)
         whole, phase = divmod(first * bank.down, bank.up)
-        lib.gtcrn_resample(
+        status = lib.gtcrn_resample(
             bank.native,
             ffi.from_buffer(FLOATS, self._past),
             ffi.from_buffer(FLOATS, samples),
@@ -167,6 +167,8 @@ class Resampler:
             ffi.from_buffer(FLOATS, output),
             len(output),
         )
+        if status:
+            raise_for(status)
         return output
 
     def _filter(self, buffer: Samples, origin: int, first: int, last: int) -> Samples:

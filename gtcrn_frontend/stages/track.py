@@ -84,13 +84,16 @@ class StrengthTrack:
         if self._native_grid is None:
             mixed, over = self._mixed_in_python(dry, enhanced, sample)
         else:
+            if len(dry) != len(enhanced):  # C relies on it
+                raise ValueError(f"expected as many dry samples as enhanced ones, got {len(dry)} and {len(enhanced)}")
             mixed = np.empty(len(dry), np.float32)
             dry = for_c(dry)  # the caller's own; enhanced comes from an engine
+            strengths = [self._before, *self._ends]
             over = lib.gtcrn_mix(
                 self._native_grid,
                 self._hop,
-                [self._before, *self._ends],
-                len(self._ends),
+                strengths,
+                len(strengths) - 1,
                 sample,
                 ffi.from_buffer(FLOATS, dry),
                 ffi.from_buffer(FLOATS, enhanced),
