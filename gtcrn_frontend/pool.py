@@ -211,7 +211,7 @@ class StreamPool:
                 if changes is self._changes and company.is_lasting:
                     self._company = company
                 return results
-        except BaseException:  # an interrupt from the keyboard, too; also one that comes when all but the return is done
+        except BaseException:  # an interrupt from the keyboard, too, maybe when all but the return is done
             if moved:
                 with self._turn:
                     self._running = moved

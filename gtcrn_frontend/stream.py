@@ -6,15 +6,17 @@ import itertools
 import os
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.engines.base import check_hops
 from gtcrn_frontend.engines.direct import DirectPath
 from gtcrn_frontend.engines.loading import LoadedModel
 from gtcrn_frontend.errors import ModelError, StateError, StreamBusyError
+from gtcrn_frontend.one_at_a_time import OneAtATime
 from gtcrn_frontend.stages.channels import join_channels, split_channels
 from gtcrn_frontend.stages.check import DTYPES, check_chunk, restore_type
 from gtcrn_frontend.stages.guard import GuardReport, Strength
@@ -24,13 +26,12 @@ from gtcrn_frontend.stages.pcm import frame_bytes, pcm_bytes, whole_frames
 from gtcrn_frontend.state import StreamState
 from gtcrn_frontend.weights.parameters import F32
 
-Result = TypeVar("Result")
 Samples = npt.NDArray[Any]
 Job = tuple[F32, Any]
 """Hops of one channel, and the engine state they belong to."""
 
 
-class Stream:
+class Stream(OneAtATime):
     """The signal paths and engine states of one stream, one of each per channel of its output.
 
     `process` and `flush` are all of it, and go whole or not at all: a second call while one runs is a
@@ -50,6 +51,7 @@ class Stream:
     """
 
     def __init__(self, loaded: LoadedModel, config: EnhancerConfig) -> None:
+        super().__init__()
         self.loaded = loaded
         self.config = config
         self.sample_rate = config.sample_rate or loaded.engine.spec.sample_rate
@@ -62,8 +64,6 @@ class Stream:
         self._states = self._new_states()
         self._direct: DirectPath | None = None  # while it is there, the signal is on it, and the path is behind
         self._direct_strength: Strength = self.strength
-        self._is_busy = False  # a call is in the stream
-        self._is_torn = False  # samples are on their way, or were when a call was interrupted
 
     @property
     def latency_samples(self) -> int:
@@ -277,9 +277,16 @@ class Stream:
         if differing:
             raise StateError(f"expected a state of {'; '.join(differing)}")
         paths, states = self._new_paths(), []
+        engine = self.loaded.engine
         for channel, path in enumerate(paths):
-            states.append(self.loaded.engine.import_state(_of_part(state, f"{channel}.engine.")))
+            of_engine = _of_part(state, f"{channel}.engine.")
+            states.append(engine.import_state(of_engine))
             path.load_state(_of_part(state, f"{channel}.path."))
+            check_hops(of_engine, engine.spec, path.hops)
+            if path.samples_in != paths[0].samples_in:
+                raise StateError(
+                    f"expected equally many samples in all channels, got {paths[0].samples_in} and {path.samples_in}"
+                )
         pending_bytes, dtype = self._pending_bytes_of(state), _dtype_of(state)
 
         def go_on() -> None:
@@ -301,43 +308,6 @@ class Stream:
             return self.mixed(self.advance(self.push(samples, dtype)))
         self.dtype = dtype
         return restore_type(direct.advance(samples), dtype)
-
-    def _whole(self, work: Callable[[], Result]) -> Result:
-        """Returns what work does that moves samples; if it does not end in a result, the stream begins anew.
-
-        Some parts have moved on then and others have not, and a gap is better than input and output out of step.
-
-        Python switches threads, and lets signals interrupt, only at calls and where loops go back: neither comes
-        between the check of the flag and its setting, nor between the last statement and the return. (In a build without
-        the global lock two threads might pass the check at once; the library in C has a flag of its own.)
-        """
-        if self._is_busy:
-            raise StreamBusyError
-        self._is_busy = True
-        try:
-            if self._is_torn:
-                self._begin()
-            self._is_torn = True
-            result = work()
-            self._is_torn = False
-            return result
-        except BaseException:  # an interrupt from the keyboard, too; a second one here leaves the stream torn
-            self._begin()
-            raise
-        finally:
-            self._is_busy = False
-
-    def _alone(self, work: Callable[[], Result]) -> Result:
-        """Returns what work does that moves no samples: if it fails, the stream is unchanged."""
-        if self._is_busy:
-            raise StreamBusyError
-        self._is_busy = True
-        try:
-            if self._is_torn:
-                self._begin()
-            return work()
-        finally:
-            self._is_busy = False
 
     def _begin(self) -> None:
         """Begins anew, at once: an interrupt comes before or after it."""

@@ -104,9 +104,7 @@ class FrozenEngine:
             if stream.loaded.process_id != os.getpid():
                 stream.move_to(self.loaded)
 
-    def _run(
-        self, streams: Sequence[Stream], jobs: Callable[[], list[list[Job]]], *, last: bool = False
-    ) -> list[F32]:
+    def _run(self, streams: Sequence[Stream], jobs: Callable[[], list[list[Job]]], *, last: bool = False) -> list[F32]:
         def process_many(batch: list[Job]) -> list[F32]:
             engine = streams[0].loaded.engine
             return self._workers.process_many(engine, batch) if self._workers else engine.process_many(batch)

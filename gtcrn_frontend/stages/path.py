@@ -15,14 +15,15 @@ from gtcrn_frontend.spec import ModelSpec
 from gtcrn_frontend.stages.framer import Framer
 from gtcrn_frontend.stages.guard import Guard, GuardConfig, GuardReport, Strength
 from gtcrn_frontend.stages.mixer import AlignedChunk, Mixer
+from gtcrn_frontend.stages.path_checks import check_counts, check_ranges
 from gtcrn_frontend.stages.resampler import Resampler
 from gtcrn_frontend.stages.track import HopGrid, StrengthTrack
 from gtcrn_frontend.weights.parameters import F32
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-MAX_SAMPLES = 2**60
-"""A million years at any rate: a state that claims more is damaged, and sums of larger ones could overflow in C."""
+MAX_SECONDS = 10 * 365 * 86_400
+"""Ten years: a state that claims more is damaged, and products of larger counts and rates could overflow in C."""
 
 _EMPTY = np.empty(0, np.float32)
 
@@ -56,6 +57,7 @@ class SignalPath:
         bypass: bool = False,
     ) -> None:
         self._spec = spec
+        self._sample_rate = sample_rate
         self._grid = HopGrid(spec.hop_length, spec.delay, spec.sample_rate, output_sample_rate)
         self._to_model = _resampler(sample_rate, spec.sample_rate)
         self._to_output = _resampler(spec.sample_rate, output_sample_rate)
@@ -81,6 +83,12 @@ class SignalPath:
     def samples_out(self) -> int:
         """Samples pulled since the stream began, at the output's rate."""
         return self._mixer.samples_out
+
+    @property
+    def hops(self) -> int:
+        """Hops that went to the engine since the stream began."""
+        framed = self._to_model.samples_out if self._to_model else self._samples_in
+        return (framed - self._framer.held) // self._spec.hop_length
 
     @property
     def guard_report(self) -> GuardReport | None:
@@ -222,39 +230,34 @@ class SignalPath:
         counters = state.get("counters")
         if counters is None or counters.shape != (2,) or counters.dtype != np.int64:
             raise StateError(f"expected two counters of type int64, got {counters!r}")
-        if counters.min() < 0 or counters.max() > MAX_SAMPLES:
-            raise StateError(f"expected counters from 0 to {MAX_SAMPLES}, got {counters.tolist()}")
-        samples_in, to_drop = (int(value) for value in counters)
-        if to_drop > self._spec.delay:
-            raise StateError(f"expected at most {self._spec.delay} samples to drop, got {to_drop}")
+        most = MAX_SECONDS * self._sample_rate
+        if counters.min() < 0 or counters.max() > most:
+            raise StateError(f"expected counters from 0 to {most}, got {counters.tolist()}")
+        check_ranges(state, self._to_model, self._to_output, self._dry_to_output)
         follows = self._mixer.track is not None
         for name, stage_object in self._stages().items():
             stage_object.load_state(by_stage[name])
-        waiting = len(by_stage["mixer"]["dry"])
-        if self._dry_to_output is None and samples_in != self.samples_out + waiting:
-            raise StateError(
-                f"expected {samples_in} samples to be delivered or waiting, got {self.samples_out} and {waiting}"
-            )
-        self._samples_in, self._to_drop = samples_in, to_drop
+        self._samples_in, self._to_drop = (int(value) for value in counters)
+        resamplers = self._to_model, self._to_output, self._dry_to_output
+        check_counts(self._spec, self._samples_in, self._to_drop, *resamplers, self._framer, self._mixer)
         if self._guard:
             self._load_guard(by_stage["guard"], by_stage["track"], follows=follows)
 
     def _load_guard(self, guard: Arrays, track: Arrays, *, follows: bool) -> None:
         self._guard = Guard(self._spec, self._guard_config)
         if guard:
-            self._guard.load_state(guard)
+            self._guard.load_state(guard, self.hops)
         if follows:
             new = self._new_track(self._guard)
             if track:
                 new.load_state(track)
+                new.check_place(self.hops, self.samples_out)
             self._mixer.follow(new)
 
     def _new_track(self, guard: Guard) -> StrengthTrack:
         """A track from the next hop on."""
-        framed = self._to_model.samples_out if self._to_model else self._samples_in
-        hop = (framed - self._framer.held) // self._spec.hop_length
         strength = self._mixer.strength if self._mixer.samples_out else guard.strength
-        return StrengthTrack(self._grid, strength, hop)
+        return StrengthTrack(self._grid, strength, self.hops)
 
     def _guarded(self, hops: F32) -> F32:
         if self._guard:

@@ -68,6 +68,11 @@ class Resampler:
         return self._bank.half_taps
 
     @property
+    def samples_in(self) -> int:
+        """Input samples taken since the stream began."""
+        return self._samples_in
+
+    @property
     def samples_out(self) -> int:
         """Output samples delivered since the stream began."""
         return self._bank.ready(self._samples_in)

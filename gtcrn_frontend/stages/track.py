@@ -147,3 +147,17 @@ class StrengthTrack:
             raise StateError(f"track: expected the number of a hop, got {hop!r}")
         self._before, *self._ends = strengths.tolist()
         self._hop = int(hop[0])
+
+    def check_place(self, hops: int, samples_out: int) -> None:
+        """Raises `StateError` if it is not where its stream is.
+
+        Args:
+            hops: that the stream has had: the strengths of all of them are decided.
+            samples_out: that it has delivered: the hops before them are mixed to their end, and no others.
+        """
+        waiting = len(self._ends)
+        if self._hop + waiting != hops or (waiting and self._grid.start(self._hop + 1) <= samples_out):
+            raise StateError(
+                f"track: expected the strengths of {hops} hops but for those mixed in {samples_out} samples, got "
+                f"{waiting} from hop {self._hop} on"
+            )
