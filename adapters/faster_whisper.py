@@ -27,10 +27,11 @@ from gtcrn_frontend.adapters.recognizer_names import (
     whole,
     words,
 )
+from gtcrn_frontend.audio.resampler import resampled
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
-from gtcrn_frontend.evaluation.noisy_set import file_digest, resampled
+from gtcrn_frontend.evaluation.noisy_set import file_digest
 
 RATE_HZ = 16_000
 KIND = "faster-whisper"
