@@ -1,7 +1,9 @@
 """Does the front-end help? Error rates of the project's recognisers by SNR and noise, without it and with it.
 
     python benchmarks/recognizers/table.py
-    python benchmarks/recognizers/table.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar > guard.md
+    python benchmarks/recognizers/table.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar
+
+The second one prints what docs/benchmarks/recognition.md shows.
 
 Real sherpa-onnx recognisers (offline) hear held-out speakers or clips in held-out noise. Rates are percentages with
 the half width of their 95 % bootstrap interval over utterances. A rate is marked `-` where the front-end is
