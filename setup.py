@@ -2,16 +2,17 @@
 
 import os
 import platform
+import re
 import sys
 import sysconfig
 from pathlib import Path
 
 from cffi import FFI
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
-FOLDER = Path("gtcrn_frontend/engines/native")
-HEADERS = ("guard.h", "gtcrn.h", "resample.h")  # the second one includes the first
+FOLDER = Path("gtcrn_frontend/native")
+HEADERS = ("auto_strength.h", "gtcrn.h", "resample.h")  # the second one includes the first
 WINDOWS = os.name == "nt"
 
 # What -ffast-math allows, but for taking NaN and infinity for impossible; and not -ffast-math itself, because with it
@@ -61,6 +62,13 @@ def kernels() -> dict[str, list[str]]:
     return X86_LEVELS if "x86_64" in target or "AMD64" in target else {"generic": []}
 
 
+def packages() -> list[str]:
+    """Returns the packages of the three trees, by the names that they install under."""
+    inside = {"adapters": "gtcrn_frontend.adapters", "models": "gtcrn_frontend.models"}
+    found = find_packages(include=["gtcrn_frontend*", *(f"{tree}*" for tree in inside)])
+    return [re.sub("^(adapters|models)(?=[.]|$)", lambda tree: inside[tree[0]], name) for name in found]
+
+
 def declared() -> FFI:
     """Returns what the headers declare between their marks; lines of the preprocessor are not for cffi."""
     ffi = FFI()
@@ -68,14 +76,14 @@ def declared() -> FFI:
     for header in HEADERS:
         text = (FOLDER / header).read_text(encoding="utf-8")
         ffi.cdef(text.partition("/* cffi: begin.")[2].partition("*/")[2].partition("/* cffi: end.")[0])
-    ffi.set_source("gtcrn_frontend.engines.native._native", "".join(f'#include "{header}"\n' for header in HEADERS))
+    ffi.set_source("gtcrn_frontend.native._native", "".join(f'#include "{header}"\n' for header in HEADERS))
     return ffi
 
 
 if __name__ == "__main__":
     native = Extension(
-        "gtcrn_frontend.engines.native._native",
-        [str(FOLDER / name) for name in ("model.c", "dispatch.c", "path.c", "parallel.c", "guard.c", "resample.c")],
+        "gtcrn_frontend.native._native",
+        [str(FOLDER / f"{name}.c") for name in ("model", "dispatch", "path", "parallel", "auto_strength", "resample")],
         include_dirs=[str(FOLDER)],
         depends=[str(path) for path in sorted(FOLDER.glob("*.[ch]"))],
         # One rounding per operation, as in numpy: what is mixed here and there shall be the same.
@@ -87,4 +95,4 @@ if __name__ == "__main__":
         py_limited_api=not sysconfig.get_config_var("Py_GIL_DISABLED"),  # one binary for all versions of Python
         optional=True,  # without a compiler the package installs all the same, and ONNX Runtime runs the network
     )
-    setup(ext_modules=[native], cmdclass={"build_ext": BuildNative})
+    setup(packages=packages(), ext_modules=[native], cmdclass={"build_ext": BuildNative})

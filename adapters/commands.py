@@ -16,7 +16,7 @@ import numpy.typing as npt
 import soundfile
 
 from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.evaluation.recognizer import Transcript
+from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 
 F32 = npt.NDArray[np.float32]
 

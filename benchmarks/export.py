@@ -23,11 +23,11 @@ from _common import shared_default
 
 from gtcrn_frontend import Enhancer
 from gtcrn_frontend.adapters.sherpa.denoiser import online_denoiser, with_metadata
-from gtcrn_frontend.evaluation.machine import environment
-from gtcrn_frontend.evaluation.speed import Process, Samples, interleaved_times_s, median_and_p95, noise_bursts
-from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
+from gtcrn_frontend.evaluation.bench.speed import Process, Samples, interleaved_times_s, median_and_p95, noise_bursts
+from gtcrn_frontend.evaluation.environment import environment
+from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
 from gtcrn_frontend.export import export_model
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.model_spec import GTCRN_SPEC
 
 RATE, HOP = GTCRN_SPEC.sample_rate, GTCRN_SPEC.hop_length
 RELEASED, EXPORTED = "released", "export"

@@ -20,15 +20,15 @@ os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # before nu
 import numpy as np
 
 from gtcrn_frontend import Enhancer, StreamPool
-from gtcrn_frontend.engines.direct import Position
+from gtcrn_frontend.engines.direct_path import Position
 from gtcrn_frontend.engines.loading import load
-from gtcrn_frontend.engines.native.binding import ISA_VARIABLE, ffi, instruction_sets, lib
-from gtcrn_frontend.engines.native.engine import NativeEngine
-from gtcrn_frontend.evaluation.machine import environment
-from gtcrn_frontend.evaluation.speed import noise_bursts
-from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
+from gtcrn_frontend.engines.native import NativeEngine
+from gtcrn_frontend.evaluation.bench.speed import noise_bursts
+from gtcrn_frontend.evaluation.environment import environment
+from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.native.binding import ISA_VARIABLE, ffi, instruction_sets, lib
 from gtcrn_frontend.nets.complexity import network_complexity
-from gtcrn_frontend.spec import GTCRN_SPEC
 
 HOP, RATE = GTCRN_SPEC.hop_length, GTCRN_SPEC.sample_rate
 DIGITS = {"us/hop best": 2, "us/hop p5": 2, "us/hop median": 2, "of the limit": 2, "streams per core": 0}

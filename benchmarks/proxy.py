@@ -38,9 +38,9 @@ from websockets.exceptions import ConnectionClosed
 
 from gtcrn_frontend.adapters.sherpa.proxy import Proxy, ProxySettings, serve
 from gtcrn_frontend.config import EnhancerConfig
-from gtcrn_frontend.evaluation.machine import environment
-from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.evaluation.environment import environment
+from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
+from gtcrn_frontend.model_spec import GTCRN_SPEC
 
 RATE, HOP = GTCRN_SPEC.sample_rate, GTCRN_SPEC.hop_length
 NOISE_RMS = 0.1

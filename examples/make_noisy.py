@@ -1,4 +1,4 @@
-"""Makes `examples/noisy.flac` and the speech files under `tests/audio/`: synthetic voices and generated noise only.
+"""Makes `examples/noisy.flac` and the speech files under `tests/assets/audio/`: synthetic voices, generated noise.
 
     python examples/make_noisy.py
 
@@ -6,7 +6,7 @@ Needs the program espeak-ng (Debian and Ubuntu: `apt-get install espeak-ng`) and
 and soxr (extra `[test]`). The sentences are this project's own, the noise comes from a seeded generator, so every
 file is free of third-party material and can be made again. Samples are 16 kHz mono, stored as 16-bit FLAC.
 
-`tests/audio/clean.flac` is the speech inside `examples/noisy.flac`, aligned to the sample and at the same level.
+`tests/assets/audio/clean.flac` is the speech inside `examples/noisy.flac`, aligned to the sample and at the same level.
 """
 
 import subprocess
@@ -34,8 +34,8 @@ NOISY_SPEECH = (
     "The kettle is boiling and the fan is running, but I can still hear you. Please bring two blue cups to the table.",
 )
 TEST_SPEECH = {
-    "tests/audio/speech_a.flac": ("en-gb", 160, "Seven small boats left the harbour before the fog came in."),
-    "tests/audio/speech_b.flac": ("en-us+f3", 170, "Turn off the lamp in the hall, then call me back at noon."),
+    "tests/assets/audio/speech_a.flac": ("en-gb", 160, "Seven small boats left the harbour before the fog came in."),
+    "tests/assets/audio/speech_b.flac": ("en-us+f3", 170, "Turn off the lamp in the hall, then call me back at noon."),
 }
 
 
@@ -87,7 +87,7 @@ def write(path: Path, samples: Samples) -> None:
 def main() -> None:
     """Writes all files."""
     clean = np.pad(speak(*NOISY_SPEECH), int(PAUSE_S * SAMPLE_RATE_HZ))
-    write(ROOT / "tests/audio/clean.flac", clean)
+    write(ROOT / "tests/assets/audio/clean.flac", clean)
     write(ROOT / "examples/noisy.flac", clean + make_noise(len(clean), np.random.default_rng(SEED)))
     for name, spoken in TEST_SPEECH.items():
         write(ROOT / name, speak(*spoken))

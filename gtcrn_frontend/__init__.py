@@ -1,6 +1,7 @@
 """Streaming GTCRN speech enhancement in front of a speech recogniser."""
 
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 # In a checkout `adapters/` and `models/` lie beside this package; an installation puts them inside. Python started in
 # the checkout finds this one first, whatever is installed.
@@ -10,22 +11,22 @@ if not (_Path(__file__).parent / "models").is_dir():
 from gtcrn_frontend.config import EnhancerConfig, add_enhancer_args
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, GtcrnFrontendError, ModelError, StateError
-from gtcrn_frontend.files import enhance_file
+from gtcrn_frontend.file_enhancement import enhance_file
+from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.pool import StreamInfo, StreamPool
-from gtcrn_frontend.spec import ModelSpec
-from gtcrn_frontend.stages.guard import GuardConfig, GuardReport
-from gtcrn_frontend.stages.mixer import AlignedChunk
 from gtcrn_frontend.state import StreamState
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, AutoStrengthReport
+from gtcrn_frontend.streaming.mixer import AlignedChunk
 
 __all__ = [
     "AlignedChunk",
     "AudioFormatError",
+    "AutoStrengthConfig",
+    "AutoStrengthReport",
     "ConfigError",
     "Enhancer",
     "EnhancerConfig",
     "GtcrnFrontendError",
-    "GuardConfig",
-    "GuardReport",
     "ModelError",
     "ModelSpec",
     "StateError",
@@ -35,3 +36,15 @@ __all__ = [
     "add_enhancer_args",
     "enhance_file",
 ]
+
+if not _TYPE_CHECKING:  # or every misspelt name would pass type checkers
+
+    def __getattr__(name: str) -> object:
+        """Returns a public object by its old name."""
+        from gtcrn_frontend.deprecation import warn_renamed
+
+        renamed = {"GuardConfig": "AutoStrengthConfig", "GuardReport": "AutoStrengthReport"}
+        if name not in renamed:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        warn_renamed(name, renamed[name])
+        return globals()[renamed[name]]

@@ -13,15 +13,17 @@ from typing import Any
 
 import yaml
 
+from gtcrn_frontend.audio.resampler import MAX_RATE_HZ, MIN_RATE_HZ
+from gtcrn_frontend.deprecation import add_renamed_option, current_names, renamed_attribute, renamed_fields
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.spec import MAX_SEGMENT_LATENCY_MS, MIN_SEGMENT_LATENCY_MS
-from gtcrn_frontend.stages.guard import GuardConfig, Strength
-from gtcrn_frontend.stages.resampler import MAX_RATE_HZ, MIN_RATE_HZ
+from gtcrn_frontend.model_spec import MAX_SEGMENT_LATENCY_MS, MIN_SEGMENT_LATENCY_MS
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, Strength
 
 MAX_CHANNELS = 16
 MAX_THREADS = 64
 
 
+@renamed_fields(guard="auto_strength")
 @dataclass(frozen=True)
 class EnhancerConfig:
     """Settings of an `Enhancer`; every adapter and command takes the same ones.
@@ -37,7 +39,8 @@ class EnhancerConfig:
             the guard chooses it, hop by hop.
         max_attenuation_db: the same knob as the most that noise is lowered, > 0 dB; instead of `strength`.
         bypass: deliver the aligned input; the network keeps running.
-        guard: parameters of the guard, also by name; None are those fitted. Of no effect but with `strength="auto"`.
+        auto_strength: parameters of the guard, also by name; None are those fitted. Of no effect but with
+            `strength="auto"`.
         num_threads: of ONNX Runtime within one operator, of `native` over channels; torch keeps those of the process.
         providers: ONNX Runtime execution providers in order of preference, for example `CUDAExecutionProvider`.
         segment_latency_ms: latency in a stream, 200 to 10,000 ms, of networks that need the future and so run in
@@ -65,7 +68,7 @@ class EnhancerConfig:
         default=None, metadata={"help": "lower noise by at most this many dB; instead of the strength"}
     )
     bypass: bool = field(default=False, metadata={"help": "deliver the input unchanged, aligned as if enhanced"})
-    guard: GuardConfig | Mapping[str, float] | None = field(
+    auto_strength: AutoStrengthConfig | Mapping[str, float] | None = field(
         default=None, metadata={"help": "parameters of the guard as name=value, comma-separated"}
     )
     num_threads: int = field(default=1, metadata={"help": "threads of the engine; torch keeps those of the process"})
@@ -87,14 +90,17 @@ class EnhancerConfig:
                 f"expected strength or max_attenuation_db, got both ({self.strength}, {self.max_attenuation_db}): "
                 "they are one knob in two units"
             )
-        if isinstance(self.guard, Mapping):
-            check_names(self.guard, [f.name for f in fields(GuardConfig)], "parameters of the guard")
-            object.__setattr__(self, "guard", GuardConfig(**self.guard))
+        if isinstance(self.auto_strength, Mapping):
+            check_names(self.auto_strength, [f.name for f in fields(AutoStrengthConfig)], "parameters of the guard")
+            object.__setattr__(self, "auto_strength", AutoStrengthConfig(**self.auto_strength))
         object.__setattr__(self, "model", str(given["model"]))
         object.__setattr__(self, "providers", tuple(given["providers"]))
         for name, kind in _NUMBERS.items():
             if given[name] not in (None, "auto"):
                 object.__setattr__(self, name, kind(given[name]))  # numpy's numbers are welcome, but YAML has none
+
+    guard = renamed_attribute("guard", "auto_strength")
+    guard_config = renamed_attribute("guard_config", "auto_strength_config")
 
     @property
     def effective_strength(self) -> float:
@@ -111,9 +117,9 @@ class EnhancerConfig:
         return strength_of_attenuation(self.max_attenuation_db)
 
     @property
-    def guard_config(self) -> GuardConfig:
+    def auto_strength_config(self) -> AutoStrengthConfig:
         """The parameters of the guard."""
-        return self.guard if isinstance(self.guard, GuardConfig) else GuardConfig()
+        return self.auto_strength if isinstance(self.auto_strength, AutoStrengthConfig) else AutoStrengthConfig()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EnhancerConfig:
@@ -124,6 +130,7 @@ class EnhancerConfig:
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"expected settings by name, got {type(values).__name__}")
+        values = current_names(cls, values)
         check_names(values, [f.name for f in fields(cls)], "settings of the enhancer")
         return cls(**values)
 
@@ -167,7 +174,7 @@ def add_enhancer_args(parser: argparse.ArgumentParser, prefix: str = "", without
         "output_sample_rate": int,
         "channels": int,
         "strength": _number_or_auto,
-        "guard": _numbers_by_name,
+        "auto_strength": _numbers_by_name,
         "max_attenuation_db": float,
         "num_threads": int,
         "providers": _names,
@@ -190,6 +197,9 @@ def add_enhancer_args(parser: argparse.ArgumentParser, prefix: str = "", without
             metavar=setting.name.upper(),
             help=help_text + shown,
         )
+    if "auto_strength" not in without:
+        old, new = f"--{prefix}guard", f"--{prefix}auto-strength"
+        add_renamed_option(group, old, new, type=types["auto_strength"], metavar="AUTO_STRENGTH")
 
 
 def strength_of_attenuation(max_attenuation_db: float) -> float:
@@ -245,7 +255,10 @@ _VALID: dict[str, tuple[Callable[[Any], bool], str]] = {
     "channels": (lambda v: is_count(v) and v <= MAX_CHANNELS, f"a whole number from 1 to {MAX_CHANNELS}"),
     "downmix": (_is_flag, "true or false"),
     "strength": (lambda v: v == "auto" or (is_number(v) and 0 <= v <= 1), "auto, or a number from 0 to 1"),
-    "guard": (lambda v: v is None or isinstance(v, (GuardConfig, Mapping)), "parameters by name, or none"),
+    "auto_strength": (
+        lambda v: v is None or isinstance(v, (AutoStrengthConfig, Mapping)),
+        "parameters by name, or none",
+    ),
     "max_attenuation_db": (lambda v: v is None or (is_number(v) and v > 0), "a number of dB above 0, or none"),
     "bypass": (_is_flag, "true or false"),
     "num_threads": (lambda v: is_count(v) and v <= MAX_THREADS, f"a whole number from 1 to {MAX_THREADS}"),
@@ -277,6 +290,6 @@ def _numbers_by_name(text: str) -> dict[str, float]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, GuardConfig):
+    if isinstance(value, AutoStrengthConfig):
         return asdict(value)
     return list(value) if isinstance(value, tuple) else value

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.audio.pcm import pcm_bytes, whole_frames
 from gtcrn_frontend.config import EnhancerConfig, attenuation_of_strength
+from gtcrn_frontend.deprecation import renamed_arguments, renamed_attribute
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError
-from gtcrn_frontend.spec import ModelSpec
-from gtcrn_frontend.stages.guard import GuardConfig, GuardReport, Strength
-from gtcrn_frontend.stages.mixer import AlignedChunk
-from gtcrn_frontend.stages.pcm import pcm_bytes, whole_frames
+from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.stream import Samples, Stream
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, AutoStrengthReport, Strength
+from gtcrn_frontend.streaming.mixer import AlignedChunk
+from gtcrn_frontend.streaming.stream import Samples, Stream
 
 
 class Enhancer:
@@ -43,7 +44,7 @@ class Enhancer:
         strength: 0 (input unchanged) to 1 (full enhancement); or `auto`: the guard chooses it, hop by hop.
         max_attenuation_db: the same knob as the most that noise is lowered, > 0 dB.
         bypass: deliver the aligned input while the network keeps running.
-        guard: parameters of the guard, also by name; None are those fitted.
+        auto_strength: parameters of the guard, also by name; None are those fitted.
         num_threads: of ONNX Runtime within one operator, of `native` over channels; torch keeps those of the process.
         providers: ONNX Runtime execution providers in order of preference.
         segment_latency_ms: latency of `process_chunk`, 200 to 10,000 ms, with networks that need the future: the
@@ -56,6 +57,7 @@ class Enhancer:
 
     __slots__ = ("_config", "_stream", "_whole")  # a misspelt setting is an error, not a new attribute
 
+    @renamed_arguments(guard="auto_strength")
     def __init__(
         self,
         model: str | Path = EnhancerConfig.model,
@@ -68,7 +70,7 @@ class Enhancer:
         strength: Strength = 1.0,
         max_attenuation_db: float | None = None,
         bypass: bool = False,
-        guard: GuardConfig | Mapping[str, float] | None = None,
+        auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
         num_threads: int = 1,
         providers: Sequence[str] = (),
         segment_latency_ms: int | None = None,
@@ -83,7 +85,7 @@ class Enhancer:
             strength=strength,
             max_attenuation_db=max_attenuation_db,
             bypass=bypass,
-            guard=guard,
+            auto_strength=auto_strength,
             num_threads=num_threads,
             providers=providers,
             segment_latency_ms=segment_latency_ms,
@@ -161,14 +163,17 @@ class Enhancer:
         self._stream.strength = EnhancerConfig(strength=strength).strength_or_auto
 
     @property
-    def guard(self) -> GuardReport | None:
+    def auto_strength_report(self) -> AutoStrengthReport | None:
         """What the guard knows of the stream and has decided, of its first channel; None while it is off."""
-        return next(iter(self._stream.guards), None)
+        return next(iter(self._stream.auto_strength_reports), None)
 
     @property
-    def guards(self) -> tuple[GuardReport, ...]:
+    def auto_strength_reports(self) -> tuple[AutoStrengthReport, ...]:
         """What the guard of each channel knows; empty while it is off."""
-        return self._stream.guards
+        return self._stream.auto_strength_reports
+
+    guard = renamed_attribute("guard", "auto_strength_report")
+    guards = renamed_attribute("guards", "auto_strength_reports")
 
     @property
     def max_attenuation_db(self) -> float:
@@ -177,7 +182,9 @@ class Enhancer:
         With `auto` it is the guard's bound.
         """
         strength = self.strength
-        return attenuation_of_strength(self._config.guard_config.max_strength if strength == "auto" else strength)
+        return attenuation_of_strength(
+            self._config.auto_strength_config.max_strength if strength == "auto" else strength
+        )
 
     @max_attenuation_db.setter
     def max_attenuation_db(self, max_attenuation_db: float) -> None:

@@ -13,15 +13,16 @@ from weakref import WeakSet
 
 import numpy.typing as npt
 
-from gtcrn_frontend.company import Company
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.deprecation import renamed_arguments, renamed_attribute
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError, StateError
-from gtcrn_frontend.spec import ModelSpec
-from gtcrn_frontend.stages.guard import GuardConfig, GuardReport, Strength
+from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.stream import Samples, Stream
-from gtcrn_frontend.workers import Workers
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, AutoStrengthReport, Strength
+from gtcrn_frontend.streaming.stream import Samples, Stream
+from gtcrn_frontend.streaming.stream_batch import StreamBatch
+from gtcrn_frontend.streaming.thread_pool import ThreadPool
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class StreamInfo:
         lag_samples: the most samples of the output that are missing behind the input.
         samples_in: samples per channel taken since the stream began.
         samples_out: samples per channel delivered since the stream began.
-        guards: what the guard of each channel knows; empty while it is off.
+        auto_strength_reports: what the guard of each channel knows; empty while it is off.
     """
 
     sample_rate: int
@@ -50,7 +51,9 @@ class StreamInfo:
     lag_samples: int
     samples_in: int
     samples_out: int
-    guards: tuple[GuardReport, ...]
+    auto_strength_reports: tuple[AutoStrengthReport, ...]
+
+    guards = renamed_attribute("guards", "auto_strength_reports")
 
     @property
     def latency_ms(self) -> float:
@@ -107,12 +110,12 @@ class StreamPool:
             segment_latency_ms=segment_latency_ms,
         )
         self._loaded = self._load()
-        self._workers = Workers(num_threads)
+        self._workers = ThreadPool(num_threads)
         self._ids = itertools.count()
         self._streams: dict[int, Stream] = {}
         self._turn = Lock()
         self._running: list[Stream] = []  # those on their way through the engine
-        self._company: Company | None = None  # of the last call
+        self._company: StreamBatch | None = None  # of the last call
         self._changes = object()  # another one after each change that the company of the last call does not know of
         _pools.add(self)
 
@@ -126,6 +129,7 @@ class StreamPool:
         """Name of the engine that runs."""
         return self._loaded.engine.name
 
+    @renamed_arguments(guard="auto_strength")
     def open(
         self,
         *,
@@ -136,7 +140,7 @@ class StreamPool:
         strength: Strength = 1.0,
         max_attenuation_db: float | None = None,
         bypass: bool = False,
-        guard: GuardConfig | Mapping[str, float] | None = None,
+        auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
     ) -> int:
         """Returns the id of a new stream; an id is never given twice.
 
@@ -148,7 +152,7 @@ class StreamPool:
             strength: 0 (input unchanged) to 1 (full enhancement), or `auto`.
             max_attenuation_db: the same knob in other units.
             bypass: deliver the aligned input while the network keeps running.
-            guard: parameters of the guard.
+            auto_strength: parameters of the guard.
 
         Raises:
             ConfigError: a setting is out of range.
@@ -162,7 +166,7 @@ class StreamPool:
             strength=strength,
             max_attenuation_db=max_attenuation_db,
             bypass=bypass,
-            guard=guard,
+            auto_strength=auto_strength,
         )
         stream = Stream(self._loaded_here(), config)
         stream_id = next(self._ids)
@@ -275,7 +279,7 @@ class StreamPool:
             lag_samples=stream.lag_samples,
             samples_in=stream.samples_in,
             samples_out=samples_out,
-            guards=stream.guards,
+            auto_strength_reports=stream.auto_strength_reports,
         )
 
     def __len__(self) -> int:
@@ -297,16 +301,16 @@ class StreamPool:
         """The model in an engine of this process: after `fork`, the parent's cannot be used."""
         if self._loaded.process_id != os.getpid():
             self._loaded = self._load()
-            self._workers = Workers(self._config.num_threads)
+            self._workers = ThreadPool(self._config.num_threads)
         return self._loaded
 
-    def _company_of(self, streams: dict[int, Stream], changes: object) -> Company:
+    def _company_of(self, streams: dict[int, Stream], changes: object) -> StreamBatch:
         """The streams of a call, in this process; those of the last call are ready if nothing has changed."""
         company = self._company
         if company is not None and company.ids == list(streams) and company.changes is changes and company.is_here:
             return company
         self._move_here(streams.values())
-        return Company(streams, self._loaded, self._workers, self._config.num_threads, changes)
+        return StreamBatch(streams, self._loaded, self._workers, self._config.num_threads, changes)
 
     def _changed(self) -> None:
         """To be called with a change of any stream, but for samples that go through `process`.

@@ -1,7 +1,7 @@
 """Builds `gtcrn.onnx`, GTCRN's streaming graph without weights: run `python models/build_gtcrn.py` after a change here.
 
-The graph names its weights as external data that does not exist; `engines/onnx.py` binds arrays to the names when
-it loads the model, so any checkpoint runs in it and the package `onnx` is needed here only.
+The graph names its weights as external data that does not exist; `engines/onnx/loading.py` binds arrays to the names
+when it loads the model, so any checkpoint runs in it and the package `onnx` is needed here only.
 
     spec  (N, T, 257, 2)   spectrum, real and imaginary part          mask (N, T, 257, 2)
     conv  (N, 16, 32, 33)  rows of time: en2, en3, en4, de0, de1, de2  new_conv
@@ -10,7 +10,7 @@ it loads the model, so any checkpoint runs in it and the package `onnx` is neede
 
 Few nodes matter more than few multiplications, as one frame has only half a million of them. So the channel shuffle
 after each temporal block is not carried out: blocks leave the convolved half before the passed half ("split order"),
-and the weights that read them are permuted instead (`onnx_layout` in `engines/onnx_weights.py`).
+and the weights that read them are permuted instead (`onnx_layout` in `engines/onnx/gtcrn_layout.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from gtcrn_frontend.engines.onnx_weights import INTERLEAVED_TO_SPLIT, PASSED_OF_SPLIT, onnx_shapes, slope_placeholder
+from gtcrn_frontend.engines.onnx.gtcrn_layout import (
+    INTERLEAVED_TO_SPLIT,
+    PASSED_OF_SPLIT,
+    onnx_shapes,
+    slope_placeholder,
+)
 from gtcrn_frontend.export.graph import absent_weights
 
 OPSET = 18

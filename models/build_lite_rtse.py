@@ -1,7 +1,7 @@
 """Builds `lite_rtse.onnx`, Lite-RTSE's streaming graph without weights: run `python models/build_lite_rtse.py`.
 
 As in `gtcrn.onnx`, weights are named as external data that does not exist and bound when a checkpoint is loaded. It has
-the form of published streaming graphs (`engines/onnx_streaming.py`), with any number T of frames per run:
+the form of published streaming graphs (`engines/onnx/streaming.py`), with any number T of frames per run:
 
     mix         (1, 257, T, 2)    spectrum, real and imaginary part                     enh
     lstm_cache  (2, 2, 257)       first and second stage; hidden and cell state         lstm_cache_out
@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from gtcrn_frontend.engines.onnx_lite_rtse import lite_rtse_onnx_layout
+from gtcrn_frontend.engines.onnx.lite_rtse_layout import lite_rtse_onnx_layout
 from gtcrn_frontend.export.graph import Graph, absent_weights
-from gtcrn_frontend.spec import LITE_RTSE_SPEC
-from gtcrn_frontend.weights.layouts import lite_rtse_parameters
+from gtcrn_frontend.model_spec import LITE_RTSE_SPEC
+from gtcrn_frontend.weights.param_shapes import lite_rtse_parameters
 
 OPSET, IR_VERSION = 18, 10  # read by ONNX Runtime 1.18 and later
 TARGET = Path(__file__).with_name("lite_rtse.onnx")

@@ -48,7 +48,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def audio_folder() -> Path:
     """Short recordings of the project's own making."""
-    return Path(__file__).resolve().parent / "audio"
+    return Path(__file__).resolve().parent / "assets" / "audio"
 
 
 @pytest.fixture(scope="session")

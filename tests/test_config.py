@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtcrn_frontend import ConfigError, Enhancer, EnhancerConfig, GuardConfig, add_enhancer_args
+from gtcrn_frontend import AutoStrengthConfig, ConfigError, Enhancer, EnhancerConfig, add_enhancer_args
 
 configs = st.builds(
     EnhancerConfig,
@@ -74,12 +74,12 @@ def test_frozen():
         ({"xyz": 1}, "known are model"),
         ({"strength": 2}, "from 0 to 1, got 2"),
         ({"strength": "automatic"}, "auto, or a number from 0 to 1, got 'automatic'"),
-        ({"guard": {"clean_snr": 30}}, "did you mean 'clean_snr_db'"),
-        ({"guard": {"caution": 2}}, "caution: expected a number from 0 to 1"),
-        ({"guard": {"caution": "much"}}, "caution: expected a number"),
-        ({"guard": {"noisy_snr_db": 40}}, "noisy_snr_db below clean_snr_db"),
-        ({"guard": {"max_strength": 1}}, "max_strength < 1"),
-        ({"guard": 3}, "parameters by name"),
+        ({"auto_strength": {"clean_snr": 30}}, "did you mean 'clean_snr_db'"),
+        ({"auto_strength": {"caution": 2}}, "caution: expected a number from 0 to 1"),
+        ({"auto_strength": {"caution": "much"}}, "caution: expected a number"),
+        ({"auto_strength": {"noisy_snr_db": 40}}, "noisy_snr_db below clean_snr_db"),
+        ({"auto_strength": {"max_strength": 1}}, "max_strength < 1"),
+        ({"auto_strength": 3}, "parameters by name"),
         ({"strength": 0.5, "max_attenuation_db": 12}, "one knob"),
         ({"max_attenuation_db": 0}, "above 0"),
         ({"channels": 17}, "from 1 to 16"),
@@ -130,14 +130,14 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
 
 
 def test_the_guard_is_a_strength_and_its_parameters_go_everywhere(tmp_path):
-    config = EnhancerConfig.from_dict({"strength": "auto", "guard": {"caution": 0.1}})
-    assert config.guard == GuardConfig(caution=0.1)
-    assert (config.strength_or_auto, config.guard_config.caution) == ("auto", 0.1)
+    config = EnhancerConfig.from_dict({"strength": "auto", "auto_strength": {"caution": 0.1}})
+    assert config.auto_strength == AutoStrengthConfig(caution=0.1)
+    assert (config.strength_or_auto, config.auto_strength_config.caution) == ("auto", 0.1)
     config.to_yaml(tmp_path / "config.yaml")
     assert EnhancerConfig.from_yaml(tmp_path / "config.yaml") == config
     parser = argparse.ArgumentParser()
     add_enhancer_args(parser)
-    args = parser.parse_args(["--strength", "auto", "--guard", "caution=0.1"])
+    args = parser.parse_args(["--strength", "auto", "--auto-strength", "caution=0.1"])
     assert EnhancerConfig.from_args(args) == config
     with pytest.raises(ConfigError, match="'auto'"):
         _ = config.effective_strength
@@ -145,7 +145,9 @@ def test_the_guard_is_a_strength_and_its_parameters_go_everywhere(tmp_path):
         EnhancerConfig(strength="auto", max_attenuation_db=12)
 
 
-@pytest.mark.parametrize(("option", "value"), [("--strength", "loud"), ("--guard", "caution"), ("--guard", "a=b")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--strength", "loud"), ("--auto-strength", "caution"), ("--auto-strength", "a=b")]
+)
 def test_a_wrong_option_is_explained(option, value, capsys):
     parser = argparse.ArgumentParser()
     add_enhancer_args(parser)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gtcrn_frontend import Enhancer, EnhancerConfig, ModelError, StreamPool, StreamState, enhance_file
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.export import export_model
-from gtcrn_frontend.spec import LITE_RTSE_SPEC
+from gtcrn_frontend.model_spec import LITE_RTSE_SPEC
 from gtcrn_frontend.weights.checkpoint import read_architecture, read_checkpoint
 
 RATE, HOP = LITE_RTSE_SPEC.sample_rate, LITE_RTSE_SPEC.hop_length
@@ -83,9 +83,9 @@ def test_streams_of_a_pool_are_those_of_enhancers(lite_rtse_checkpoint):
 
 def test_the_guard_works_for_it(lite_rtse_checkpoint):
     enhancer, samples = Enhancer(lite_rtse_checkpoint, strength="auto"), noise(6000)
-    guarded = in_chunks(enhancer, samples, [1000])
-    assert np.isfinite(guarded).all()
-    assert len(guarded) == len(samples)
+    with_auto_strength = in_chunks(enhancer, samples, [1000])
+    assert np.isfinite(with_auto_strength).all()
+    assert len(with_auto_strength) == len(samples)
 
 
 def test_a_file_in_one_call(lite_rtse_checkpoint, audio_folder, tmp_path):

@@ -74,7 +74,7 @@ def test_every_module_and_model_file_of_the_tree_is_installed(source: Path, whee
             if path.suffix == ".py" or of_models or (path.parent.name in DATA_FOLDERS and path.is_file()):
                 expected.add(f"{installed_as}/{path.relative_to(source / folder).as_posix()}")
     found = {name for name in wheel.namelist() if name.startswith("gtcrn_frontend/")} - extensions(wheel)
-    assert not expected - found, "add the missing package to [tool.setuptools] packages in pyproject.toml"
+    assert not expected - found, "they are missing from the packages of setup.py or the package data of pyproject.toml"
     assert not found - expected, "these files are no part of the package"
     assert "gtcrn_frontend/models/gtcrn.onnx" in found
 
@@ -83,7 +83,7 @@ def test_the_native_engine_is_built_and_works_from_the_wheel(wheel: zipfile.ZipF
     if shutil.which("cc") is None:
         pytest.skip("no C compiler to build the native engine with")
     (extension,) = extensions(wheel)
-    assert extension.startswith("gtcrn_frontend/engines/native/_native.")
+    assert extension.startswith("gtcrn_frontend/native/_native.")
     assert engines_of(wheel, tmp_path)[0] == ["native", "{}"]
 
 
@@ -109,9 +109,9 @@ def engines_of(wheel: zipfile.ZipFile, folder: Path) -> list[list[str]]:
         import numpy as np
         from gtcrn_frontend.engines import loading
         from gtcrn_frontend.errors import ModelError
-        from gtcrn_frontend.spec import GTCRN_SPEC
+        from gtcrn_frontend.model_spec import GTCRN_SPEC
         from gtcrn_frontend.weights.model import Model
-        from gtcrn_frontend.weights.layouts import gtcrn_parameters
+        from gtcrn_frontend.weights.param_shapes import gtcrn_parameters
         assert loading.__file__.startswith({str(folder)!r})
         parameters = {{name: np.ones(shape, np.float32) for name, shape in gtcrn_parameters().items()}}
         model = Model(GTCRN_SPEC, Path("ones"), "", parameters)

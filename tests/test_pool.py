@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from gtcrn_frontend import AudioFormatError, ConfigError, Enhancer, StateError, StreamState
-from gtcrn_frontend.company import Company
-from gtcrn_frontend.engines.direct import OneByOne
+from gtcrn_frontend.engines.direct_path import OneByOne
 from gtcrn_frontend.pool import StreamPool
-from gtcrn_frontend.stream import Stream
+from gtcrn_frontend.streaming.stream import Stream
+from gtcrn_frontend.streaming.stream_batch import StreamBatch
 
 
 def noise(length, seed=0, channels=1, dtype="float32"):
@@ -282,14 +282,14 @@ def test_a_foreign_state_is_refused_and_changes_nothing(pool):
 
 def test_settings_do_not_wait_for_samples_on_their_way(pool, monkeypatch):
     entered, go_on = Event(), Event()
-    process = Company.process
+    process = StreamBatch.process
 
     def slow(company, checked):
         entered.set()
         assert go_on.wait(60)
         return process(company, checked)
 
-    monkeypatch.setattr(Company, "process", slow)
+    monkeypatch.setattr(StreamBatch, "process", slow)
     kept, closed = pool.open(), pool.open()
     chunk = noise(1000)
     with ThreadPoolExecutor() as executor:
@@ -325,7 +325,7 @@ def test_calls_that_move_samples_take_turns(pool, monkeypatch):
 
         return moving
 
-    monkeypatch.setattr(Company, "process", watched(Company.process))
+    monkeypatch.setattr(StreamBatch, "process", watched(StreamBatch.process))
     monkeypatch.setattr(Stream, "advance", watched(Stream.advance))
     stream_id = pool.open()
     with ThreadPoolExecutor(4) as executor:
@@ -412,17 +412,17 @@ def test_a_fork_during_a_call_does_not_leave_the_child_waiting(random_checkpoint
     script = """
 import os, sys, threading, numpy as np
 from gtcrn_frontend import StreamPool
-from gtcrn_frontend.company import Company
+from gtcrn_frontend.streaming.stream_batch import StreamBatch
 pool = StreamPool(sys.argv[1])
 idle, busy = pool.open(), pool.open()
 pool.process({idle: np.zeros(1000, np.float32)})
 inside, forked = threading.Event(), threading.Event()
-process = Company.process
+process = StreamBatch.process
 def slow(company, checked):
     inside.set()
     forked.wait(30)
     return process(company, checked)
-Company.process = slow
+StreamBatch.process = slow
 thread = threading.Thread(target=pool.process, args=({busy: np.zeros(1000, np.float32)},))
 thread.start()
 inside.wait(30)

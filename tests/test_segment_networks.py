@@ -15,10 +15,10 @@ from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool, StreamState, en
 from gtcrn_frontend.cli.main import main
 from gtcrn_frontend.errors import ConfigError, ModelError, StateError
 from gtcrn_frontend.export import export_model
+from gtcrn_frontend.model_spec import FRCRN_CAUSAL_SPEC
 from gtcrn_frontend.nets.frcrn import FRCRN
 from gtcrn_frontend.nets.frcrn_causal import CausalFRCRN
 from gtcrn_frontend.nets.wavecrn import WaveCRN
-from gtcrn_frontend.spec import FRCRN_CAUSAL_SPEC
 from gtcrn_frontend.training.checkpoint import save_weights
 from gtcrn_frontend.weights.model import load_model
 from gtcrn_frontend.weights.networks import recognise
@@ -118,7 +118,7 @@ def test_the_guard_chooses_the_strength_of_what_comes_out_a_second_later(wavecrn
     assert not np.array_equal(whole, streamed(Enhancer(wavecrn_path), noise, size=len(noise)))
     enhancer.process_chunk(noise)
     before = -(-enhancer.spec.delay // enhancer.hop_length)  # hops that lie before the stream
-    assert enhancer.guard.hops == len(noise) // enhancer.hop_length - before
+    assert enhancer.auto_strength_report.hops == len(noise) // enhancer.hop_length - before
 
 
 @pytest.mark.parametrize("latency_ms", [500, 1530])

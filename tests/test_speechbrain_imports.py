@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-AUDIO = Path(__file__).parent / "audio"
+AUDIO = Path(__file__).parent / "assets" / "audio"
 
 # What matters of `torchaudio._extension`, with the loading of the library to be filled in.
 FAKE_EXTENSION = """

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from gtcrn_frontend.adapters.sherpa.signature import checked_arguments, factory
+from gtcrn_frontend.adapters.sherpa.factory_args import checked_arguments, factory
 from gtcrn_frontend.adapters.sherpa.vad import DEFAULT_ROUTE
 from gtcrn_frontend.adapters.sherpa.vad_config import VadConfig
 from gtcrn_frontend.config import EnhancerConfig, check_names

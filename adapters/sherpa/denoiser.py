@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.model_spec import GTCRN_SPEC
 
 
 def check_installed() -> None:

@@ -10,19 +10,19 @@ from typing import Any
 import numpy.typing as npt
 
 from gtcrn_frontend.adapters.sherpa.config import PipelineConfig
-from gtcrn_frontend.adapters.sherpa.contract import CONTRACTS, check_contract
+from gtcrn_frontend.adapters.sherpa.factory_args import factory
+from gtcrn_frontend.adapters.sherpa.model_check import CONTRACTS, check_model
 from gtcrn_frontend.adapters.sherpa.results import Result, Segment
 from gtcrn_frontend.adapters.sherpa.sessions import OfflineSession, OnlineSession, Session, VadSession, decode
-from gtcrn_frontend.adapters.sherpa.signature import factory
 from gtcrn_frontend.adapters.sherpa.streams import whole_rate
+from gtcrn_frontend.adapters.sherpa.subprocess_check import try_factory
 from gtcrn_frontend.adapters.sherpa.transcriber import is_online
-from gtcrn_frontend.adapters.sherpa.trial import try_factory
 from gtcrn_frontend.adapters.sherpa.vad_config import VadConfig
 from gtcrn_frontend.adapters.sherpa.wrap import with_frontend
+from gtcrn_frontend.audio.resampler import MAX_RATE_HZ, MIN_RATE_HZ
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, GtcrnFrontendError, ModelError
-from gtcrn_frontend.stages.resampler import MAX_RATE_HZ, MIN_RATE_HZ
 
 
 def load_pipeline(path: str | Path, *, trial: bool = True) -> Pipeline:
@@ -78,9 +78,9 @@ class Pipeline:
         if config.frontend:
             Enhancer.from_config(config.frontend)  # what is wrong with it is found before the recogniser is loaded
         if config.vad:
-            config.vad.check_contract(trial=trial)
+            config.vad.check_model(trial=trial)
         if config.factory in CONTRACTS:
-            check_contract(config.factory, config.arguments)
+            check_model(config.factory, config.arguments)
         elif trial:
             try_factory(config.factory, config.arguments)
         try:

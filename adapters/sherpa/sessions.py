@@ -16,9 +16,9 @@ import numpy.typing as npt
 from gtcrn_frontend.adapters.sherpa.results import Segment, segment_of, text_of
 from gtcrn_frontend.adapters.sherpa.transcriber import BATCH_SIZE, SHORTEST_S, finish_online
 from gtcrn_frontend.adapters.sherpa.vad_config import SAMPLE_RATE as VAD_RATE
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.audio.validation import check_chunk
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.stages.check import check_chunk
-from gtcrn_frontend.weights.parameters import F32
 
 
 class Session(Protocol):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.audio.validation import check_chunk
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
-from gtcrn_frontend.stages.check import check_chunk
-from gtcrn_frontend.stages.guard import Strength
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 
 class EnhancerControls:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.evaluation.recognizer import Transcript
-from gtcrn_frontend.stages.check import check_chunk
+from gtcrn_frontend.audio.validation import check_chunk
+from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 
 F32 = npt.NDArray[np.float32]
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.adapters.sherpa.streams import EnhancerControls, as_float32, new_enhancer
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.stages.mixer import AlignedChunk
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.streaming.mixer import AlignedChunk
 
 DEFAULT_ROUTE = "enhanced_to_both"
 ROUTES: Mapping[str, tuple[str, str]] = MappingProxyType(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gtcrn_frontend.adapters.sherpa.contract import check_silero_vad
+from gtcrn_frontend.adapters.sherpa.factory_args import checked_value
 from gtcrn_frontend.adapters.sherpa.library import sherpa_onnx
-from gtcrn_frontend.adapters.sherpa.signature import checked_value
-from gtcrn_frontend.adapters.sherpa.trial import try_in_child
+from gtcrn_frontend.adapters.sherpa.model_check import check_silero_vad
+from gtcrn_frontend.adapters.sherpa.subprocess_check import try_in_child
 from gtcrn_frontend.adapters.sherpa.vad import DEFAULT_ROUTE, ROUTES
 from gtcrn_frontend.config import check_names
 from gtcrn_frontend.errors import ConfigError
@@ -70,7 +70,7 @@ class VadConfig:
             raise ConfigError(f"{chosen[0]}: {error}") from error
         return cls(chosen[0], settings, common, route, buffer_s)
 
-    def check_contract(self, *, trial: bool) -> None:
+    def check_model(self, *, trial: bool) -> None:
         """Raises `ModelError` if sherpa-onnx would end the process over the model.
 
         Args:

@@ -15,21 +15,23 @@ import soundfile
 import torch
 from speechbrain.utils.data_pipeline import DynamicItem
 
-from gtcrn_frontend.atomic import replaced_at_end
-from gtcrn_frontend.audiofile import open_audio
+from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.audio.io import open_audio
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.deprecation import renamed_arguments
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
-from gtcrn_frontend.spec import GTCRN_SPEC
-from gtcrn_frontend.stages.guard import GuardConfig, Strength
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, Strength
 
 _CACHE_VERSION = 1
 
 _log = logging.getLogger(__name__)
 
 
+@renamed_arguments(guard="auto_strength")
 def enhanced_audio_pipeline(
     takes: str | Sequence[str] = "wav",
     provides: str = "sig",
@@ -39,7 +41,7 @@ def enhanced_audio_pipeline(
     engine: str = EnhancerConfig.engine,
     sample_rate: int = GTCRN_SPEC.sample_rate,
     cache_folder: str | Path | None = None,
-    guard: GuardConfig | Mapping[str, float] | None = None,
+    auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
 ) -> Any:
     """Returns a dynamic item for `speechbrain.dataio.dataset.add_dynamic_item`: files in, enhanced mono signals out.
 
@@ -56,7 +58,7 @@ def enhanced_audio_pipeline(
         sample_rate: of the signal in Hz.
         cache_folder: where enhanced signals are kept, 4 bytes a sample, for as long as the content of the file and all
             of these settings are the same; is made if need be. Any number of processes may share it.
-        guard: parameters of the guard, also by name; None are those fitted.
+        auto_strength: parameters of the guard, also by name; None are those fitted.
 
     Raises:
         ConfigError: a setting is out of range, or `takes` is neither one key nor three.
@@ -65,7 +67,12 @@ def enhanced_audio_pipeline(
     if len(keys) not in (1, 3):
         raise ConfigError(f"takes: expected one key, or three (file, start, stop), got {keys}")
     config = EnhancerConfig(
-        model=model, strength=strength, engine=engine, output_sample_rate=sample_rate, downmix=True, guard=guard
+        model=model,
+        strength=strength,
+        engine=engine,
+        output_sample_rate=sample_rate,
+        downmix=True,
+        auto_strength=auto_strength,
     )
     cache = None if cache_folder is None else Path(cache_folder)
     return DynamicItem(takes=keys, func=EnhancedAudio(config, cache), provides=[provides])
@@ -124,8 +131,14 @@ class EnhancedAudio:
         except OSError as error:
             raise AudioFormatError(f"{path}: cannot be read: {error.strerror}") from error
         loaded = load(self._config.model, self._config.engine)
-        guard = asdict(self._config.guard_config) if self._config.strength == "auto" else None  # also where it is None
-        settings = self._config.to_dict() | {"model": loaded.model.digest, "engine": loaded.engine.name, "guard": guard}
+        auto_strength = (
+            asdict(self._config.auto_strength_config) if self._config.strength == "auto" else None
+        )  # also where it is None
+        settings = self._config.to_dict() | {
+            "model": loaded.model.digest,
+            "engine": loaded.engine.name,
+            "auto_strength": auto_strength,
+        }
         facts = [_CACHE_VERSION, content, start, stop, settings]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gtcrn_frontend.engines.segments import Part, fade_in, part_to_run
-from gtcrn_frontend.spec import WHOLE_SEGMENTS, ModelSpec
-from gtcrn_frontend.training.losses import Transform
+from gtcrn_frontend.engines.overlap_add import Part, fade_in, part_to_run
+from gtcrn_frontend.model_spec import WHOLE_SEGMENTS, ModelSpec
+from gtcrn_frontend.training.losses.hybrid import Transform
 
 
 def enhanced(net: nn.Module, spec: ModelSpec, signals: Tensor) -> Tensor:

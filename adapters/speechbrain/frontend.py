@@ -21,14 +21,15 @@ from gtcrn_frontend.adapters.speechbrain.network import (
     weights_file,
     write_weights,
 )
-from gtcrn_frontend.atomic import replaced_at_end
+from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.deprecation import renamed_arguments
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, ModelError
-from gtcrn_frontend.spec import GTCRN_SPEC
-from gtcrn_frontend.stages.guard import GuardConfig, Strength
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, Strength
 from gtcrn_frontend.weights.model import load_model
-from gtcrn_frontend.weights.parameters import F32
 
 _ROUNDING = 1e-4  # lengths that were computed in float32 may come out just above 1
 
@@ -58,7 +59,8 @@ class EnhanceFrontend(nn.Module):
         sample_rate: of the waveforms in Hz; a frozen front-end resamples, a trainable one takes the model's only.
         engine: of a frozen front-end: `auto` (the fastest present), `native`, `onnx` or `torch`.
         num_threads: how many items of a batch a frozen front-end runs at once.
-        guard: parameters of the guard, also by name; None are those fitted. Of no effect but with `strength="auto"`.
+        auto_strength: parameters of the guard, also by name; None are those fitted. Of no effect but with
+            `strength="auto"`.
         segment_latency_ms: see `Enhancer`; of `StreamingASR` with networks that need the future. None is one second.
 
     Raises:
@@ -66,6 +68,7 @@ class EnhanceFrontend(nn.Module):
         ModelError: the model cannot be loaded, or not be trained.
     """
 
+    @renamed_arguments(guard="auto_strength")
     def __init__(
         self,
         model: str | Path = EnhancerConfig.model,
@@ -77,7 +80,7 @@ class EnhanceFrontend(nn.Module):
         sample_rate: int = GTCRN_SPEC.sample_rate,
         engine: str = EnhancerConfig.engine,
         num_threads: int = 1,
-        guard: GuardConfig | Mapping[str, float] | None = None,
+        auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
         segment_latency_ms: int | None = None,
     ) -> None:
         super().__init__()
@@ -85,7 +88,7 @@ class EnhanceFrontend(nn.Module):
             engine=engine,
             sample_rate=sample_rate,
             strength=strength,
-            guard=guard,
+            auto_strength=auto_strength,
             num_threads=num_threads,
             segment_latency_ms=segment_latency_ms,
         )

@@ -13,13 +13,13 @@ import numpy as np
 from torch import nn
 
 from gtcrn_frontend.adapters.speechbrain.network import ReadyGraph, write_weights
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError
-from gtcrn_frontend.stages.guard import Strength
-from gtcrn_frontend.stream import Job, Stream, run
-from gtcrn_frontend.weights.parameters import F32
-from gtcrn_frontend.workers import Workers
+from gtcrn_frontend.streaming.auto_strength.controller import Strength
+from gtcrn_frontend.streaming.stream import Job, Stream, run
+from gtcrn_frontend.streaming.thread_pool import ThreadPool
 
 
 class FrozenEngine:
@@ -39,7 +39,7 @@ class FrozenEngine:
         self._network = network
         self._config = config
         self._loaded: LoadedModel | None = None
-        self._workers: Workers | None = None
+        self._workers: ThreadPool | None = None
         self._weights: object = None  # which weights are loaded
 
     @property
@@ -51,7 +51,7 @@ class FrozenEngine:
         ]
         if self._loaded is None or self._loaded.process_id != os.getpid() or self._weights != weights:
             self._loaded = self._load()
-            self._workers = Workers(self._config.num_threads)
+            self._workers = ThreadPool(self._config.num_threads)
             self._weights = weights
         return self._loaded
 

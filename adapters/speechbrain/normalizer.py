@@ -11,8 +11,9 @@ from torch import Tensor
 
 from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend
 from gtcrn_frontend.config import EnhancerConfig
-from gtcrn_frontend.spec import GTCRN_SPEC
-from gtcrn_frontend.stages.guard import GuardConfig, Strength
+from gtcrn_frontend.deprecation import renamed_arguments
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, Strength
 
 
 class EnhancingAudioNormalizer:
@@ -31,9 +32,10 @@ class EnhancingAudioNormalizer:
         model: see `EnhanceFrontend`.
         strength: 0 (as `AudioNormalizer`) to 1 (full enhancement); or `auto`: the guard chooses it.
         engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
-        guard: parameters of the guard, also by name; None are those fitted.
+        auto_strength: parameters of the guard, also by name; None are those fitted.
     """
 
+    @renamed_arguments(guard="auto_strength")
     def __init__(
         self,
         sample_rate: int = GTCRN_SPEC.sample_rate,
@@ -42,9 +44,11 @@ class EnhancingAudioNormalizer:
         model: str | Path = EnhancerConfig.model,
         strength: Strength = 1.0,
         engine: str = EnhancerConfig.engine,
-        guard: GuardConfig | Mapping[str, float] | None = None,
+        auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
     ) -> None:
-        frontend = EnhanceFrontend(model, strength=strength, sample_rate=sample_rate, engine=engine, guard=guard)
+        frontend = EnhanceFrontend(
+            model, strength=strength, sample_rate=sample_rate, engine=engine, auto_strength=auto_strength
+        )
         self._set_up(AudioNormalizer(sample_rate=sample_rate, mix=mix), frontend)
 
     @classmethod

@@ -14,9 +14,9 @@ from speechbrain.utils.streaming import split_fixed_chunks
 from torch import Tensor
 
 from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, StateError
-from gtcrn_frontend.stream import Stream
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.streaming.stream import Stream
 
 Block = tuple[Tensor, Tensor]
 """Samples `(lanes, size)` and which part of each lane counts, `(lanes,)` fractions."""

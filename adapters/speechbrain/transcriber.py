@@ -16,7 +16,7 @@ from speechbrain.utils.fetching import LocalStrategy
 from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend
 from gtcrn_frontend.adapters.speechbrain.normalizer import EnhancingAudioNormalizer
 from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.evaluation.recognizer import Transcript
+from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 
 HPARAMS_FILE = "hyperparams.yaml"
 

@@ -11,8 +11,8 @@ from corpora import Noises, mixture
 from tasks import Task
 from torch import Tensor, nn
 
-from gtcrn_frontend.nets.ctc_recognizer import CtcRecognizer
-from gtcrn_frontend.nets.fbank import FLOOR, Fbank
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.ctc_recognizer import CtcRecognizer
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.fbank import FLOOR, Fbank
 
 Samples = npt.NDArray[np.float32]
 

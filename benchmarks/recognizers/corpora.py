@@ -14,11 +14,11 @@ import numpy.typing as npt
 import scipy.signal
 import soundfile
 
-from gtcrn_frontend.evaluation.levels import noise_gain
-from gtcrn_frontend.training import synthetic
+from gtcrn_frontend.audio.levels import noise_gain
+from gtcrn_frontend.training.augment.noise_synthesis import families
 from gtcrn_frontend.training.config_file import load_config
-from gtcrn_frontend.training.corpus import list_recordings
-from gtcrn_frontend.training.split import Split, load_or_draw_split
+from gtcrn_frontend.training.data.corpus import list_recordings
+from gtcrn_frontend.training.data.split import Split, load_or_draw_split
 
 Samples = npt.NDArray[np.float32]
 
@@ -140,7 +140,7 @@ class Noises:
         """Returns `n` samples of noise with mean power 1."""
         if kind == "synthetic":
             family = SYNTHETIC_KINDS[int(rng.integers(len(SYNTHETIC_KINDS)))]
-            return synthetic.FAMILIES[family](rng, n, SAMPLE_RATE)
+            return families.FAMILIES[family](rng, n, SAMPLE_RATE)
         if kind == "babble":
             voices = [_unit(_excerpt(self.voices, rng, n)) * rng.uniform(0.5, 1) for _ in range(BABBLE_VOICES)]
             return _unit(np.sum(voices, axis=0))

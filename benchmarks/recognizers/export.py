@@ -16,7 +16,12 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from gtcrn_frontend.nets.ctc_recognizer import HISTORY, SUBSAMPLING, CtcRecognizer, RecognizerConfig
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.ctc_recognizer import (
+    HISTORY,
+    SUBSAMPLING,
+    CtcRecognizer,
+    RecognizerConfig,
+)
 
 OPSET = 17
 IR_VERSION = 8

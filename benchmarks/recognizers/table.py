@@ -25,19 +25,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from conditions import CLEAN, CONDITIONS, SNRS_DB, UTTERANCES, Condition, mixtures, task
 from corpora import ROOT, SAMPLE_RATE, Noises
+from noisy_set import CLEAN, CONDITIONS, SNRS_DB, UTTERANCES, Condition, mixtures, task
 from tqdm import tqdm
 from verdicts import MIDDLE_DB, RAW, Counts, Results, front_end, goals, with_choices
 
-from gtcrn_frontend import EnhancerConfig, GuardConfig
+from gtcrn_frontend import AutoStrengthConfig, EnhancerConfig
 from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.machine import environment
-from gtcrn_frontend.evaluation.outputs import Enhanced, distinct_models
-from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
-from gtcrn_frontend.evaluation.wer import ErrorCounts, count_errors, error_rate, rate_difference
-from gtcrn_frontend.stages.guard import Strength
+from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, count_errors, error_rate, rate_difference
+from gtcrn_frontend.evaluation.environment import environment
+from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
+from gtcrn_frontend.evaluation.systems import Enhanced, distinct_models
+from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 STRENGTHS: tuple[Strength, ...] = (1.0, 0.85, 0.7, 0.5, "auto")
 
@@ -65,7 +65,8 @@ def run(job: Job) -> dict[str, Counts]:
         enhanced = [Enhanced(samples, SAMPLE_RATE, EnhancerConfig(model=model)) for samples in noisy]
         for strength in job.strengths:
             signals[front_end(model, strength)] = [
-                each.guarded(GuardConfig()) if strength == "auto" else each.mixed(strength) for each in enhanced
+                each.with_auto_strength(AutoStrengthConfig()) if strength == "auto" else each.mixed(strength)
+                for each in enhanced
             ]
     unit = task(job.task, job.audio).unit
     return {

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy.signal
 from corpora import SAMPLE_RATE, Clip
 
-from gtcrn_frontend.nets.ctc_recognizer import RecognizerConfig
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.ctc_recognizer import RecognizerConfig
 
 Samples = npt.NDArray[np.float32]
 

@@ -32,7 +32,11 @@ from tasks import TASKS, Task, Utterance, load_task
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from gtcrn_frontend.nets.ctc_recognizer import CtcRecognizer, greedy_symbols, output_lengths
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.ctc_recognizer import (
+    CtcRecognizer,
+    greedy_symbols,
+    output_lengths,
+)
 
 ASSETS = ROOT / "tests" / "assets" / "recognizers"
 SEED = 1

@@ -13,13 +13,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gtcrn_frontend.atomic import remove_leftovers
-from gtcrn_frontend.audiofile import open_audio
-from gtcrn_frontend.cli._folders import Task
+from gtcrn_frontend.atomic_write import remove_leftovers
+from gtcrn_frontend.audio.io import open_audio
+from gtcrn_frontend.cli._file_plan import Task
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, GtcrnFrontendError
-from gtcrn_frontend.files import enhancer_for, write_enhanced
+from gtcrn_frontend.file_enhancement import enhancer_for, write_enhanced
 
 
 @dataclass(frozen=True)

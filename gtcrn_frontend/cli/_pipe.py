@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gtcrn_frontend.audiofile import Samples, audio_writer, open_audio, read_blocks
+from gtcrn_frontend.audio.io import Samples, audio_writer, open_audio, read_blocks
+from gtcrn_frontend.audio.pcm import pcm_bytes, whole_frames
+from gtcrn_frontend.audio.validation import MAX_AMPLITUDE
 from gtcrn_frontend.cli._stdin import STDIN, until_stopped
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
-from gtcrn_frontend.files import enhancer_for
-from gtcrn_frontend.stages.check import MAX_AMPLITUDE
-from gtcrn_frontend.stages.pcm import pcm_bytes, whole_frames
+from gtcrn_frontend.file_enhancement import enhancer_for
 
 PIPE = "-"
 EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE

@@ -18,14 +18,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gtcrn_frontend.cli._surroundings import files_around, surroundings
+from gtcrn_frontend.cli._fingerprint import files_around, fingerprint
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.conditions import file_digest
-from gtcrn_frontend.evaluation.source import RecognizerSource
+from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
+from gtcrn_frontend.evaluation.noisy_set import file_digest
 
 if TYPE_CHECKING:
-    from gtcrn_frontend.evaluation.levels import Samples
-    from gtcrn_frontend.evaluation.recognizer import Recognizer, Transcript
+    from gtcrn_frontend.audio.levels import Samples
+    from gtcrn_frontend.evaluation.asr.recognizer import Recognizer, Transcript
 
 EXPECTED = (
     "a pipeline file of sherpa-onnx (.yaml), the folder or hyperparameter file of a SpeechBrain model, "
@@ -112,14 +112,14 @@ def _foreign_identity(name: str, paths: Sequence[Path], apart: Collection[Path])
     shared = {
         Path(folder).resolve() for folder in (*os.get_exec_path(), *libraries, tempfile.gettempdir(), here.anchor)
     }
-    around = surroundings((folders - shared) | {here}, apart)
+    around = fingerprint((folders - shared) | {here}, apart)
     return _digest(name, here, *files, *_contents(files), *around)
 
 
 def _load_pipeline(path: str, temporary: str) -> Recognizer:
     from gtcrn_frontend.adapters.sherpa.config import PipelineConfig
     from gtcrn_frontend.adapters.sherpa.pipeline import Pipeline
-    from gtcrn_frontend.evaluation.recognizer import Transcript
+    from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 
     # Front-ends are what is tried here, so that of the file is not taken. No trial: if sherpa-onnx ends the process, it
     # is this one, and that is reported.

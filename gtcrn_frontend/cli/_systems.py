@@ -10,7 +10,7 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import load
 
 if TYPE_CHECKING:
-    from gtcrn_frontend.stages.guard import Strength
+    from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 NOISY = "noisy"
 
@@ -25,7 +25,7 @@ def systems_of(models: Sequence[str], strengths: Sequence[Strength], engine: str
         ConfigError: an engine or a strength that there is not.
         ModelError: a model cannot be loaded.
     """
-    from gtcrn_frontend.evaluation.outputs import RAW, name_of_model, name_of_setting
+    from gtcrn_frontend.evaluation.systems import RAW, name_of_model, name_of_setting
 
     configs = [EnhancerConfig(model=model, engine=engine) for model in dict.fromkeys(models)]
     for config in configs:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from gtcrn_frontend.adapters.sherpa.pipeline import Pipeline
 from gtcrn_frontend.adapters.sherpa.sessions import Session
-from gtcrn_frontend.audiofile import Samples, open_audio, read_blocks
+from gtcrn_frontend.audio.io import Samples, open_audio, read_blocks
 from gtcrn_frontend.cli._transcripts import Show, mono
 from gtcrn_frontend.errors import AudioFormatError
 

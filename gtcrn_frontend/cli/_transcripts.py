@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from gtcrn_frontend.adapters.sherpa.formats import json_line, srt_block, text_line
 from gtcrn_frontend.adapters.sherpa.results import Segment
-from gtcrn_frontend.audiofile import Samples
-from gtcrn_frontend.stages.check import INT16_SCALE
+from gtcrn_frontend.audio.io import Samples
+from gtcrn_frontend.audio.validation import INT16_SCALE
 
 HEADINGS = ("with front-end", "without front-end")
 

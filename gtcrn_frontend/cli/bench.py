@@ -13,13 +13,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gtcrn_frontend.cli._contenders import SHERPA, Contenders
+from gtcrn_frontend.cli._bench_engines import SHERPA, BenchEngines
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import ENGINES
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.machine import environment
-from gtcrn_frontend.evaluation.speed import StreamCost, Timing, measure_speed
-from gtcrn_frontend.evaluation.tables import Value, markdown_table, write_json
+from gtcrn_frontend.evaluation.bench.speed import StreamCost, Timing, measure_speed
+from gtcrn_frontend.evaluation.environment import environment
+from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
 
 EXAMPLES = """examples:
   gtcrn-frontend bench                                         # minutes
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     # Torch's number of threads belongs to the process, and it reads this when it is imported.
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as folder:
-        contenders = Contenders(args.model, args.engine, args.sherpa_model, Path(folder))
+        contenders = BenchEngines(args.model, args.engine, args.sherpa_model, Path(folder))
         speed, cost = _measure(contenders, effort, args.threads)
     machine = environment()
     settings = {"model": args.model, SHERPA: contenders.sherpa_runs, "threads": args.threads, "seconds": effort.seconds}
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _measure(contenders: Contenders, effort: Effort, threads: Sequence[int]) -> tuple[list[Timing], list[StreamCost]]:
+def _measure(contenders: BenchEngines, effort: Effort, threads: Sequence[int]) -> tuple[list[Timing], list[StreamCost]]:
     """All measurements, with a bar on stderr if that is a terminal."""
     costs = contenders.costs(effort.opened)
     speed, cost = [], []

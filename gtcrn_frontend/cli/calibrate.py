@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from gtcrn_frontend.cli._numbers import count, number, seconds
-from gtcrn_frontend.cli._outputs import check_outputs
-from gtcrn_frontend.cli._surroundings import WRITTEN_BY
+from gtcrn_frontend.cli._argtypes import count, number, seconds
+from gtcrn_frontend.cli._fingerprint import WRITTEN_BY
+from gtcrn_frontend.cli._output_checks import check_outputs
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.deprecation import add_renamed_option
 from gtcrn_frontend.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
-    from gtcrn_frontend.evaluation.calibrate import Calibration, Counting
-    from gtcrn_frontend.evaluation.conditions import Item
+    from gtcrn_frontend.evaluation.asr.calibrate import Calibration, Counting
+    from gtcrn_frontend.evaluation.asr.sweep import MissingResult, Sweep
     from gtcrn_frontend.evaluation.manifest import Manifest
-    from gtcrn_frontend.evaluation.sweep import Left, Sweep
-    from gtcrn_frontend.stages.guard import Strength
+    from gtcrn_frontend.evaluation.noisy_set import Item
+    from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 DEFAULT_SNRS = "clean,10,5,0"
 MOST_JOBS = 4  # each process loads the recogniser
@@ -35,7 +36,7 @@ EXAMPLES = """examples:
   gtcrn-frontend calibrate --recognizer my_asr:transcribe --manifest recordings/ --report report.html
   gtcrn-frontend calibrate --recognizer 'whisper-cli -m base.bin -np -nt -f {}' --manifest kaldi/data/test
   gtcrn-frontend calibrate --recognizer speechbrain_model/ --manifest test.csv --model gtcrn-asr gtcrn-dns3
-  gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --fit-guard --write frontend.yaml
+  gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --fit-auto-strength --write frontend.yaml
 
 A manifest is JSON lines with audio and text, a CSV file with such a heading, a Kaldi folder, or a folder of recordings
 each beside a .txt file. Without --noise the recordings are taken as they are; an entry may name its condition then.
@@ -80,12 +81,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--strengths", type=_strengths, default=(), metavar="LIST", help="such as 1,0.7,auto (default: coarse to fine)"
     )
     search.add_argument(
-        "--fit-guard",
+        "--fit-auto-strength",
         nargs="*",
         metavar="WHAT",
         help="also fit the parameters of the guard (strength auto), on half of the utterances, and decide on the "
         "others; on further recognisers too, if named: what suits several is less likely to be luck",
     )
+    add_renamed_option(search, "--fit-guard", "--fit-auto-strength", nargs="*", metavar="WHAT")
     counting = parser.add_argument_group("what is counted")
     counting.add_argument("--unit", choices=("word", "character"), default="word", help="WER or CER")
     counting.add_argument(
@@ -123,47 +125,47 @@ def run(args: argparse.Namespace) -> int:
     try:
         import jiwer  # noqa: F401  before an hour of recognising, not after
 
-        from gtcrn_frontend.evaluation import report
+        from gtcrn_frontend.evaluation.report import html_report
     except ImportError as error:
         raise ModelError(f"calibrate needs {error.name}: pip install 'gtcrn-frontend[calibrate]'") from error
     from gtcrn_frontend.cli._recognizers import recognizer_source
-    from gtcrn_frontend.evaluation.cache import Cache, Heard
-    from gtcrn_frontend.evaluation.calibrate import Counting, calibrate
-    from gtcrn_frontend.evaluation.guard_fit import fit_guard, split
-    from gtcrn_frontend.evaluation.normalise import Normalisation
-    from gtcrn_frontend.evaluation.outputs import distinct_models
-    from gtcrn_frontend.evaluation.sweep import Sweep
+    from gtcrn_frontend.evaluation.asr.auto_strength_fit import fit_auto_strength, split
+    from gtcrn_frontend.evaluation.asr.calibrate import Counting, calibrate
+    from gtcrn_frontend.evaluation.asr.normalise import Normalisation
+    from gtcrn_frontend.evaluation.asr.sweep import Sweep
+    from gtcrn_frontend.evaluation.result_cache import Cache, Recognition
+    from gtcrn_frontend.evaluation.systems import distinct_models
     from gtcrn_frontend.weights.registry import cache_folder
 
     began = time.monotonic()
     check_outputs((args.write, args.report))
     try:
         apart = [Path(path) for path in (args.write, args.report, args.cache, args.manifest, args.noise) if path]
-        sources = [recognizer_source(what, apart) for what in (args.recognizer, *(args.fit_guard or ()))]
+        sources = [recognizer_source(what, apart) for what in (args.recognizer, *(args.fit_auto_strength or ()))]
     except ImportError as error:  # sherpa-onnx is an extra; its message names it
         raise ModelError(str(error)) from error
     source = sources[0]
     counting = Counting(Normalisation.from_text(args.normalise), args.unit)
     fronts = [_front(model, args.engine) for model in distinct_models(args.model)]
     manifest, items = _material(args)
-    cache = Cache(None if args.no_cache else args.cache or cache_folder() / "calibrate", Heard)
+    cache = Cache(None if args.no_cache else args.cache or cache_folder() / "calibrate", Recognition)
     sweep_over = partial(Sweep, cache=cache, jobs=args.jobs, timeout_s=args.timeout, report=_say_failed)
     with ExitStack() as stack:
         to_fit: list[Sweep] = []
-        if args.fit_guard is not None:
+        if args.fit_auto_strength is not None:
             items_to_fit, items = split(items)
             to_fit = [stack.enter_context(sweep_over(items_to_fit, each)) for each in sources]
         sweep = stack.enter_context(sweep_over(items, source))
         try:
             with _Bar() as bar:
-                fit = fit_guard(to_fit, fronts, counting, bar) if to_fit else None
+                fit = fit_auto_strength(to_fit, fronts, counting, bar) if to_fit else None
                 found = calibrate(sweep, fronts, args.strengths, counting, bar, fit)
         except KeyboardInterrupt:
             kept = "nothing was kept" if args.no_cache else "the same command goes on from here"
             recognised = sum(each.recognised for each in (sweep, *to_fit))
             print(f"interrupted after {recognised} results: {kept}", file=sys.stderr)
             raise
-        setup = report.Setup(source.name, str(args.manifest), args.noise and str(args.noise), manifest, counting)
+        setup = html_report.Setup(source.name, str(args.manifest), args.noise and str(args.noise), manifest, counting)
         took_s = time.monotonic() - began
         _print_outcome(found, sweep, counting)
         sweeps = (*to_fit, sweep)
@@ -174,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
             _write_setting(args, found, source.name)
             print(f"setting written to {args.write}", file=sys.stderr)
         if args.report:
-            report.write_report(args.report, found, sweep, setup, took_s)
+            html_report.write_report(args.report, found, sweep, setup, took_s)
             print(f"report written to {args.report}", file=sys.stderr)
     return 0
 
@@ -183,8 +185,8 @@ def _material(args: argparse.Namespace) -> tuple[Manifest, list[Item]]:
     """What is recognised; says on stderr what cannot be."""
     import dataclasses
 
-    from gtcrn_frontend.evaluation.conditions import find_noise, parse_snrs, plan_items
     from gtcrn_frontend.evaluation.manifest import load_manifest
+    from gtcrn_frontend.evaluation.noisy_set import find_noise, parse_snrs, plan_items
 
     if args.snr and not args.noise:
         raise ConfigError("--snr: expected --noise DIR with it: there is nothing to mix in")
@@ -205,8 +207,8 @@ def _material(args: argparse.Namespace) -> tuple[Manifest, list[Item]]:
 
 
 def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting) -> None:
-    from gtcrn_frontend.evaluation.tables import markdown_table
-    from gtcrn_frontend.evaluation.words import all_sentences, headline, summary_rows
+    from gtcrn_frontend.evaluation.asr.verdict_text import all_sentences, headline, summary_rows
+    from gtcrn_frontend.evaluation.report.tables import markdown_table
 
     print(markdown_table(summary_rows(found.scores, counting.unit), {}))
     print("Percent, ± half of the 95 % interval; - significantly fewer errors than without front-end, ! more.")
@@ -220,8 +222,8 @@ def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting) -> None
 
 
 def _write_setting(args: argparse.Namespace, found: Calibration, recognizer: str) -> None:
-    from gtcrn_frontend.atomic import replaced_at_end
-    from gtcrn_frontend.evaluation.words import all_sentences, headline, setting_yaml
+    from gtcrn_frontend.atomic_write import replaced_at_end
+    from gtcrn_frontend.evaluation.asr.verdict_text import all_sentences, headline, setting_yaml
 
     noise = f"noise {args.noise}, SNRs {args.snr or DEFAULT_SNRS}, seed {args.seed}" if args.noise else "no noise added"
     measured = [f"{WRITTEN_BY} --recognizer {recognizer}", f"Measured on {args.manifest}, {noise}."]
@@ -269,7 +271,7 @@ class _Bar:
         self._bar.update(count)
 
 
-def _say_failed(left: Left) -> None:
+def _say_failed(left: MissingResult) -> None:
     tqdm.write(f"failed: {left}", file=sys.stderr)
 
 

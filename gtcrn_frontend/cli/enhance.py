@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gtcrn_frontend import plot
+from gtcrn_frontend.audio.pcm import PCM_FORMATS
 from gtcrn_frontend.cli._batch import Existing, enhance_tasks
-from gtcrn_frontend.cli._folders import Task, is_folder, plan
+from gtcrn_frontend.cli._file_plan import Task, is_folder, plan
 from gtcrn_frontend.cli._pipe import EXIT_BROKEN_PIPE, PIPE, enhance_pipe
 from gtcrn_frontend.config import EnhancerConfig, add_enhancer_args
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.stages.pcm import PCM_FORMATS
+from gtcrn_frontend.evaluation.report import spectrogram_plot
 
 EXIT_ERROR = 1
 
@@ -106,8 +106,11 @@ def _run_single(task: Task, args: argparse.Namespace, config: EnhancerConfig) ->
     before = _outline_before(task, args) if args.plot else None
     report = enhance_tasks([task], config, _existing(args), stop_at_error=True)
     if before:
-        plot.draw_comparison(
-            before, plot.outline(task.output), args.plot, (f"Before: {task.source.name}", f"After: {task.output.name}")
+        spectrogram_plot.draw_comparison(
+            before,
+            spectrogram_plot.outline(task.output),
+            args.plot,
+            (f"Before: {task.source.name}", f"After: {task.output.name}"),
         )
     if report.skipped:
         _say(f"{task.output} exists: taken for finished")
@@ -116,13 +119,13 @@ def _run_single(task: Task, args: argparse.Namespace, config: EnhancerConfig) ->
     return 0
 
 
-def _outline_before(task: Task, args: argparse.Namespace) -> plot.Outline:
+def _outline_before(task: Task, args: argparse.Namespace) -> spectrogram_plot.Outline:
     """What is drawn of the input, before it may be replaced; finds at once what would make the drawing fail."""
-    plot.check_plot(args.plot)
+    spectrogram_plot.check_plot(args.plot)
     args.plot.parent.mkdir(parents=True, exist_ok=True)
     if args.plot.exists() and not args.force:
         raise ConfigError(f"{args.plot} exists: give --force to replace it")
-    return plot.outline(task.source)
+    return spectrogram_plot.outline(task.source)
 
 
 def _run_pipe(source: str, output: str, args: argparse.Namespace, config: EnhancerConfig) -> int:
@@ -154,7 +157,7 @@ def _inputs_and_output(args: argparse.Namespace) -> tuple[Sequence[str], str]:
         "- as input with --segment-latency-ms: files are whole signals, which do not wait": of_stream
         and PIPE not in inputs,
         "- as input or output with --format: files keep theirs": args.format and not has_pipe,
-        "--strength auto with --guard": args.guard is not None and args.strength != "auto",
+        "--strength auto with --auto-strength": args.auto_strength is not None and args.strength != "auto",
         "files, not -, with --resume and --plot": has_pipe and (args.resume or args.plot),
         "one file with --plot": args.plot and (len(inputs) != 1 or is_folder(inputs[0])),
     }

@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from gtcrn_frontend.cli._material import add_material_args, material_of
-from gtcrn_frontend.cli._numbers import count, number
-from gtcrn_frontend.cli._outputs import check_outputs
+from gtcrn_frontend.cli._argtypes import count, number
+from gtcrn_frontend.cli._eval_data import add_eval_data_args, eval_data_of
+from gtcrn_frontend.cli._output_checks import check_outputs
 from gtcrn_frontend.cli._systems import systems_of
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.evaluation.measures import (
+from gtcrn_frontend.evaluation.quality.metric_registry import (
     CLEAN_FAMILY,
     DNSMOS_FAMILY,
     FAMILIES,
     PACKAGES,
     dnsmos_digest,
-    measures_of,
+    metrics_of,
 )
 
 if TYPE_CHECKING:
-    from gtcrn_frontend.evaluation.pairs import PairSource
-    from gtcrn_frontend.evaluation.quality import Plan, Scored
-    from gtcrn_frontend.evaluation.quality_tables import Row
-    from gtcrn_frontend.stages.guard import Strength
+    from gtcrn_frontend.evaluation.quality.pairs import PairSource
+    from gtcrn_frontend.evaluation.quality.quality_tables import Row
+    from gtcrn_frontend.evaluation.quality.score_signals import Plan, Scored
+    from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 EXAMPLES = """examples:
   gtcrn-frontend evaluate --pairs voicebank_demand/ --model gtcrn-asr gtcrn-vctk --dnsmos DNSMOS/
@@ -56,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_material_args(parser)
+    add_eval_data_args(parser)
     systems = parser.add_argument_group("what is compared")
     systems.add_argument(
         "--model",
@@ -95,17 +95,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the tables; returns 1 if signals could not be measured and are left out of them."""
-    from gtcrn_frontend.evaluation.machine import environment
-    from gtcrn_frontend.evaluation.quality_tables import published_rows, rows_of, write_csv
-    from gtcrn_frontend.evaluation.tables import write_json
+    from gtcrn_frontend.evaluation.environment import environment
+    from gtcrn_frontend.evaluation.quality.quality_tables import published_rows, rows_of, write_csv
+    from gtcrn_frontend.evaluation.report.tables import write_json
 
     check_outputs((args.csv, args.json))
     # Processes share the work: threads of numpy within each would only be in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     plan = _plan(args)
-    material = material_of(args)
+    material = eval_data_of(args)
     first = list(plan.systems)[1]
-    measures = measures_of(plan.families)
+    measures = metrics_of(plan.families)
     machine = environment()
     print(f"cpu: {machine['cpu']}; processes: {args.jobs}; engine: {args.engine}")
     rows: list[Row] = []
@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace) -> Plan:
     """What is measured, after making sure that it can be."""
-    from gtcrn_frontend.evaluation.quality import Plan
+    from gtcrn_frontend.evaluation.quality.score_signals import Plan
     from gtcrn_frontend.weights.registry import cache_folder
 
     families = tuple(dict.fromkeys(args.metrics or FAMILIES))
@@ -157,7 +157,7 @@ def _plan(args: argparse.Namespace) -> Plan:
 
 def _measure(label: str, sources: Sequence[PairSource], plan: Plan, jobs: int) -> list[Scored]:
     """The scores, with a bar on stderr if that is a terminal."""
-    from gtcrn_frontend.evaluation.quality import score_pairs
+    from gtcrn_frontend.evaluation.quality.score_signals import score_pairs
 
     def say_failed(name: str, reason: str) -> None:
         tqdm.write(f"failed: {name}: {reason}", file=sys.stderr)
@@ -167,7 +167,7 @@ def _measure(label: str, sources: Sequence[PairSource], plan: Plan, jobs: int) -
 
 
 def _print_tables(label: str, scored: Sequence[Scored], planned: int, plan: Plan, first: str) -> None:
-    from gtcrn_frontend.evaluation.quality_tables import (
+    from gtcrn_frontend.evaluation.quality.quality_tables import (
         band_table,
         difference_table,
         left_out,
@@ -175,7 +175,7 @@ def _print_tables(label: str, scored: Sequence[Scored], planned: int, plan: Plan
         mean_table,
     )
 
-    measures = measures_of(plan.families)
+    measures = metrics_of(plan.families)
     minutes = sum(one.duration_s for one in scored) / 60
     missing = f", {planned - len(scored)} failed and left out" if len(scored) < planned else ""
     print(f"\n{label}: {len(scored)} signals, {minutes:.1f} minutes{missing}\n")

@@ -12,8 +12,8 @@ import numpy as np
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import ENGINES, absent_engines, load
-from gtcrn_frontend.engines.native.binding import instruction_sets
-from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.model_spec import ModelSpec
+from gtcrn_frontend.native.binding import instruction_sets
 from gtcrn_frontend.weights.model import installed_registry
 from gtcrn_frontend.weights.networks import NETWORKS
 from gtcrn_frontend.weights.random import PREFIX

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -24,6 +25,7 @@ EXIT_TERMINATED = 143  # and SIGTERM
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code of a command: 0, or 1 on an error; wrong usage exits with 2."""
+    warnings.filterwarnings("default", ".* was renamed to ", DeprecationWarning)  # Python hides those of libraries
     args = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
     if threading.current_thread() is threading.main_thread():

@@ -135,7 +135,7 @@ def _rtf(facts: dict[str, Any]) -> float | None:
 
     Weights that are to be supplied do not change it: random ones stand in for them.
     """
-    from gtcrn_frontend.evaluation.speed import EnhancerStreams, measure_speed
+    from gtcrn_frontend.evaluation.bench.speed import EnhancerStreams, measure_speed
 
     if facts["where"] == "to be supplied" and set(find_network(facts["network"]).engines) - absent_engines().keys():
         name = f"{PREFIX}{facts['network']}"

@@ -30,14 +30,14 @@ def run(args: argparse.Namespace) -> int:
     """Trains; prints the last validation's scores as one JSON line on stdout."""
     try:
         from gtcrn_frontend.training.config_file import load_config
-        from gtcrn_frontend.training.recipe import train
-        from gtcrn_frontend.training.team import own_place
+        from gtcrn_frontend.training.distributed import current_process_group
+        from gtcrn_frontend.training.train_loop import train
     except ModuleNotFoundError as error:
         raise ModelError(f"training needs {error.name}: pip install 'gtcrn-frontend[train]'") from error
 
     logging.getLogger("gtcrn_frontend").setLevel(logging.INFO)
     config = load_config(args.config)
     scores = train(config, resume=args.resume, max_seconds=args.max_seconds)
-    if own_place().leads:
+    if current_process_group().is_main:
         print(json.dumps({"output": str(config.output), **scores}))
     return 0

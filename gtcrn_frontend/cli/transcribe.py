@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
+from gtcrn_frontend.audio.pcm import PCM_FORMATS
 from gtcrn_frontend.cli._pipe import PIPE
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.stages.pcm import PCM_FORMATS
 
 FORMS = ("text", "json", "srt")
 EXIT_ERROR = 1

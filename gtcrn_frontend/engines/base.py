@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from gtcrn_frontend.engines.direct import DirectPath, DirectPaths, OneByOne, Position
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.engines.direct_path import DirectPath, DirectPaths, OneByOne, Position
 from gtcrn_frontend.errors import ConfigError, StateError
-from gtcrn_frontend.spec import ModelSpec
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.model_spec import ModelSpec
 
 State = TypeVar("State")
 
@@ -54,7 +54,7 @@ class Engine(ABC, Generic[State]):
         return self.process_many([(hops, state)])[0]
 
     def direct_path(self, state: State, position: Position) -> DirectPath | None:
-        """Returns a way past `stages/` for a signal that needs none of them; None if this engine has no such.
+        """Returns a way past `streaming/` for a signal that needs none of them; None if this engine has no such.
 
         Args:
             state: the engine state of the signal's whole hops, which belongs to the path for as long as that is used.

@@ -11,8 +11,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from gtcrn_frontend.engines.base import Engine
-from gtcrn_frontend.engines.native.binding import why_absent
 from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.native.binding import why_absent
 from gtcrn_frontend.weights.model import Model, load_model, model_path
 from gtcrn_frontend.weights.random import random_network
 
@@ -119,14 +119,14 @@ def _build(model: Model, engine: str, num_threads: int, providers: Sequence[str]
     if engine in absent:
         raise ModelError(f"engine {engine!r} is not present: {absent[engine]}")
     if engine == "native":
-        from gtcrn_frontend.engines.native.engine import NativeEngine
+        from gtcrn_frontend.engines.native import NativeEngine
 
         return NativeEngine(model, num_threads)
     if engine == "torch":
         from gtcrn_frontend.engines.torch import load_torch  # takes seconds to import
 
         return load_torch(model)
-    from gtcrn_frontend.engines.onnx import load_onnx
+    from gtcrn_frontend.engines.onnx.loading import load_onnx
 
     return load_onnx(model, num_threads, providers)
 

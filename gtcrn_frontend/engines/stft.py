@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.spec import ModelSpec
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.model_spec import ModelSpec
 
 C64 = npt.NDArray[np.complex64]
 

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.engines.base import Engine
-from gtcrn_frontend.engines.segments import SegmentEngine
-from gtcrn_frontend.engines.spectral import SpectralEngine
+from gtcrn_frontend.engines.overlap_add import SegmentEngine
 from gtcrn_frontend.engines.stft import C64
+from gtcrn_frontend.engines.stft_engine import SpectralEngine
+from gtcrn_frontend.model_spec import WHOLE_SEGMENTS
 from gtcrn_frontend.nets import SpectralNet, WholeSignalNet, new_net
-from gtcrn_frontend.spec import WHOLE_SEGMENTS
 from gtcrn_frontend.weights.model import Model
-from gtcrn_frontend.weights.parameters import F32
 
 _IMPORTED_IN_PROCESS = os.getpid()
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gtcrn_frontend.audiofile import container_of, open_audio
+from gtcrn_frontend.audio.io import container_of, open_audio
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 
 AUDIO_KEYS = ("audio", "audio_filepath", "wav", "path")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from gtcrn_frontend.atomic import replaced_at_end
+from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import is_number
-from gtcrn_frontend.engines.onnx import STREAMING_LAYOUTS
+from gtcrn_frontend.engines.onnx.loading import STREAMING_LAYOUTS
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.export.origin import Origin
-from gtcrn_frontend.spec import FRCRN_SPEC, GTCRN_SPEC, ModelSpec
+from gtcrn_frontend.model_spec import FRCRN_SPEC, GTCRN_SPEC, ModelSpec
 from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model, model_path
 from gtcrn_frontend.weights.networks import batch_counters
-from gtcrn_frontend.weights.parameters import F32
 
 LAYOUTS = ("onnx", "sherpa-onnx", "safetensors")
 """`onnx`: any number of streams and frames per run. `sherpa-onnx`: one of each, as its denoisers want it."""

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.export.graph import Graph
 from gtcrn_frontend.export.origin import Origin
-from gtcrn_frontend.spec import ModelSpec
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.model_spec import ModelSpec
 
 DOCUMENTATION = """{name}, speech enhancement of whole signals: samples in, enhanced samples out.
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.export.graph import Graph
-from gtcrn_frontend.weights.parameters import F32
 
 _BANDS, _CHANNELS = 33, 16
 _HALF = _CHANNELS // 2

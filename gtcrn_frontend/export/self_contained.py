@@ -8,12 +8,12 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from gtcrn_frontend.engines.onnx_weights import onnx_layout, with_slopes
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.engines.onnx.gtcrn_layout import onnx_layout, with_slopes
 from gtcrn_frontend.export.graph import Graph, embed_weights
 from gtcrn_frontend.export.origin import Origin
-from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.weights.model import installed_model_file
-from gtcrn_frontend.weights.parameters import F32
 
 DOCUMENTATION = """GTCRN, streaming speech enhancement: spectra and caches in, enhanced spectra and caches out.
 

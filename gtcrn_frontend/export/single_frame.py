@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from gtcrn_frontend.engines.onnx_weights import INTERLEAVED_TO_SPLIT, PASSED_OF_SPLIT, TEMPORAL_BLOCKS, onnx_layout
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.engines.onnx.gtcrn_layout import INTERLEAVED_TO_SPLIT, PASSED_OF_SPLIT, TEMPORAL_BLOCKS, onnx_layout
 from gtcrn_frontend.export.graph import Graph
 from gtcrn_frontend.export.origin import Origin
 from gtcrn_frontend.export.recurrent import dual_path, gru_attributes
-from gtcrn_frontend.spec import ModelSpec
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.model_spec import ModelSpec
 
 # Opset 17 is the first with LayerNormalization; ONNX Runtime 1.15 reads it.
 OPSET, IR_VERSION = 17, 8

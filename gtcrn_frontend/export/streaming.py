@@ -1,6 +1,6 @@
 """Networks with a streaming graph of their own, as one file: `mix` and caches in, `enh` and caches out.
 
-What published streaming models look like (`engines/onnx_streaming.py`), so that any program that runs those runs it.
+What published streaming models look like (`engines/onnx/streaming.py`), so that any program that runs those runs it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.export.graph import Graph, embed_weights
 from gtcrn_frontend.export.origin import Origin
-from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.weights.model import installed_model_file
-from gtcrn_frontend.weights.parameters import F32
 
 DOCUMENTATION = """{name}, streaming speech enhancement: spectra and caches in, enhanced spectra and caches out.
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.model_spec import GTCRN_SPEC
 
 N_BINS = GTCRN_SPEC.n_bins
 LOW_BINS = 65  # bins 0..64 pass through unmerged

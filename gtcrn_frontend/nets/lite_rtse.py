@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from gtcrn_frontend.spec import LITE_RTSE_SPEC
+from gtcrn_frontend.model_spec import LITE_RTSE_SPEC
 
 N_BINS = LITE_RTSE_SPEC.n_bins
 CHANNELS = 64

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NewType
 
+from gtcrn_frontend.deprecation import renamed_fields
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.weights.networks import NETWORKS
 
@@ -21,7 +22,7 @@ SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones", "wind", "m
 DEGRADATIONS = ("noise", "compression")
 
 POSITIVE = {
-    "piece_s",
+    "segment_s",
     "steps",
     "batch_size",
     "clip_norm",
@@ -99,44 +100,58 @@ class HeldOutConfig:
         _check(self)
 
 
+@renamed_fields(
+    piece_s="segment_s",
+    clean_share="clean_prob",
+    noise_only_share="noise_only_prob",
+    synthetic_share="synthetic_prob",
+    second_noise_share="second_noise_prob",
+    reverb_share="reverb_prob",
+    synthetic_room_share="synthetic_room_prob",
+    shoebox_share="shoebox_prob",
+    equalise_share="equalise_prob",
+    speed_share="speed_prob",
+    band_limit_share="band_limit_prob",
+    clip_share="clip_prob",
+)
 @dataclass(frozen=True)
 class MixingConfig:
-    """What a training example is made of. Shares are probabilities; ranges are drawn from uniformly.
+    """What a training example is made of. `..._prob` are probabilities; ranges are drawn from uniformly.
 
     Attributes:
-        piece_s: length of an example in seconds.
+        segment_s: length of an example in seconds.
         snr_db: active speech level over noise level.
         level_db: mean, standard deviation, lowest, highest level of the active speech, dB full scale.
-        clean_share, noise_only_share: examples without noise, without speech.
-        synthetic_share: noise that is generated instead of recorded (a sixth of it is babble).
-        synthetic_kinds: what is generated besides, see `synthetic.FAMILIES`; where music shall stay, leave it out.
-        second_noise_share: a second recording on top of the first.
-        reverb_share: examples in a room; synthetic_room_share of the rooms are generated, shoebox_share of these by the
+        clean_prob, noise_only_prob: examples without noise, without speech.
+        synthetic_prob: noise that is generated instead of recorded (a sixth of it is babble).
+        synthetic_kinds: what is generated besides, see `families.FAMILIES`; where music shall stay, leave it out.
+        second_noise_prob: a second recording on top of the first.
+        reverb_prob: examples in a room; synthetic_room_prob of the rooms are generated, shoebox_prob of these by the
             image source method, the others as decaying noise.
-        equalise_share, speed_share, band_limit_share: spectral colouring of speech and noise, other speeds (and so
+        equalise_prob, speed_prob, band_limit_prob: spectral colouring of speech and noise, other speeds (and so
             other pitches), telephone-like band.
-        clip_share: mixtures of an overdriven microphone; the target is not clipped.
+        clip_prob: mixtures of an overdriven microphone; the target is not clipped.
         min_speech_snr_db: speech recordings with less distance between their loud and quiet frames are left out,
             since their background would be taught as speech.
         degradation: what is to be undone: `noise` (and reverberation), or `compression`: speech that is clipped or has
             few bits, without noise (`degradation.damage`); level, colour and speed vary as before.
     """
 
-    piece_s: float = 3.0
+    segment_s: float = 3.0
     snr_db: Range = (-5.0, 25.0)
     level_db: tuple[float, float, float, float] = (-26.0, 7.0, -45.0, -3.0)
-    clean_share: float = 0.03
-    noise_only_share: float = 0.03
-    synthetic_share: float = 0.25
+    clean_prob: float = 0.03
+    noise_only_prob: float = 0.03
+    synthetic_prob: float = 0.25
     synthetic_kinds: tuple[str, ...] = SYNTHETIC_KINDS
-    second_noise_share: float = 0.25
-    reverb_share: float = 0.3
-    synthetic_room_share: float = 0.5
-    shoebox_share: float = 0.5
-    equalise_share: float = 0.5
-    speed_share: float = 0.3
-    band_limit_share: float = 0.08
-    clip_share: float = 0.03
+    second_noise_prob: float = 0.25
+    reverb_prob: float = 0.3
+    synthetic_room_prob: float = 0.5
+    shoebox_prob: float = 0.5
+    equalise_prob: float = 0.5
+    speed_prob: float = 0.3
+    band_limit_prob: float = 0.08
+    clip_prob: float = 0.03
     min_speech_snr_db: float = 0.0
     degradation: str = "noise"
 
@@ -150,6 +165,12 @@ class MixingConfig:
             raise ConfigError(f"degradation: expected one of {', '.join(DEGRADATIONS)}, got {self.degradation!r}")
 
 
+@renamed_fields(
+    peak_rate="peak_lr",
+    final_rate="final_lr",
+    average_decay="ema_decay",
+    freeze_norm_share="freeze_norm_fraction",
+)
 @dataclass(frozen=True)
 class OptimConfig:
     """How the weights are found.
@@ -157,12 +178,12 @@ class OptimConfig:
     Attributes:
         steps: length of the schedule.
         batch_size: examples per step.
-        peak_rate: learning rate after the warm-up; falls to `final_rate` along a cosine.
+        peak_lr: learning rate after the warm-up; falls to `final_lr` along a cosine.
         warmup_steps: linear rise at the start.
         weight_decay: of AdamW.
         clip_norm: gradients are scaled down to this norm.
-        average_decay: of the moving average of weights.
-        freeze_norm_share: last share of the steps in which batch norm uses fixed statistics, those that the
+        ema_decay: of the moving average of weights.
+        freeze_norm_fraction: last share of the steps in which batch norm uses fixed statistics, those that the
             network will use after training.
         norm_batches: batches from which batch-norm statistics are computed.
         seed: of everything random.
@@ -174,13 +195,13 @@ class OptimConfig:
 
     steps: int = 20000
     batch_size: int = 16
-    peak_rate: float = 2.5e-3
-    final_rate: float = 1e-5
+    peak_lr: float = 2.5e-3
+    final_lr: float = 1e-5
     warmup_steps: int = 500
     weight_decay: float = 0.0
     clip_norm: float = 5.0
-    average_decay: float = 0.999
-    freeze_norm_share: float = 0.2
+    ema_decay: float = 0.999
+    freeze_norm_fraction: float = 0.2
     norm_batches: int = 40
     seed: int = 1
     threads: int = 1
@@ -191,32 +212,33 @@ class OptimConfig:
         _check(self)
 
 
+@renamed_fields(disturbance="pesq_like", opinion="dnsmos_ovrl", dnsmos="dnsmos_folder")
 @dataclass(frozen=True)
 class LossConfig:
     """What is added to the hybrid loss; each weight may be 0, which leaves the term out.
 
     Attributes:
-        si_snr: weight of the negative signal-to-noise ratio in bel (`losses.si_snr`), beyond the 1 that the hybrid loss
+        si_snr: weight of the negative signal-to-noise ratio in bel (`hybrid.si_snr`), beyond the 1 that the hybrid loss
             gives it.
         log_mel: weight of the mean absolute difference of natural-log mel energies while someone speaks
             (`log_mel.LogMelDistance`); what recognisers compute from the signal.
-        over_suppression: weight of the error where the estimate is below the target (`losses.over_suppression`);
+        over_suppression: weight of the error where the estimate is below the target (`hybrid.over_suppression`);
             what was removed cannot be recognised.
-        disturbance: weight of what a listener is disturbed by, the model of PESQ (`disturbance.Disturbance`).
-        opinion: weight of what is missing from the best score of DNSMOS P.835 (`opinion.Opinion`), on a quarter of the
-            examples, at least one of each process.
-        dnsmos: folder with its network, `sig_bak_ovr.onnx`.
+        pesq_like: weight of what a listener is disturbed by, the model of PESQ (`pesq_like.PesqLikeLoss`).
+        dnsmos_ovrl: weight of what is missing from the best score of DNSMOS P.835 (`dnsmos.DnsmosLoss`), on a quarter
+            of the examples, at least one of each process.
+        dnsmos_folder: folder with its network, `sig_bak_ovr.onnx`.
         distillation: weight of the spectral error against the teachers' output, where that is closer to the target
-            than the input is (`objective.teacher_trust`).
+            than the input is (`combined.teacher_trust`).
         teachers: models to learn from, their outputs averaged; names or paths. Their weights are not copied.
     """
 
     si_snr: float = 0.0
     log_mel: float = 0.0
     over_suppression: float = 0.0
-    disturbance: float = 0.0
-    opinion: float = 0.0
-    dnsmos: Path | None = None
+    pesq_like: float = 0.0
+    dnsmos_ovrl: float = 0.0
+    dnsmos_folder: Path | None = None
     distillation: float = 0.0
     teachers: tuple[ModelSource, ...] = ()
 
@@ -224,8 +246,8 @@ class LossConfig:
         _check(self)
         if self.distillation and not self.teachers:
             raise ConfigError("loss: distillation needs models to learn from: name them in teachers")
-        if self.opinion and self.dnsmos is None:
-            raise ConfigError("loss: opinion needs the network of DNSMOS P.835: name its folder in dnsmos")
+        if self.dnsmos_ovrl and self.dnsmos_folder is None:
+            raise ConfigError("loss: dnsmos_ovrl needs the network of DNSMOS P.835: name its folder in dnsmos_folder")
 
 
 @dataclass(frozen=True)
@@ -283,8 +305,8 @@ def _check(settings: MixingConfig | OptimConfig | LossConfig | ValidationConfig 
     """Refuses shares outside [0, 1], counts and durations that are not positive, weights below 0, falling ranges."""
     for item in dataclasses.fields(settings):
         name, value = item.name, getattr(settings, item.name)
-        if name.endswith("_share") or (isinstance(settings, HeldOutConfig) and isinstance(value, float)):
-            valid, expected = 0 <= value <= 1, "a share from 0 to 1"
+        if name.endswith(("_prob", "_fraction")) or (isinstance(settings, HeldOutConfig) and isinstance(value, float)):
+            valid, expected = 0 <= value <= 1, "a number from 0 to 1"
         elif isinstance(settings, LossConfig) and isinstance(value, float):
             valid, expected = value >= 0, "0 or more"
         elif name in POSITIVE:

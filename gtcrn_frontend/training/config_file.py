@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from gtcrn_frontend.config import check_names
+from gtcrn_frontend.deprecation import current_names
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.training.config import ModelSource, TrainConfig
 
@@ -38,6 +39,7 @@ def _build(kind: type, values: Any, where: str, base: Path) -> Any:
     """Returns an instance of the dataclass `kind` made from a mapping."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: expected settings by name, got {type(values).__name__}")
+    values = current_names(kind, values)
     hints = typing.get_type_hints(kind)
     fields = {item.name: item for item in dataclasses.fields(kind)}
     check_names(values, list(fields), f"settings of {where}")

@@ -19,7 +19,7 @@ import safetensors
 import safetensors.numpy
 
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.weights.pickled import Tensor, read_pickle
+from gtcrn_frontend.weights.safe_unpickler import Tensor, read_pickle
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.weights.parameters import F32, check_parameters
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.weights.validate import check_parameters
 
 _BATCH_NORM_EPS = 1e-5  # torch's default, which the released networks use
 _GATES = 3

@@ -8,11 +8,11 @@ from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.spec import ModelSpec
+from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.weights.checkpoint import read_architecture, read_checkpoint
 from gtcrn_frontend.weights.networks import NETWORKS, recognise
-from gtcrn_frontend.weights.parameters import F32
 from gtcrn_frontend.weights.random import random_network, random_parameters
 from gtcrn_frontend.weights.registry import Registry
 

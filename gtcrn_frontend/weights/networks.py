@@ -1,8 +1,8 @@
 """The networks that run here, and how a checkpoint tells which it is of: `NETWORKS`.
 
 A network is added by
-- a `ModelSpec` in `spec.py`, with `segments` if it needs the future;
-- names and shapes of its parameters in `weights/layouts.py`, or in a file of its own;
+- a `ModelSpec` in `model_spec.py`, with `segments` if it needs the future;
+- names and shapes of its parameters in `weights/param_shapes.py`, or in a file of its own;
 - a torch module in `nets/`, made without arguments, whose state dict has these names (see `nets/__init__.py` for the
   methods that it needs);
 - an entry below, which makes checkpoints, engines, `Enhancer`, training and the command line know it.
@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy.typing as npt
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.spec import (
+from gtcrn_frontend.model_spec import (
     FRCRN_CAUSAL_SPEC,
     FRCRN_SPEC,
     GTCRN_SPEC,
@@ -30,8 +31,8 @@ from gtcrn_frontend.spec import (
     ModelSpec,
 )
 from gtcrn_frontend.weights import frcrn
-from gtcrn_frontend.weights.layouts import Shape, gtcrn_parameters, lite_rtse_parameters
-from gtcrn_frontend.weights.parameters import F32, check_parameters
+from gtcrn_frontend.weights.param_shapes import Shape, gtcrn_parameters, lite_rtse_parameters
+from gtcrn_frontend.weights.validate import check_parameters
 from gtcrn_frontend.weights.wavecrn import wavecrn_parameters
 
 Arrays = Mapping[str, npt.NDArray[Any]]

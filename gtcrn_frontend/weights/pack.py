@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model, model_path
-from gtcrn_frontend.weights.parameters import F32
 
 _MAGIC = b"GTCRN001"
 _BYTE_ORDER = 0x01020304

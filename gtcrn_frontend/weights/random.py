@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.weights.layouts import Shape
 from gtcrn_frontend.weights.networks import NETWORKS
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.weights.param_shapes import Shape
 
 PREFIX = "random:"
 

@@ -8,12 +8,12 @@ import pytest
 
 from gtcrn_frontend.adapters.commands import CommandRecognizer, FunctionRecognizer
 from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.evaluation.recognizer import Transcript
+from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 
 SAMPLES = np.array([0.5, -0.25, 2.0], np.float32)
 
 FUNCTIONS = """
-from gtcrn_frontend.evaluation.recognizer import Transcript
+from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 
 def count(samples, sample_rate):
     return f" {len(samples)}   samples at {sample_rate} "

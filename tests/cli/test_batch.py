@@ -12,7 +12,7 @@ import soundfile
 from gtcrn_frontend import Enhancer, EnhancerConfig
 from gtcrn_frontend.cli import _batch
 from gtcrn_frontend.cli._batch import Existing, enhance_tasks
-from gtcrn_frontend.cli._folders import Task
+from gtcrn_frontend.cli._file_plan import Task
 from gtcrn_frontend.cli.main import main
 
 COMMAND = [sys.executable, "-m", "gtcrn_frontend.cli.main", "enhance"]

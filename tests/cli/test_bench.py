@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gtcrn_frontend.cli import _contenders, bench
+from gtcrn_frontend.cli import _bench_engines, bench
 from gtcrn_frontend.engines import loading
 from gtcrn_frontend.engines.loading import ENGINES, absent_engines
 from gtcrn_frontend.errors import ConfigError, ModelError
@@ -22,8 +22,8 @@ TINY = ["--quick", "--chunk-ms", "100"]
 def little_effort(monkeypatch):
     """Few streams are weighed, and in this process; afterwards the environment is as before."""
     monkeypatch.setattr(bench, "QUICK", bench.Effort((1,), (16,), seconds=0.001, opened=2))
-    monkeypatch.setattr(_contenders, "STREAMS_PER_CALL", 2)
-    monkeypatch.setattr(_contenders, "in_fresh_process", lambda function, *args, **kw: function(*args, **kw))
+    monkeypatch.setattr(_bench_engines, "STREAMS_PER_CALL", 2)
+    monkeypatch.setattr(_bench_engines, "in_fresh_process", lambda function, *args, **kw: function(*args, **kw))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 

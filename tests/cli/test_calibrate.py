@@ -13,11 +13,11 @@ import pytest
 import soundfile
 import yaml
 
-from gtcrn_frontend import Enhancer, EnhancerConfig, GuardConfig
+from gtcrn_frontend import AutoStrengthConfig, Enhancer, EnhancerConfig
 from gtcrn_frontend.cli import calibrate
 from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.evaluation import guard_fit
-from gtcrn_frontend.evaluation.words import setting_yaml
+from gtcrn_frontend.evaluation.asr import auto_strength_fit
+from gtcrn_frontend.evaluation.asr.verdict_text import setting_yaml
 
 RATE = 16000
 UTTERANCES = 12
@@ -149,12 +149,17 @@ def test_the_guard_is_fitted_on_other_utterances_and_written(
     folder: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = {"clean_snr_db": (60.0,), "max_strength": (0.5, 0.98)}
-    monkeypatch.setattr(guard_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    monkeypatch.setattr(auto_strength_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
     monkeypatch.setattr(
-        guard_fit, "search", partial(guard_fit.search, candidates=few, begin=GuardConfig(max_strength=0.7))
+        auto_strength_fit,
+        "search",
+        partial(auto_strength_fit.search, candidates=few, begin=AutoStrengthConfig(max_strength=0.7)),
     )
     arguments = ("--recognizer", "asr_of_test:hear", "--noise", "noise", "--snr", "clean,5", "--strengths", "0.5")
-    assert run(*arguments, "--fit-guard", "asr_of_test:numb", "--write", "out.yaml", "--report", "report.html") == 0
+    assert (
+        run(*arguments, "--fit-auto-strength", "asr_of_test:numb", "--write", "out.yaml", "--report", "report.html")
+        == 0
+    )
     captured = capsys.readouterr()
     names = [line.split("|")[1].strip() for line in captured.out.splitlines() if line.startswith("| ")]
     assert names == ["front-end", "no front-end", "gtcrn-asr 0.5", "gtcrn-asr auto", "gtcrn-asr auto, fitted"]
@@ -164,22 +169,22 @@ def test_the_guard_is_fitted_on_other_utterances_and_written(
     assert "The guard was fitted on 6 other utterances" in Path("report.html").read_text()
     assert len((folder / "calls.log").read_text()) < 2 * UTTERANCES * 8
 
-    assert run(*arguments, "--fit-guard", "asr_of_test:numb") == 0
+    assert run(*arguments, "--fit-auto-strength", "asr_of_test:numb") == 0
     assert capsys.readouterr().out == captured.out
     assert EnhancerConfig.from_yaml("out.yaml").bypass
 
 
 def test_a_fitted_guard_that_helps_is_what_the_enhancer_takes_back(tmp_path: Path) -> None:
-    setting = EnhancerConfig(strength="auto", guard={"clean_snr_db": 60.0, "caution": 0.0})
+    setting = EnhancerConfig(strength="auto", auto_strength={"clean_snr_db": 60.0, "caution": 0.0})
     (tmp_path / "out.yaml").write_text(setting_yaml(setting))
     config = EnhancerConfig.from_yaml(tmp_path / "out.yaml")
-    assert (config.strength, config.guard_config) == ("auto", setting.guard_config)
-    assert Enhancer.from_config(config).config.guard == setting.guard
+    assert (config.strength, config.auto_strength_config) == ("auto", setting.auto_strength_config)
+    assert Enhancer.from_config(config).config.auto_strength == setting.auto_strength
 
 
 def test_too_few_utterances_to_fit_on_are_said_before_any_work(folder: Path) -> None:
-    with pytest.raises(ModelError, match="--fit-guard: expected at least 20 utterances"):
-        run("--recognizer", "asr_of_test:hear", "--fit-guard")
+    with pytest.raises(ModelError, match="--fit-auto-strength: expected at least 20 utterances"):
+        run("--recognizer", "asr_of_test:hear", "--fit-auto-strength")
     assert not (folder / "calls.log").exists()
 
 
@@ -211,14 +216,14 @@ def test_what_does_not_help_is_bypassed(folder: Path, capsys) -> None:
     assert EnhancerConfig.from_yaml("out.yaml").bypass
 
 
-@pytest.mark.parametrize("options", [("--strengths", "1"), (), ("--fit-guard",)])
+@pytest.mark.parametrize("options", [("--strengths", "1"), (), ("--fit-auto-strength",)])
 @pytest.mark.parametrize(
     ("name", "message"), [("deaf", "heard nothing, in any of"), ("numb", "heard 'one two three four' in all of")]
 )
 def test_a_recogniser_that_does_not_hear_gets_no_verdict(
     folder: Path, options: tuple[str, ...], name: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    monkeypatch.setattr(guard_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    monkeypatch.setattr(auto_strength_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
     lines = (folder / "m.jsonl").read_text().replace("one two", "two one", 1)
     (folder / "m.jsonl").write_text(lines)
     with pytest.raises(ModelError, match=f"{message}.*try the recogniser on one recording by hand"):
@@ -292,11 +297,11 @@ def test_an_unknown_model_is_said(folder: Path) -> None:
         run("--recognizer", "asr_of_test:hear", "--model", "gtcrn-nothing")
 
 
-@pytest.mark.parametrize("options", [(), ("--fit-guard",)])
+@pytest.mark.parametrize("options", [(), ("--fit-auto-strength",)])
 def test_a_model_that_cannot_be_loaded_is_said_before_anything_runs(
     folder: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    monkeypatch.setattr(auto_strength_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
     (folder / "junk.onnx").write_bytes(b"junk")
     with pytest.raises(ModelError, match=r"junk\.onnx"):
         run("--recognizer", "asr_of_test:hear", "--model", "gtcrn-asr", "junk.onnx", *options)

@@ -70,8 +70,8 @@ def test_without_o_an_existing_last_path_might_be_an_input(noisy, tmp_path, caps
 
 def test_a_guard_that_is_off_takes_no_parameters(noisy, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(["enhance", str(noisy), "-o", str(tmp_path / "out.wav"), "--guard", "min_strength=0.6"])
-    assert "expected --strength auto with --guard" in capsys.readouterr().err
+        main(["enhance", str(noisy), "-o", str(tmp_path / "out.wav"), "--auto-strength", "min_strength=0.6"])
+    assert "expected --strength auto with --auto-strength" in capsys.readouterr().err
 
 
 def test_a_name_of_a_file_does_not_become_a_folder(noisy, tmp_path, capsys):

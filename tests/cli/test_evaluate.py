@@ -16,7 +16,7 @@ from gtcrn_frontend.cli import evaluate
 from gtcrn_frontend.cli._systems import systems_of
 from gtcrn_frontend.cli.main import main
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, ModelError
-from gtcrn_frontend.evaluation.metrics import si_snr
+from gtcrn_frontend.evaluation.quality.metrics import si_snr
 
 RATE = 16000
 

@@ -1,5 +1,5 @@
 from gtcrn_frontend.cli.main import main
-from gtcrn_frontend.engines.native.binding import chosen_instruction_set, instruction_sets, why_absent
+from gtcrn_frontend.native.binding import chosen_instruction_set, instruction_sets, why_absent
 
 
 def test_says_what_runs_and_what_it_costs(capsys):

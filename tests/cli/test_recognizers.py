@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gtcrn_frontend.cli._fingerprint import fingerprint
 from gtcrn_frontend.cli._recognizers import _load_speechbrain, recognizer_source
-from gtcrn_frontend.cli._surroundings import surroundings
 from gtcrn_frontend.errors import ConfigError
 
 SAMPLES = np.zeros(1600, np.float32)
@@ -110,10 +110,10 @@ def test_links_are_followed_once_and_many_files_are_bounded(
     recogniser: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (recogniser / "m" / "round").symlink_to(recogniser, target_is_directory=True)
-    assert len(surroundings([recogniser, recogniser / "m"])) == 4
+    assert len(fingerprint([recogniser, recogniser / "m"])) == 4
     assert not caplog.records
-    monkeypatch.setattr("gtcrn_frontend.cli._surroundings.MOST_FILES", 3)
-    assert len(surroundings([recogniser])) == 3
+    monkeypatch.setattr("gtcrn_frontend.cli._fingerprint.MOST_FILES", 3)
+    assert len(fingerprint([recogniser])) == 3
     assert "more than 3 files" in caplog.text
 
 

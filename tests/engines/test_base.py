@@ -5,7 +5,7 @@ import pytest
 
 from gtcrn_frontend.engines.base import Engine, check_canonical
 from gtcrn_frontend.errors import StateError
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.model_spec import GTCRN_SPEC
 
 
 def canonical():

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtcrn_frontend.engines.loading import ENGINES, absent_engines, load
-from gtcrn_frontend.engines.native import binding
-from gtcrn_frontend.engines.onnx import load_onnx
+from gtcrn_frontend.engines.onnx.loading import load_onnx
 from gtcrn_frontend.engines.torch import TorchEngine
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.native import binding
 from gtcrn_frontend.weights.checkpoint import write_safetensors
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model
@@ -28,11 +28,11 @@ from gtcrn_frontend.weights.pack import pack_gtcrn
 if binding.why_absent():
     pytest.skip(f"native engine: {binding.why_absent()}", allow_module_level=True)
 
-from gtcrn_frontend.engines.native.engine import NativeEngine, load_blob
+from gtcrn_frontend.engines.native import NativeEngine, load_blob
 
 HOP = GTCRN_SPEC.hop_length
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARY = ROOT / "gtcrn_frontend/engines/native"
+LIBRARY = ROOT / "gtcrn_frontend/native"
 ffi, lib = binding.ffi, binding.lib
 
 
@@ -321,13 +321,13 @@ def test_without_the_extension_onnx_runs_and_the_error_says_what_to_do(random_ch
 
 def test_sources_that_hide_an_installed_extension_say_so(tmp_path):
     """A checkout without a build, in which Python was started: it would run at a tenth of the speed without a word."""
-    package = Path(binding.__file__).parents[2]
+    package = Path(binding.__file__).parents[1]
     shutil.copytree(
         package, tmp_path / "checkout/gtcrn_frontend", ignore=shutil.ignore_patterns("_native.*", "models", "adapters")
     )
-    (tmp_path / "site/gtcrn_frontend/engines/native").mkdir(parents=True)
-    (tmp_path / "site/gtcrn_frontend/engines/native/_native.abi3.so").write_bytes(b"")
-    program = "from gtcrn_frontend.engines.native.binding import why_absent; print(why_absent())"
+    (tmp_path / "site/gtcrn_frontend/native").mkdir(parents=True)
+    (tmp_path / "site/gtcrn_frontend/native/_native.abi3.so").write_bytes(b"")
+    program = "from gtcrn_frontend.native.binding import why_absent; print(why_absent())"
     done = subprocess.run(
         [sys.executable, "-P", "-c", program],
         env=os.environ | {"PYTHONPATH": f"{tmp_path / 'checkout'}{os.pathsep}{tmp_path / 'site'}"},

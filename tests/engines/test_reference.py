@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.engines.stft import analyse
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.model_spec import GTCRN_SPEC
 
 HOP, OVERLAP = GTCRN_SPEC.hop_length, GTCRN_SPEC.overlap
 TOLERANCE = 1e-4  # of full scale

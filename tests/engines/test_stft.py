@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gtcrn_frontend.engines.stft import analyse, synthesise, window
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.model_spec import GTCRN_SPEC
 
 HOP, OVERLAP = GTCRN_SPEC.hop_length, GTCRN_SPEC.overlap
 

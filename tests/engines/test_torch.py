@@ -7,8 +7,8 @@ import torch
 from gtcrn_frontend.engines.stft import analyse
 from gtcrn_frontend.engines.torch import TorchEngine
 from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.nets.gtcrn import GTCRN
-from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.weights.model import Model, load_model
 
 HOP = GTCRN_SPEC.hop_length

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "gtcrn.h"
-#include "guard.h"
+#include "auto_strength.h"
 #include "resample.h"
 
 enum { HOPS = 40, STREAMS = 7 };
@@ -98,12 +98,12 @@ static void signals(const gtcrn_model *model)
     free(in), free(out), free(again), free(energies);
 }
 
-static gtcrn_guard new_guard(void)
+static gtcrn_auto_strength new_levels(void)
 {
-    gtcrn_guard guard = {.noisy_snr_db = 10, .clean_snr_db = 20, .max_strength = 0.9, .caution = 0.5, .max_doubt = 0.5};
-    guard.noise_step = guard.lost_step = guard.doubt_step = guard.strength_step = 0.1;
-    guard.floor_rise = 1.1, guard.most_heard = 60, guard.heard = 4;
-    return guard;
+    gtcrn_auto_strength levels = {.noisy_snr_db = 10, .clean_snr_db = 20, .max_strength = 0.9, .max_doubt = 0.5};
+    levels.noise_step = levels.lost_step = levels.doubt_step = levels.strength_step = 0.1;
+    levels.caution = 0.5, levels.floor_rise = 1.1, levels.most_heard = 60, levels.heard = 4;
+    return levels;
 }
 
 /* Chunks of any length, from memory that ends where they do: alone, and on threads; at strengths 1, 0.5, and a guard's.
@@ -111,13 +111,13 @@ static gtcrn_guard new_guard(void)
 static void paths(const gtcrn_model *model)
 {
     gtcrn_path alone[STREAMS] = {{0}}, together[STREAMS] = {{0}};
-    gtcrn_guard guards[STREAMS][2];
+    gtcrn_auto_strength levels[STREAMS][2];
     for (size_t i = 0; i < STREAMS; i++) {
         alone[i].stream = gtcrn_stream_new(), together[i].stream = gtcrn_stream_new();
         REQUIRE(alone[i].stream && together[i].stream);
         alone[i].strength = together[i].strength = i % 3 ? 1 : 0.5F;
-        guards[i][0] = guards[i][1] = new_guard();
-        if (i % 3 == 2) alone[i].guard = &guards[i][0], together[i].guard = &guards[i][1];
+        levels[i][0] = levels[i][1] = new_levels();
+        if (i % 3 == 2) alone[i].auto_strength = &levels[i][0], together[i].auto_strength = &levels[i][1];
     }
     for (int turn = 0; turn < 30; turn++) {
         gtcrn_chunk chunks[STREAMS] = {{0}};
@@ -142,7 +142,7 @@ static void paths(const gtcrn_model *model)
             REQUIRE(output);
             gtcrn_advance(model, &alone[i], chunks[i].samples, chunks[i].count, output);
             REQUIRE(memcmp(output, chunks[i].output, bytes) == 0 && alone[i].taken == together[i].taken);
-            REQUIRE(memcmp(&guards[i][0], &guards[i][1], sizeof guards[i][0]) == 0);
+            REQUIRE(memcmp(&levels[i][0], &levels[i][1], sizeof levels[i][0]) == 0);
             free(output), free(chunks[i].output), free((float *)chunks[i].samples);
         }
     }
@@ -191,21 +191,21 @@ static void blobs(const char *blob, size_t bytes)
 }
 
 /* Hops of odd lengths, silence, and what no engine delivers; outputs of any length, cut anywhere. */
-static void guards(void)
+static void auto_strength(void)
 {
-    gtcrn_guard guard = new_guard();
+    gtcrn_auto_strength levels = new_levels();
     const float values[] = {NAN, INFINITY, 1e30f, 0, 1e-40f, 0.1f};
     for (size_t length = 0; length < 300; length += 37) {
         float *dry = malloc(3 * length * sizeof *dry + 1), *enhanced = malloc(3 * length * sizeof *dry + 1);
         double *strengths = malloc(3 * sizeof *strengths);
         REQUIRE(dry && enhanced && strengths);
         for (size_t i = 0; i < 3 * length; i++) dry[i] = noise(), enhanced[i] = length ? 0.5f * dry[i] : 0;
-        if (length) gtcrn_guard_hear(&guard, dry, enhanced, 3, length, strengths);
-        gtcrn_guard_hear(&guard, dry, enhanced, 0, length, NULL);
-        for (int i = 0; length && i < 3; i++) REQUIRE(strengths[i] >= 0 && strengths[i] <= guard.max_strength);
-        gtcrn_guard copy = guard;
+        if (length) gtcrn_auto_strength_update(&levels, dry, enhanced, 3, length, strengths);
+        gtcrn_auto_strength_update(&levels, dry, enhanced, 0, length, NULL);
+        for (int i = 0; length && i < 3; i++) REQUIRE(strengths[i] >= 0 && strengths[i] <= levels.max_strength);
+        gtcrn_auto_strength copy = levels;
         for (size_t i = 0; i < 3 * length; i++) dry[i] = values[draw() % 6];
-        if (length) gtcrn_guard_hear(&copy, dry, enhanced, 3, length, NULL);
+        if (length) gtcrn_auto_strength_update(&copy, dry, enhanced, 3, length, NULL);
         free(dry), free(enhanced), free(strengths);
     }
     const double strengths[] = {0.5, 0.9, 0.1};
@@ -276,7 +276,7 @@ int main(int argc, char **argv)
     fclose(file);
     states();
     blobs(blob, bytes);
-    guards();
+    auto_strength();
     for (int i = 0; gtcrn_isa(i); i++) {
         const char *error = NULL;
         gtcrn_model *model = gtcrn_model_load(blob, bytes, gtcrn_isa(i), &error);

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from gtcrn_frontend.model_spec import FRCRN_SPEC, GTCRN_SPEC, LITE_RTSE_SPEC, WAVECRN_SPEC
 from gtcrn_frontend.nets.complexity import count, network_complexity
 from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.nets.sru import SRUCell
-from gtcrn_frontend.spec import FRCRN_SPEC, GTCRN_SPEC, LITE_RTSE_SPEC, WAVECRN_SPEC
 
 B, T = 2, 7
 

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gtcrn_frontend.model_spec import FRCRN_CAUSAL_SPEC
 from gtcrn_frontend.nets.frcrn import FRCRN, LOOK_AHEAD_FRAMES
 from gtcrn_frontend.nets.frcrn_causal import CausalFRCRN, FRCRNCache
-from gtcrn_frontend.spec import FRCRN_CAUSAL_SPEC
 
 FRAMES = 20
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.nets.gtcrn import GTCRN, erb_filters
-from gtcrn_frontend.spec import GTCRN_SPEC
 from gtcrn_frontend.weights.checkpoint import read_checkpoint
 
 RELEASED = ("dns3", "dns3_stream", "vctk")

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gtcrn_frontend.model_spec import LITE_RTSE_SPEC
 from gtcrn_frontend.nets.lite_rtse import LiteRTSE
-from gtcrn_frontend.spec import LITE_RTSE_SPEC
-from gtcrn_frontend.weights.layouts import lite_rtse_parameters
+from gtcrn_frontend.weights.param_shapes import lite_rtse_parameters
 
 FRAMES = 24
 

@@ -58,13 +58,13 @@ def settings(corpus: Path, tmp_path: Path) -> dict:
         "cache": str(corpus / "cache"),
         "corpora": [{"manifest": str(corpus / "manifest.json")}],
         "held_out": {"file": "split.json", "speech": 0.3, "transcribed": 0.5, "noise": 0.3, "rooms": 0.5},
-        "mixing": {"piece_s": 0.5},
+        "mixing": {"segment_s": 0.5},
         "optim": {
             "steps": 6,
             "batch_size": 2,
             "warmup_steps": 2,
             "norm_batches": 2,
-            "freeze_norm_share": 0.34,
+            "freeze_norm_fraction": 0.34,
             "fused": False,  # no time for compiling
         },
         "validation": {"every_steps": 3, "mixtures": 2, "seconds": 2.0},

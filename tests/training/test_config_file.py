@@ -14,7 +14,7 @@ def test_settings_arrive_and_paths_start_at_the_file(settings, write_config, tmp
     config = load_config(write_config(settings))
     assert config.output == tmp_path / "run"
     assert config.held_out.file == tmp_path / "split.json"
-    assert config.mixing.piece_s == 0.5
+    assert config.mixing.segment_s == 0.5
     assert config.mixing.snr_db == (-5.0, 25.0)
     assert config.optim.steps == 6
     assert len(config.corpora) == 1
@@ -29,7 +29,7 @@ def test_the_examples_are_valid_and_the_second_goes_on_from_the_first():
     # more of it generated.
     recordings = [dataclasses.replace(corpus, weights={}) for corpus in finished.corpora]
     assert all(dataclasses.replace(corpus, weights={}) in recordings for corpus in begun.corpora)
-    others = ("snr_db", "level_db", "piece_s", "synthetic_share", "synthetic_kinds", "min_speech_snr_db")
+    others = ("snr_db", "level_db", "segment_s", "synthetic_prob", "synthetic_kinds", "min_speech_snr_db")
     same = dataclasses.replace(finished.mixing, **{name: getattr(begun.mixing, name) for name in others})
     assert (same, finished.held_out) == (begun.mixing, begun.held_out)
 
@@ -45,12 +45,12 @@ def test_the_examples_are_valid_and_the_second_goes_on_from_the_first():
         ({"optim": 3}, "expected settings by name"),
         ({"mixing": {"snr_db": [1]}}, "expected 2 values"),
         ({"mixing": {"snr_db": [5, -5]}}, "lowest, highest"),
-        ({"mixing": {"reverb_share": 1.5}}, "a share from 0 to 1"),
+        ({"mixing": {"reverb_prob": 1.5}}, "a number from 0 to 1"),
         ({"loss": {"log_mel": -1.0}}, "log_mel: expected 0 or more"),
         ({"loss": {"distillation": 1.0}}, "name them in teachers"),
         ({"loss": {"teachers": "gtcrn-dns3"}}, "expected a list"),
         ({"loss": {"teachers": [3]}}, "expected ModelSource, got 3"),
-        ({"held_out": {"speech": -0.5}}, "a share from 0 to 1"),
+        ({"held_out": {"speech": -0.5}}, "a number from 0 to 1"),
         ({"corpora": {}}, "expected a list"),
         ({"corpora": [{"speech": "a", "noise": "b"}]}, "one of manifest"),
         ({"corpora": [{"clean": "a"}]}, "clean and noisy together"),

@@ -15,10 +15,10 @@ from gtcrn_frontend.nets.wavecrn import WaveCRN
 from gtcrn_frontend.training.checkpoint import load_checkpoint
 from gtcrn_frontend.training.config import LossConfig, OptimConfig
 from gtcrn_frontend.training.config_file import load_config
-from gtcrn_frontend.training.learner import Learner, new_learner
-from gtcrn_frontend.training.losses import Transform
-from gtcrn_frontend.training.objective import Objective
-from gtcrn_frontend.training.recipe import train
+from gtcrn_frontend.training.losses.combined import CombinedLoss
+from gtcrn_frontend.training.losses.hybrid import Transform
+from gtcrn_frontend.training.train_loop import train
+from gtcrn_frontend.training.trainer import Trainer, new_trainer
 from gtcrn_frontend.weights.networks import NETWORKS
 
 SMALL = {
@@ -30,16 +30,16 @@ SMALL = {
 
 @pytest.fixture(autouse=True)
 def _small_networks(monkeypatch):
-    monkeypatch.setattr("gtcrn_frontend.training.learner.new_net", lambda name: SMALL[name]())
+    monkeypatch.setattr("gtcrn_frontend.training.trainer.new_net", lambda name: SMALL[name]())
 
 
 @pytest.mark.parametrize("network", SMALL)
 def test_a_few_steps_lower_the_loss_on_a_fixed_batch(network):
-    learner = new_learner(OptimConfig(peak_rate=2e-3, warmup_steps=0), network)
-    objective = Objective(LossConfig(), Transform(NETWORKS[network].spec))
+    trainer = new_trainer(OptimConfig(peak_lr=2e-3, warmup_steps=0), network)
+    objective = CombinedLoss(LossConfig(), Transform(NETWORKS[network].spec))
     target = 0.1 * torch.sin(torch.arange(6400) * torch.tensor([[0.1], [0.23]]))
     noisy = target + 0.05 * torch.randn(2, 6400, generator=torch.Generator().manual_seed(0))
-    losses = [learner.learn(objective, noisy, target) for _ in range(6)]
+    losses = [trainer.learn(objective, noisy, target) for _ in range(6)]
     assert losses[-1] < losses[0]
 
 
@@ -49,7 +49,7 @@ def test_a_few_steps_lower_the_loss_on_a_fixed_batch(network):
 def test_a_resumed_run_equals_an_uninterrupted_one(network, degradation, settings, write_config, tmp_path, monkeypatch):
     settings = settings | {
         "network": network,
-        "mixing": {"piece_s": 0.3, "degradation": degradation},
+        "mixing": {"segment_s": 0.3, "degradation": degradation},
         "optim": settings["optim"] | {"steps": 3, "norm_batches": 1},
         "validation": {"every_steps": 3, "mixtures": 1, "seconds": 1.0},
     }
@@ -57,7 +57,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(network, degradation, setting
     assert all(map(np.isfinite, scores.values()))
 
     sliced = load_config(write_config(settings | {"output": "sliced"}))
-    learn, calls = Learner.learn, []
+    learn, calls = Trainer.learn, []
 
     def interrupted(self, *arguments):
         calls.append(1)
@@ -65,7 +65,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(network, degradation, setting
             os.kill(os.getpid(), signal.SIGTERM)
         return learn(self, *arguments)
 
-    monkeypatch.setattr(Learner, "learn", interrupted)
+    monkeypatch.setattr(Trainer, "learn", interrupted)
     train(sliced)
     assert load_checkpoint(tmp_path / "sliced/checkpoint.pt")["step"] == 2
     train(sliced, resume=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.spec import GTCRN_SPEC
+from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.weights.checkpoint import write_safetensors
 from gtcrn_frontend.weights.model import installed_model_file, load_model, model_path
 

@@ -4,8 +4,8 @@ import pytest
 from gtcrn_frontend import Enhancer, ModelError
 from gtcrn_frontend.weights.model import load_model, model_path
 from gtcrn_frontend.weights.networks import NETWORKS
-from gtcrn_frontend.weights.parameters import check_parameters
 from gtcrn_frontend.weights.random import random_network, random_parameters
+from gtcrn_frontend.weights.validate import check_parameters
 
 WITH_MODULE = [name for name, network in NETWORKS.items() if network.module]
 

@@ -484,7 +484,7 @@ def test_an_enhancer_downloads_its_model_on_first_use(
     enhanced = enhancer.enhance(expected["wav"])
     if name.startswith("gtcrn-"):
         wav = expected[f"{name.removeprefix('gtcrn-').replace('-', '_')}_wav"]
-    else:  # by its path: tests/engines/test_onnx_streaming.py holds that against plain ONNX Runtime
+    else:  # by its path: tests/engines/onnx/test_streaming.py holds that against plain ONNX Runtime
         wav = Enhancer(file).enhance(expected["wav"])
     np.testing.assert_allclose(enhanced[: len(wav)], wav, atol=1e-4)
     assert load_model(model_path(name)).digest == load_model(file).digest

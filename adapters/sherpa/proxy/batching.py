@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.pool import StreamPool
-from gtcrn_frontend.weights.parameters import F32
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,9 +20,9 @@ from typing import Protocol
 import numpy as np
 from websockets.frames import CloseCode
 
+from gtcrn_frontend.audio.resampler import MAX_RATE_HZ, MIN_RATE_HZ
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import GtcrnFrontendError
-from gtcrn_frontend.stages.resampler import MAX_RATE_HZ, MIN_RATE_HZ
-from gtcrn_frontend.weights.parameters import F32
 
 SAMPLE = np.dtype("<f4")
 DONE = "Done"

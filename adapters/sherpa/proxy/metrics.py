@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from gtcrn_frontend.adapters.sherpa.proxy.endings import Trouble
+from gtcrn_frontend.adapters.sherpa.proxy.close_codes import CloseReason
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -39,7 +39,7 @@ class Metrics:
         self._errors = Counter(
             "gtcrn_proxy_errors", "Connections that did not end as intended.", ["kind"], registry=self._registry
         )
-        for trouble in Trouble:  # all are there from the start: a rate needs a first value
+        for trouble in CloseReason:  # all are there from the start: a rate needs a first value
             self._errors.labels(trouble.value)
         self._audio_s = self._compute_s = 0.0
         rtf = Gauge("gtcrn_proxy_rtf", "Time spent on enhancing per audio, since the start.", registry=self._registry)
@@ -56,7 +56,7 @@ class Metrics:
         self._compute_s += seconds
         self.compute_seconds.inc(seconds)
 
-    def count_trouble(self, trouble: Trouble) -> None:
+    def count_trouble(self, trouble: CloseReason) -> None:
         """Counts a connection that did not end as intended."""
         self._errors.labels(trouble.value).inc()
 

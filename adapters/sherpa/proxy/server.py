@@ -19,8 +19,8 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
 from gtcrn_frontend.adapters.sherpa.proxy.batching import BatchedPool
+from gtcrn_frontend.adapters.sherpa.proxy.close_codes import CloseReason, SessionEnd
 from gtcrn_frontend.adapters.sherpa.proxy.connections import OPTIONS
-from gtcrn_frontend.adapters.sherpa.proxy.endings import Ending, Trouble
 from gtcrn_frontend.adapters.sherpa.proxy.metrics import CONTENT_TYPE, Metrics
 from gtcrn_frontend.adapters.sherpa.proxy.session import Service, Session
 from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings
@@ -72,7 +72,9 @@ class Proxy:
     def abandon(self) -> None:
         """Ends all connections, whatever is in flight."""
         for session in self._sessions.values():
-            session.end(Ending(CloseCode.GOING_AWAY, "the proxy is shutting down: time is up", Trouble.UNFINISHED))
+            session.end(
+                SessionEnd(CloseCode.GOING_AWAY, "the proxy is shutting down: time is up", CloseReason.UNFINISHED)
+            )
 
     async def __aenter__(self) -> Self:
         settings = self._settings
@@ -136,11 +138,11 @@ class Proxy:
 
     async def _turn_away(self, client: ServerConnection) -> None:
         reason = f"expected at most {self._settings.max_connections} connections at a time: try again later"
-        ending = Ending(CloseCode.TRY_AGAIN_LATER, reason, Trouble.TOO_MANY)
+        ending = SessionEnd(CloseCode.TRY_AGAIN_LATER, reason, CloseReason.TOO_MANY)
         self._note(client, ending, 0.0)
         await client.close(ending.code, ending.reason)
 
-    def _note(self, client: ServerConnection, ending: Ending, seconds: float) -> None:
+    def _note(self, client: ServerConnection, ending: SessionEnd, seconds: float) -> None:
         level = logging.DEBUG
         if ending.trouble:
             self._metrics.count_trouble(ending.trouble)

@@ -16,15 +16,15 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
 from gtcrn_frontend.adapters.sherpa.proxy.batching import BatchedPool
+from gtcrn_frontend.adapters.sherpa.proxy.close_codes import CloseReason, SessionEnd, end_by_client, end_by_upstream
 from gtcrn_frontend.adapters.sherpa.proxy.connections import OPTIONS, close
-from gtcrn_frontend.adapters.sherpa.proxy.endings import Ending, Trouble, ending_by_client, ending_by_upstream
 from gtcrn_frontend.adapters.sherpa.proxy.framing import SAMPLE, Audio, BadMessageError, Begin, End, Event, Text
 from gtcrn_frontend.adapters.sherpa.proxy.metrics import Metrics
 from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.audio.validation import check_chunk
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import AudioFormatError
-from gtcrn_frontend.stages.check import check_chunk
-from gtcrn_frontend.weights.parameters import F32
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +65,12 @@ class Session:
         self._stream: int | None = None
         self._sample_rate = service.pool.sample_rate
         self._loop = asyncio.get_running_loop()
-        self._ending: asyncio.Future[Ending] = self._loop.create_future()
+        self._ending: asyncio.Future[SessionEnd] = self._loop.create_future()
         self._finishing = False
         self._last_move_s = self._loop.time()
         self._sending_since_s: dict[Connection, float] = {}
 
-    def end(self, ending: Ending) -> None:
+    def end(self, ending: SessionEnd) -> None:
         """Ends the session; the first one to say so decides how."""
         if not self._ending.done():
             self._ending.set_result(ending)
@@ -79,9 +79,9 @@ class Session:
         """Ends the session as soon as no utterance is in flight."""
         self._finishing = True
         if not self._framing.in_flight:
-            self.end(Ending(CloseCode.GOING_AWAY, "the proxy is shutting down"))
+            self.end(SessionEnd(CloseCode.GOING_AWAY, "the proxy is shutting down"))
 
-    async def run(self) -> Ending:
+    async def run(self) -> SessionEnd:
         """Returns how the session ended; `close` is still to come."""
         conversation = self._loop.create_task(self._converse())
         conversation.add_done_callback(self._conversation_ended)
@@ -94,7 +94,7 @@ class Session:
             await asyncio.wait([conversation])
             self._close_stream()
 
-    async def close(self, ending: Ending) -> None:
+    async def close(self, ending: SessionEnd) -> None:
         """Closes both connections, and tells the client why."""
         closings = [close(self._client, ending.code, ending.reason)]
         if self._upstream:
@@ -116,7 +116,7 @@ class Session:
             why = str(error) or type(error).__name__
             logger.warning("cannot reach the recogniser at %s: %s", settings.upstream_shown, why)
             reason = "the recogniser behind the proxy is not reachable"
-            self.end(Ending(CloseCode.TRY_AGAIN_LATER, reason, Trouble.UPSTREAM_REFUSED))
+            self.end(SessionEnd(CloseCode.TRY_AGAIN_LATER, reason, CloseReason.UPSTREAM_REFUSED))
             return
         async with asyncio.TaskGroup() as both_ways:
             both_ways.create_task(self._to_upstream(self._upstream))
@@ -125,7 +125,7 @@ class Session:
     def _conversation_ended(self, conversation: asyncio.Task[None]) -> None:
         if not conversation.cancelled() and (error := conversation.exception()):
             logger.error("a session failed", exc_info=error)
-            self.end(Ending(CloseCode.INTERNAL_ERROR, "internal error of the proxy", Trouble.INTERNAL))
+            self.end(SessionEnd(CloseCode.INTERNAL_ERROR, "internal error of the proxy", CloseReason.INTERNAL))
 
     async def _to_upstream(self, upstream: ClientConnection) -> None:
         latency = self._service.metrics.latency_seconds
@@ -133,16 +133,16 @@ class Session:
             try:
                 message = await self._client.recv()
             except ConnectionClosed as closed:
-                return self.end(ending_by_client(closed))
+                return self.end(end_by_client(closed))
             started = time.perf_counter()
             self._last_move_s = self._loop.time()
             try:
                 for event in self._framing.receive(message):
                     await self._handle(event, upstream)
             except BadMessageError as error:
-                return self.end(Ending(error.code, str(error), Trouble.BAD_MESSAGE))
+                return self.end(SessionEnd(error.code, str(error), CloseReason.BAD_MESSAGE))
             except AudioFormatError as error:
-                return self.end(Ending(CloseCode.INVALID_DATA, str(error), Trouble.BAD_MESSAGE))
+                return self.end(SessionEnd(CloseCode.INVALID_DATA, str(error), CloseReason.BAD_MESSAGE))
             except ConnectionClosed:  # the upstream's: the other way passes its last words on, and tells why
                 return None
             latency.observe(time.perf_counter() - started)
@@ -152,12 +152,12 @@ class Session:
             try:
                 message = await upstream.recv()
             except ConnectionClosed as closed:
-                return self.end(ending_by_upstream(closed))
+                return self.end(end_by_upstream(closed))
             self._framing.answer(message)
             try:
                 await self._send(self._client, message)
             except ConnectionClosed as closed:
-                return self.end(ending_by_client(closed))
+                return self.end(end_by_client(closed))
             if self._finishing:
                 self.finish()
 
@@ -222,11 +222,11 @@ class Session:
                 return self.end(self._stuck(limit_s))
             await asyncio.sleep(moved_s + limit_s - now_s)
 
-    def _stuck(self, limit_s: float) -> Ending:
+    def _stuck(self, limit_s: float) -> SessionEnd:
         if self._client in self._sending_since_s:
             reason = f"the client has not taken its results for {limit_s:g} s"
-            return Ending(CloseCode.POLICY_VIOLATION, reason, Trouble.STALLED)
+            return SessionEnd(CloseCode.POLICY_VIOLATION, reason, CloseReason.STALLED)
         if self._sending_since_s:
             reason = f"the recogniser behind the proxy has taken no audio for {limit_s:g} s"
-            return Ending(CloseCode.TRY_AGAIN_LATER, reason, Trouble.STALLED)
-        return Ending(CloseCode.POLICY_VIOLATION, f"nothing has moved for {limit_s:g} s", Trouble.IDLE)
+            return SessionEnd(CloseCode.TRY_AGAIN_LATER, reason, CloseReason.STALLED)
+        return SessionEnd(CloseCode.POLICY_VIOLATION, f"nothing has moved for {limit_s:g} s", CloseReason.IDLE)

@@ -17,7 +17,7 @@ from websockets.uri import parse_uri
 from gtcrn_frontend.adapters.sherpa.proxy.framing import Framing, OfflineFraming, OnlineFraming
 from gtcrn_frontend.config import EnhancerConfig, is_count, is_number
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.stages.guard import Strength
+from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 PROTOCOLS: dict[str, Callable[[], Framing]] = {"online": OnlineFraming, "offline": OfflineFraming}
 MAX_PORT = 65_535

@@ -75,8 +75,8 @@ def fuse(network: nn.Module) -> None:
         ImportError: the package numba is not installed.
     """
     try:
-        from gtcrn_frontend.training.fused_conv import fuse_convolutions
-        from gtcrn_frontend.training.fused_gru import fuse_recurrences
+        from gtcrn_frontend.training.cpu_kernels.fused_conv import fuse_convolutions
+        from gtcrn_frontend.training.cpu_kernels.fused_gru import fuse_recurrences
     except ImportError as error:
         raise ImportError(
             f"fused layers need {error.name}: pip install 'gtcrn-frontend[train]', or train with --fused False",

@@ -8,7 +8,7 @@ import yaml
 
 from gtcrn_frontend import ConfigError, EnhancerConfig
 from gtcrn_frontend.adapters.sherpa.config import PipelineConfig
-from gtcrn_frontend.adapters.sherpa.signature import FILE_LISTS, FILES, FOLDERS, factory, factory_names
+from gtcrn_frontend.adapters.sherpa.factory_args import FILE_LISTS, FILES, FOLDERS, factory, factory_names
 
 ONLINE = "OnlineRecognizer.from_zipformer2_ctc"
 OFFLINE = "OfflineRecognizer.from_zipformer_ctc"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from websockets.frames import CloseCode
 
-from gtcrn_frontend.adapters.sherpa.proxy.endings import MAX_REASON_BYTES, Ending
+from gtcrn_frontend.adapters.sherpa.proxy.close_codes import MAX_REASON_BYTES, SessionEnd
 from gtcrn_frontend.adapters.sherpa.proxy.framing import (
     Audio,
     BadMessageError,
@@ -109,12 +109,12 @@ def test_bad_messages_are_told(name):
         framing.receive(messages[-1])
     assert error.value.code == code
     assert part in str(error.value)
-    assert part in Ending(code, str(error.value)).reason, "the part that matters is cut off"
+    assert part in SessionEnd(code, str(error.value)).reason, "the part that matters is cut off"
 
 
 @given(st.text(max_size=200))
 def test_a_reason_fits_into_a_close_frame(text):
-    reason = Ending(1000, text).reason
+    reason = SessionEnd(1000, text).reason
     assert len(reason.encode()) <= MAX_REASON_BYTES
     assert text.startswith(reason)
     assert reason == text or len(reason.encode()) > MAX_REASON_BYTES - 4

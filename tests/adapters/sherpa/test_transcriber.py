@@ -11,7 +11,7 @@ from gtcrn_frontend import EnhancerConfig
 from gtcrn_frontend.adapters.sherpa import with_frontend
 from gtcrn_frontend.adapters.sherpa.sessions import OnlineSession, decode
 from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer, confidence_of
-from gtcrn_frontend.evaluation.recognizer import Recognizer, Transcript
+from gtcrn_frontend.evaluation.asr.recognizer import Recognizer, Transcript
 
 
 @pytest.fixture(params=["online", "endpoint", "offline"])

@@ -22,7 +22,7 @@ from gtcrn_frontend.adapters.speechbrain.differentiable import enhanced
 from gtcrn_frontend.adapters.speechbrain.streaming import Lanes
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.export import export_model
-from gtcrn_frontend.spec import FRCRN_SPEC, WAVECRN_SPEC, WHOLE_SEGMENTS
+from gtcrn_frontend.model_spec import FRCRN_SPEC, WAVECRN_SPEC, WHOLE_SEGMENTS
 from gtcrn_frontend.weights.checkpoint import read_architecture
 from gtcrn_frontend.weights.networks import NETWORKS
 

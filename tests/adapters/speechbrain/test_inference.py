@@ -399,7 +399,7 @@ def test_a_front_end_of_ones_own(asr: Any, batch: Batch, random_checkpoint: Path
 
 
 def test_settings_of_an_enhancer(asr: Any, batch: Batch, tmp_path: Path) -> None:
-    config = EnhancerConfig(strength=0.5, guard={"min_strength": 0.4}, num_threads=2)
+    config = EnhancerConfig(strength=0.5, auto_strength={"min_strength": 0.4}, num_threads=2)
     expected = with_frontend(asr, strength=0.5).encode_batch(*batch)
     for given in (config, Enhancer.from_config(config)):
         assert torch.equal(with_frontend(asr, given).encode_batch(*batch), expected)

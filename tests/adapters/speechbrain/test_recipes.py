@@ -22,11 +22,11 @@ from gtcrn_frontend.adapters.speechbrain.recipes.digits import train as digits
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.data import dataio_prepare
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import WORDS, prepare_digits
 from gtcrn_frontend.adapters.speechbrain.recipes.gtcrn import train as gtcrn
+from gtcrn_frontend.audio.levels import noise_gain
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.levels import noise_gain
 from gtcrn_frontend.training.checkpoint import load_checkpoint
 from gtcrn_frontend.training.config_file import load_config
-from gtcrn_frontend.training.recipe import train
+from gtcrn_frontend.training.train_loop import train
 
 RATE = 16000
 
@@ -248,9 +248,9 @@ def gtcrn_settings(corpus: Path) -> dict[str, object]:
         "number_of_epochs": 2,
         "steps_per_epoch": 4,
         "batch_size": 2,
-        "piece_s": 0.5,
+        "segment_s": 0.5,
         "warmup_steps": 0,
-        "freeze_norm_share": 0.26,
+        "freeze_norm_fraction": 0.26,
         "norm_batches": 2,
         "validation_mixtures": 2,
         "validation_s": 2.0,
@@ -329,13 +329,13 @@ def test_gtcrn_trains_resumes_to_the_bit_and_equals_the_command(run, gtcrn_setti
         "cache": str(corpus / "cache"),
         "corpora": [{"manifest": str(corpus / "manifest.json")}],
         "held_out": {"file": str(tmp_path / "split.json")},
-        "mixing": {"piece_s": 0.5},
+        "mixing": {"segment_s": 0.5},
         "optim": {
             "steps": 8,
             "batch_size": 2,
             "warmup_steps": 0,
             "norm_batches": 2,
-            "freeze_norm_share": 0.26,
+            "freeze_norm_fraction": 0.26,
             "fused": False,
         },
         "validation": {"every_steps": 4, "mixtures": 2, "seconds": 2.0},

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
-from gtcrn_frontend.evaluation.wer import count_errors
+from gtcrn_frontend.evaluation.asr.wer import count_errors
 
 RATE = 16000
 NAMES = ("digits-clean", "digits-robust", "commands-clean", "commands-robust", "characters-clean")
@@ -50,7 +50,7 @@ def decoded(recognizer: sherpa_onnx.OnlineRecognizer, stream: object) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_held_out_speech_is_recognised_by_the_offline_file(assets: Path, shared: Path, name: str) -> None:
-    from conditions import clean, task
+    from noisy_set import clean, task
 
     of = task(name.split("-")[0], shared / "audio")
     spoken = clean(of.name, shared / "audio")[:20] + clean(of.name, shared / "audio")[-10:]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gtcrn_frontend.nets.ctc_recognizer import CtcRecognizer, RecognizerConfig
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.ctc_recognizer import CtcRecognizer, RecognizerConfig
 
 
 def made_task() -> object:

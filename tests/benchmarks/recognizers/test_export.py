@@ -8,7 +8,11 @@ import onnxruntime
 import pytest
 import torch
 
-from gtcrn_frontend.nets.ctc_recognizer import CtcRecognizer, RecognizerConfig, output_lengths
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.ctc_recognizer import (
+    CtcRecognizer,
+    RecognizerConfig,
+    output_lengths,
+)
 
 CONFIG = RecognizerConfig(n_mels=40, used_mels=30, channels=16, hidden=24, layers=2, symbols=5)
 SYMBOLS = ["<blk>", "▁a", "▁b", "▁c", "▁d"]

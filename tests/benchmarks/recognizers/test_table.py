@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gtcrn_frontend.evaluation.wer import ErrorCounts
+from gtcrn_frontend.evaluation.asr.wer import ErrorCounts
 
 
 def counts(*errors: int) -> list[ErrorCounts]:
@@ -10,7 +10,7 @@ def counts(*errors: int) -> list[ErrorCounts]:
 
 
 def test_rates_are_marked_where_they_differ_significantly() -> None:
-    from conditions import CLEAN, CONDITIONS
+    from noisy_set import CLEAN, CONDITIONS
     from table import rows_by_noise, rows_by_snr
 
     results = {
@@ -35,7 +35,7 @@ def test_a_phrase_is_right_or_wrong_as_a_whole(unit: str) -> None:
 
 
 def test_a_condition_is_judged_with_the_real_recogniser_and_enhancer(assets: Path, shared: Path) -> None:
-    from conditions import UTTERANCES, Condition
+    from noisy_set import UTTERANCES, Condition
     from table import RAW, Job, front_end, run
 
     folder = assets / "digits-clean"
@@ -51,7 +51,7 @@ def test_a_condition_is_judged_with_the_real_recogniser_and_enhancer(assets: Pat
 
 def results_of(errors: dict[str, list[int]]) -> dict:
     """The same errors in all conditions, but for clean speech, where there are none."""
-    from conditions import CLEAN, CONDITIONS
+    from noisy_set import CLEAN, CONDITIONS
 
     results = {condition: {name: counts(*each) for name, each in errors.items()} for condition in CONDITIONS}
     results[CLEAN] = {name: counts(*[0] * len(each)) for name, each in errors.items()}

@@ -58,9 +58,9 @@ def test_text_of_symbols_has_single_spaces(audio: Path) -> None:
 
 
 def test_conditions_are_what_they_say_and_always_the_same(audio: Path) -> None:
-    from conditions import CLEAN, CONDITIONS, Condition, clean, mixtures
+    from noisy_set import CLEAN, CONDITIONS, Condition, clean, mixtures
 
-    from gtcrn_frontend.evaluation.levels import active_power
+    from gtcrn_frontend.audio.levels import active_power
 
     assert len(set(CONDITIONS)) == len(CONDITIONS) == 25
     quiet = clean("digits", audio)[:5]
@@ -82,7 +82,7 @@ def test_conditions_are_what_they_say_and_always_the_same(audio: Path) -> None:
 @pytest.mark.parametrize("name", ["digits", "commands"])
 def test_what_parameters_are_fitted_on_is_not_what_they_are_judged_on(audio: Path, name: str) -> None:
     import corpora
-    from conditions import UTTERANCES, Condition, clean, mixtures, mixtures_to_fit, others
+    from noisy_set import UTTERANCES, Condition, clean, mixtures, mixtures_to_fit, others
 
     judged = {item.samples.tobytes() for item in clean(name, audio)}
     to_fit = others(name, audio)

@@ -17,16 +17,16 @@ import speechbrain as sb
 import torch
 from torch import Tensor
 
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.ctc_recognizer import greedy_symbols, output_lengths
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.fbank import FLOOR
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import WORDS
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.tables import Value, markdown_table
-from gtcrn_frontend.evaluation.wer import ErrorCounts, count_errors, error_rate
-from gtcrn_frontend.nets.ctc_recognizer import greedy_symbols, output_lengths
-from gtcrn_frontend.nets.fbank import FLOOR
-from gtcrn_frontend.spec import GTCRN_SPEC
-from gtcrn_frontend.stages.guard import Strength
-from gtcrn_frontend.training.losses import Transform
-from gtcrn_frontend.training.objective import Objective
+from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, count_errors, error_rate
+from gtcrn_frontend.evaluation.report.tables import Value, markdown_table
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.streaming.auto_strength.controller import Strength
+from gtcrn_frontend.training.losses.combined import CombinedLoss
+from gtcrn_frontend.training.losses.hybrid import Transform
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +49,9 @@ class DigitsBrain(FrontendMixin, sb.Brain):  # type: ignore[misc]  # SpeechBrain
         super().__init__(*args, **kwargs)
         self.counts: Counts = {}
         self.train_loss = float("nan")
-        self.enhancement_loss: Objective | None = None
+        self.enhancement_loss: CombinedLoss | None = None
         if hasattr(self.hparams, "enhancement_loss"):
-            self.enhancement_loss = Objective(self.hparams.enhancement_loss, Transform(GTCRN_SPEC, self.device))
+            self.enhancement_loss = CombinedLoss(self.hparams.enhancement_loss, Transform(GTCRN_SPEC, self.device))
 
     def compute_forward(self, batch: Any, stage: Any) -> tuple[Tensor, Tensor]:
         """Returns log-probabilities `(B, U, V)`, and how many of the U are of each utterance."""

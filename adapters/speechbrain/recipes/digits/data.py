@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import PARTS, WORDS
-from gtcrn_frontend.evaluation.levels import noise_gain
-from gtcrn_frontend.spec import GTCRN_SPEC
-from gtcrn_frontend.training.store import AudioStore, open_store
-from gtcrn_frontend.weights.parameters import F32
+from gtcrn_frontend.audio.levels import noise_gain
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.training.data.audio_cache import AudioCache, open_audio_cache
 
 SAMPLE_RATE = GTCRN_SPEC.sample_rate
 PEAK = 0.99
@@ -46,7 +46,7 @@ def dataio_prepare(
     entries = {part: sb.dataio.dataio.load_data_json(Path(manifests) / f"{part}.json", replacements) for part in parts}
     everything = [entry for part in parts for entry in entries[part].values()]
     paths = {path for entry in everything for path in (*entry["takes"], entry["noise"]) if path is not None}
-    mixture = Mixture(open_store([Path(path) for path in sorted(paths)], Path(cache_folder), SAMPLE_RATE))
+    mixture = Mixture(open_audio_cache([Path(path) for path in sorted(paths)], Path(cache_folder), SAMPLE_RATE))
 
     @sb.utils.data_pipeline.takes("takes", "peaks", "gaps_s", "speed_percent", "room_db", "noise", "snr_db", "seed")  # type: ignore[untyped-decorator]
     @sb.utils.data_pipeline.provides("sig", "clean")  # type: ignore[untyped-decorator]
@@ -66,8 +66,8 @@ def dataio_prepare(
 class Mixture:
     """Makes what an entry of a manifest says; the same each time."""
 
-    def __init__(self, store: AudioStore) -> None:
-        self.store = store
+    def __init__(self, audio_cache: AudioCache) -> None:
+        self.audio_cache = audio_cache
 
     def __call__(
         self,
@@ -84,7 +84,7 @@ class Mixture:
         rng = np.random.default_rng(seed)
         pieces = [_silence(gaps_s[0])]
         for take, peak, gap_s in zip(takes, peaks, gaps_s[1:], strict=True):
-            samples = self.store.read(self.store.numbers[take])
+            samples = self.audio_cache.read(self.audio_cache.numbers[take])
             pieces += [samples * np.float32(peak / (np.abs(samples).max() + 1e-6)), _silence(gap_s)]
         clean: F32 = np.concatenate(pieces)
         if speed_percent != 100:
@@ -93,7 +93,7 @@ class Mixture:
             clean = clean + rng.normal(0, 10 ** (room_db / 20), len(clean)).astype(np.float32)
         if noise is None or snr_db is None:
             return clean, clean
-        added = self._excerpt(self.store.numbers[noise], rng, len(clean))
+        added = self._excerpt(self.audio_cache.numbers[noise], rng, len(clean))
         noisy = clean + np.float32(noise_gain(clean, added, snr_db)) * added
         scale = np.float32(1 / max(1.0, float(np.abs(noisy).max()) / PEAK))
         return noisy * scale, clean * scale
@@ -101,8 +101,8 @@ class Mixture:
     def _excerpt(self, number: int, rng: np.random.Generator, length: int) -> F32:
         """Returns a piece of a recording that is not silent, if there is one; a short recording is repeated."""
         for _ in range(NOISE_DRAWS):
-            start = int(rng.integers(0, max(self.store.length(number) - length, 0) + 1))
-            samples = self.store.read(number, start, length)
+            start = int(rng.integers(0, max(self.audio_cache.length(number) - length, 0) + 1))
+            samples = self.audio_cache.read(number, start, length)
             if float(np.square(samples).mean()) > SILENT_POWER:
                 break
         return np.resize(samples, length)

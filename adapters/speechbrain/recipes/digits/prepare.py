@@ -13,8 +13,8 @@ import numpy as np
 
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.training.config import CorpusConfig, HeldOutConfig
-from gtcrn_frontend.training.corpus import list_recordings
-from gtcrn_frontend.training.split import load_or_draw_split
+from gtcrn_frontend.training.data.corpus import list_recordings
+from gtcrn_frontend.training.data.split import load_or_draw_split
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PARTS = ("train", "valid", "test")

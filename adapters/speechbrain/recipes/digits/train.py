@@ -24,7 +24,7 @@ from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment,
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.brain import Counts, DigitsBrain, load_recognizer, report
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.data import dataio_prepare
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import prepare_digits
-from gtcrn_frontend.atomic import replaced_at_end
+from gtcrn_frontend.atomic_write import replaced_at_end
 
 
 def main(arguments: Sequence[str]) -> dict[str, Counts]:

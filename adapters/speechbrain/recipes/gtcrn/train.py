@@ -28,21 +28,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse, run_as_command
-from gtcrn_frontend.adapters.speechbrain.recipes.digits.judge import DigitsJudge
-from gtcrn_frontend.evaluation.tables import markdown_table
-from gtcrn_frontend.training.averaging import copy_norms, freeze_norms, recompute_norms, update_average
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.evaluate import DigitsJudge
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.evaluation.report.tables import markdown_table
 from gtcrn_frontend.training.checkpoint import save_weights
 from gtcrn_frontend.training.config import TrainConfig
-from gtcrn_frontend.training.data import load_data
-from gtcrn_frontend.training.judge import Judge
-from gtcrn_frontend.training.losses import Transform
-from gtcrn_frontend.training.mixing import Mixer
-from gtcrn_frontend.training.objective import Objective
-from gtcrn_frontend.training.schedule import learning_rate
-from gtcrn_frontend.training.teacher import Teacher
-from gtcrn_frontend.training.validation import Scores, make_validation_set
+from gtcrn_frontend.training.data.dataset import load_data
+from gtcrn_frontend.training.data.mixing import Mixer
+from gtcrn_frontend.training.distillation import Teacher
+from gtcrn_frontend.training.ema import copy_norms, freeze_norms, recompute_norms, update_ema
+from gtcrn_frontend.training.losses.combined import CombinedLoss
+from gtcrn_frontend.training.losses.hybrid import Transform
+from gtcrn_frontend.training.lr_schedule import learning_rate
+from gtcrn_frontend.training.validation_set import Scores, make_validation_set
+from gtcrn_frontend.training.validator import Validator
 from gtcrn_frontend.weights.networks import find_network
-from gtcrn_frontend.weights.parameters import F32
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +51,18 @@ class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
     """Trains `modules.network`; `modules.average`, the moving average of its weights, is what is judged and kept.
 
     Attributes:
-        judge: makes the batches for statistics of batch normalisation, and the scores; set before `fit`.
+        validator: makes the batches for statistics of batch normalisation, and the scores; set before `fit`.
         scores: of the last validation.
     """
 
-    judge: Judge
+    validator: Validator
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.config: TrainConfig = self.hparams.config
-        self.objective = Objective(self.config.loss, Transform(find_network(self.config.network).spec, self.device))
+        self.objective = CombinedLoss(self.config.loss, Transform(find_network(self.config.network).spec, self.device))
         optim = self.config.optim
-        self.first_frozen_step = math.ceil(optim.steps * (1 - optim.freeze_norm_share))
+        self.first_frozen_step = math.ceil(optim.steps * (1 - optim.freeze_norm_fraction))
         self.train_loss = float("nan")
         self.scores: Scores = {}
         self._estimates: list[F32] = []
@@ -85,15 +85,15 @@ class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
             group["lr"] = learning_rate(self.optimizer_step, self.config.optim)
         network = self.modules.network
         if self.optimizer_step == self.first_frozen_step:
-            recompute_norms(network, self.judge.norm_batches())
+            recompute_norms(network, self.validator.norm_batches())
         if self.optimizer_step >= self.first_frozen_step:
             freeze_norms(network)
 
     def on_fit_batch_end(self, batch: Any, outputs: Any, loss: Tensor, should_step: bool) -> None:
         """Moves the average."""
         if should_step:
-            decay = self.config.optim.average_decay
-            update_average(self.modules.average, self.modules.network, decay, self.optimizer_step - 1)
+            decay = self.config.optim.ema_decay
+            update_ema(self.modules.average, self.modules.network, decay, self.optimizer_step - 1)
 
     def on_stage_start(self, stage: Any, epoch: int | None = None) -> None:
         """Gives the average the statistics that belong to it."""
@@ -103,14 +103,14 @@ class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
         if self.optimizer_step > self.first_frozen_step:
             copy_norms(self.modules.network, self.modules.average)
         else:
-            recompute_norms(self.modules.average, self.judge.norm_batches())
+            recompute_norms(self.modules.average, self.validator.norm_batches())
 
     def on_stage_end(self, stage: Any, stage_loss: float, epoch: int | None = None) -> None:
         """Writes to the log and saves a checkpoint."""
         if stage == sb.Stage.TRAIN:
             self.train_loss = stage_loss
             return
-        self.scores = self.judge.validation_set.scores(np.concatenate(self._estimates))
+        self.scores = self.validator.validation_set.scores(np.concatenate(self._estimates))
         self.hparams.train_logger.log_stats(
             {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
             train_stats={"loss": self.train_loss},
@@ -163,9 +163,11 @@ def main(arguments: Sequence[str]) -> Scores:
     config = dataclasses.replace(brain.config, optim=optim)
     rate = brain.objective.transform.spec.sample_rate
     data = load_data(config, rate)
-    mixer = Mixer(data.store, data.train, config.mixing, rate)
-    validation_set = make_validation_set(data.store, data.held_out, config.mixing, config.validation, rate, optim.seed)
-    brain.judge = Judge(config, mixer, brain.objective.transform, validation_set)
+    mixer = Mixer(data.audio_cache, data.train, config.mixing, rate)
+    validation_set = make_validation_set(
+        data.audio_cache, data.held_out, config.mixing, config.validation, rate, optim.seed
+    )
+    brain.validator = Validator(config, mixer, brain.objective.transform, validation_set)
     # Not a loader of SpeechBrain's: with workers, that one repeats what they had begun when a checkpoint was saved.
     steps = Steps(brain, hparams["steps_per_epoch"])
     train_loader = DataLoader(Mixtures(mixer, config), None, sampler=steps, num_workers=hparams["num_workers"])
@@ -177,8 +179,8 @@ def main(arguments: Sequence[str]) -> Scores:
 
     best = hparams["checkpointer"].recover_if_possible(max_key="pesq")
     save_weights(Path(hparams["trained_model"]), brain.modules.average, {"architecture": config.network})
-    scores = {name: best.meta[name] for name in brain.judge.noisy_scores()}
-    rows = [{"held out": "noisy", **brain.judge.noisy_scores()}, {"held out": "enhanced", **scores}]
+    scores = {name: best.meta[name] for name in brain.validator.noisy_scores()}
+    rows = [{"held out": "noisy", **brain.validator.noisy_scores()}, {"held out": "enhanced", **scores}]
     logger.info("Scores on held-out mixtures\n%s", markdown_table(rows, {}))
     if word_errors is not None:
         word_errors(hparams["trained_model"])

@@ -1,0 +1,80 @@
+"""How a session ends: what the client is told, and what the operator sees counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+
+MAX_REASON_BYTES = 123  # RFC 6455, 5.5: a control frame holds 125 bytes, two of them the code
+
+_UNSENDABLE = (CloseCode.NO_STATUS_RCVD, CloseCode.ABNORMAL_CLOSURE, CloseCode.TLS_HANDSHAKE)
+
+
+class CloseReason(StrEnum):
+    """What a session can end on, other than as intended; the label `kind` of the metric of errors."""
+
+    BAD_MESSAGE = "bad_message"
+    TOO_BIG = "too_big"
+    TOO_MANY = "too_many"
+    IDLE = "idle"
+    STALLED = "stalled"
+    CLIENT_LOST = "client_lost"
+    UPSTREAM_REFUSED = "upstream_refused"
+    UPSTREAM_LOST = "upstream_lost"
+    UPSTREAM_FAILED = "upstream_failed"
+    UNFINISHED = "unfinished"
+    INTERNAL = "internal"
+
+    @property
+    def is_of_client(self) -> bool:
+        """Whether the client brought it about: nothing that an operator could mend."""
+        return self in _OF_CLIENTS
+
+
+_OF_CLIENTS = (CloseReason.BAD_MESSAGE, CloseReason.TOO_BIG, CloseReason.IDLE, CloseReason.CLIENT_LOST)
+
+
+@dataclass(frozen=True)
+class SessionEnd:
+    """The end of a session.
+
+    Attributes:
+        code: of the close frame for the client, RFC 6455, 7.4.
+        reason: of the same, for people; cut to what a close frame holds.
+        trouble: None if all went as intended.
+    """
+
+    code: int
+    reason: str = ""
+    trouble: CloseReason | None = None
+
+    def __post_init__(self) -> None:
+        cut = self.reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+        object.__setattr__(self, "reason", cut)
+
+
+def end_by_client(closed: ConnectionClosed) -> SessionEnd:
+    """Returns the ending of a session whose client has closed, has gone, or has broken the WebSocket protocol."""
+    if closed.rcvd is not None:
+        return SessionEnd(CloseCode.NORMAL_CLOSURE)
+    if closed.sent is None:
+        return SessionEnd(CloseCode.NORMAL_CLOSURE, "the connection broke", CloseReason.CLIENT_LOST)
+    # The library has closed: a message over the limit, text that is no UTF-8, frames that are none.
+    too_big = closed.sent.code == CloseCode.MESSAGE_TOO_BIG
+    return SessionEnd(closed.sent.code, closed.sent.reason, CloseReason.TOO_BIG if too_big else CloseReason.BAD_MESSAGE)
+
+
+def end_by_upstream(closed: ConnectionClosed) -> SessionEnd:
+    """Returns the ending of a session whose upstream has closed: its own code and reason, or 1014 if it was lost."""
+    if closed.rcvd is None:
+        detail = f": {closed.sent.reason}" if closed.sent else ""
+        return SessionEnd(
+            CloseCode.BAD_GATEWAY, f"the recogniser behind the proxy was lost{detail}", CloseReason.UPSTREAM_LOST
+        )
+    code = CloseCode.NORMAL_CLOSURE if closed.rcvd.code in _UNSENDABLE else closed.rcvd.code
+    return SessionEnd(
+        code, closed.rcvd.reason, None if code == CloseCode.NORMAL_CLOSURE else CloseReason.UPSTREAM_FAILED
+    )

@@ -1,0 +1,204 @@
+"""Fits the guard's default parameters on the project's recognisers and several models, and judges the present ones.
+
+    python benchmarks/fit_auto_strength.py --rounds 0
+    python benchmarks/fit_auto_strength.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar
+
+It searches as `gtcrn-frontend calibrate --fit-auto-strength` does. Best is the lowest error rate relative to that of
+the raw input, averaged over models, recognisers and conditions, among those that leave clean speech alone (PESQ against
+the input) and are in fewest conditions significantly worse than the raw input. What is heard are other utterances, in
+other noise, than what benchmarks/recognizers/table.py judges with. The network runs once for each signal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "recognizers"))
+
+from corpora import ROOT, SAMPLE_RATE, Noises
+from noisy_set import CLEAN, UTTERANCES, Condition, Spoken, mixtures_to_fit, task
+from table import _count, _recognizer
+
+from gtcrn_frontend import AutoStrengthConfig, EnhancerConfig
+from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
+from gtcrn_frontend.evaluation.asr.auto_strength_fit import search
+from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, error_rate, rate_difference
+from gtcrn_frontend.evaluation.quality.metrics import pesq_wb
+from gtcrn_frontend.evaluation.report.tables import markdown_table, write_json
+from gtcrn_frontend.evaluation.systems import Enhanced, name_of_model
+
+SNRS_DB = (0, 10, 20)
+MIN_PESQ = 4.45  # 0.05 above what is promised
+CLEAN_SECONDS = 6
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recogniser behind one model in one condition."""
+
+    recognizer: SherpaRecognizer
+    name: str
+    unit: str
+    condition: Condition
+    spoken: list[Spoken]
+    signals: list[Enhanced]
+
+    def count(self, signals: Sequence[Samples]) -> list[ErrorCounts]:
+        """Returns the errors of each utterance."""
+        heard = self.recognizer.transcribe_many(signals, SAMPLE_RATE)
+        return [_count(item.text, each.text, self.unit) for item, each in zip(self.spoken, heard, strict=True)]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What parameters achieve.
+
+    Attributes:
+        relative: error rate over that of the raw input, averaged over recognisers and conditions.
+        pesq: the lowest of clean signals against their input.
+        worse: conditions in which they are significantly worse than the raw input.
+        rates: error rate in percent by recogniser and condition.
+    """
+
+    relative: float
+    pesq: float
+    worse: tuple[str, ...]
+    rates: dict[str, float]
+
+    @property
+    def order(self) -> tuple[bool, int, float]:
+        """Less is better."""
+        return self.pesq < MIN_PESQ, len(self.worse), self.relative
+
+
+class Judge:
+    """Scores parameters; each only once."""
+
+    def __init__(self, trials: Sequence[Trial], clean: Sequence[Enhanced]) -> None:
+        self._trials, self._clean = trials, clean
+        self._raw = [trial.count([signal.dry for signal in trial.signals]) for trial in trials]
+        self._scores: dict[AutoStrengthConfig, Score] = {}
+
+    def raw(self) -> Score:
+        """Returns the score of no front-end."""
+        return self._score(self._raw, 4.64)
+
+    def fixed(self, strength: float) -> Score:
+        """Returns the score of a fixed strength."""
+        counts = [trial.count([signal.mixed(strength) for signal in trial.signals]) for trial in self._trials]
+        return self._score(
+            counts, min(pesq_wb(signal.dry, signal.mixed(strength), SAMPLE_RATE) for signal in self._clean)
+        )
+
+    def with_auto_strength(self, config: AutoStrengthConfig) -> Score:
+        """Returns the score of the guard with some parameters."""
+        if config not in self._scores:
+            counts = [
+                trial.count([signal.with_auto_strength(config) for signal in trial.signals]) for trial in self._trials
+            ]
+            lowest = min(pesq_wb(signal.dry, signal.with_auto_strength(config), SAMPLE_RATE) for signal in self._clean)
+            self._scores[config] = self._score(counts, lowest)
+        return self._scores[config]
+
+    def _score(self, counts: Sequence[list[ErrorCounts]], pesq: float) -> Score:
+        ratios, worse, rates = [], [], {}
+        for trial, raw, errors in zip(self._trials, self._raw, counts, strict=True):
+            label = f"{trial.name} {trial.condition.kind or 'clean'} {trial.condition.snr_db}"
+            raw_rate, rate = error_rate(raw).value, error_rate(errors).value
+            ratios.append((rate + 0.01) / (raw_rate + 0.01))  # a rate of zero divides by nothing
+            rates[label] = 100 * rate
+            if rate_difference(raw, errors).low > 0:
+                worse.append(label)
+        return Score(float(np.mean(ratios)), pesq, tuple(worse), rates)
+
+
+def clean_speech(audio: Path, setting: EnhancerConfig) -> list[Enhanced]:
+    """Returns the beginnings of recordings without noise."""
+    paths = sorted((audio / "pairs").glob("dns_*_clean.flac")) + sorted((audio / "speech/ljspeech").glob("*"))[:60:30]
+    signals = []
+    for path in paths:
+        samples, rate = soundfile.read(path, CLEAN_SECONDS * SAMPLE_RATE, dtype="float32")
+        if rate == SAMPLE_RATE:
+            signals.append(Enhanced(samples, SAMPLE_RATE, setting))
+    return signals
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--recognizers", nargs="+", type=Path, help="folders TASK-VARIANT (default: those in tests/assets/recognizers)"
+    )
+    parser.add_argument("--model", nargs="+", default=["gtcrn-asr"], help="names or paths (default: gtcrn-asr)")
+    parser.add_argument("--utterances", type=int, default=24, help="of each task (default: %(default)s)")
+    parser.add_argument("--noise", nargs="+", default=Noises.KINDS, choices=Noises.KINDS, help="kinds (default: all)")
+    parser.add_argument("--rounds", type=int, default=2, help="through all parameters; 0 judges the defaults only")
+    parser.add_argument("--audio", type=Path, default=ROOT.parent / "shared" / "audio", help="with manifest.json")
+    parser.add_argument("--json", type=Path, help="also write the scores to this file")
+    args = parser.parse_args(arguments)
+
+    began = time.process_time()
+    settings = [EnhancerConfig(model=model) for model in args.model]
+    folders = args.recognizers or sorted(p.parent for p in (ROOT / "tests/assets/recognizers").glob("*/offline.onnx"))
+    conditions = (CLEAN, *(Condition(kind, snr_db) for snr_db in SNRS_DB for kind in args.noise))
+    trials = []
+    for folder in folders:
+        name = folder.name.split("-")[0]
+        if name not in UTTERANCES:
+            parser.error(f"folders are named after their task, {', '.join(UTTERANCES)}; got {folder.name}")
+        for condition in conditions:
+            spoken = mixtures_to_fit(name, args.audio, condition)
+            spoken = spoken[:: max(len(spoken) // args.utterances, 1)][: args.utterances]
+            for setting in settings:
+                signals = [Enhanced(item.samples, SAMPLE_RATE, setting) for item in spoken]
+                trial_name = f"{folder.name} {name_of_model(setting)}"
+                unit = task(name, args.audio).unit
+                trials.append(Trial(_recognizer(folder), trial_name, unit, condition, spoken, signals))
+        print(f"{folder.name}: ready after {time.process_time() - began:.0f} s", flush=True)
+    judge = Judge(trials, [signal for setting in settings for signal in clean_speech(args.audio, setting)])
+
+    def judged(configs: Sequence[AutoStrengthConfig]) -> list[tuple[float, ...]]:
+        for config in configs:
+            score = judge.with_auto_strength(config)
+            print(
+                f"{config}: {score.relative:.3f} of raw, PESQ {score.pesq:.2f}, worse in {len(score.worse)}", flush=True
+            )
+        return [judge.with_auto_strength(config).order for config in configs]
+
+    best = search(judged, rounds=args.rounds)[0] if args.rounds else AutoStrengthConfig()
+
+    scores = {"raw": judge.raw()}
+    scores |= {f"fixed {strength:g}": judge.fixed(strength) for strength in (0.5, 0.8, 1.0)}
+    scores["auto"] = judge.with_auto_strength(best)
+    rows = [
+        {"condition": label, **{name: f"{score.rates[label]:.1f}" for name, score in scores.items()}}
+        for label in scores["raw"].rates
+    ]
+    rows += [
+        {"condition": key, **{name: f"{getattr(score, key):.2f}" for name, score in scores.items()}}
+        for key in ("relative", "pesq")
+    ]
+    print(f"\n{markdown_table(rows, {})}\n\n{best}")
+    for name, score in scores.items():
+        print(f"{name}: significantly worse than raw: {', '.join(score.worse) or 'nowhere'}")
+    print(f"{time.process_time() - began:.0f} s of processor time")
+    if args.json:
+        write_json(
+            args.json,
+            {"best": dataclasses.asdict(best), "scores": {name: dataclasses.asdict(s) for name, s in scores.items()}},
+        )
+
+
+if __name__ == "__main__":
+    main()

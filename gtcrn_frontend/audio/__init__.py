@@ -1,0 +1,1 @@
+"""Samples, their types, files and rates: what every other part may use."""

@@ -1,0 +1,195 @@
+"""Streaming sample rate conversion: a rational polyphase FIR that keeps every sample in its place.
+
+Output sample j is the band-limited input at the time j / rate_out. The filter is symmetric around that moment, so
+nothing is shifted; but it reaches `polyphase.HALF_SPAN_US` into the future, and so the output *trails* by that much.
+
+    y[j] = sum_i x[i] h(i - j rate_in / rate_out)        h: sinc times Kaiser window
+
+An output is always the same sum in the same order: equal to the last bit for every chunking. In C that is so as each
+is computed for itself. In numpy, the blocks of kernels (`polyphase`) lie on a grid fixed at the start of the stream,
+whatever the chunks: a block that needs input still to come is computed with zeros instead, to which the rows already
+due give no weight, and once more when that input is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.audio.polyphase import Samples, filter_bank
+from gtcrn_frontend.errors import ConfigError, StateError
+from gtcrn_frontend.native.binding import FLOATS, ffi, for_c, lib
+
+MIN_RATE_HZ = 8_000
+MAX_RATE_HZ = 192_000
+
+
+class Resampler:
+    """One mono stream on its way from one sample rate to another.
+
+    Whatever the chunks, n samples pushed and then flushed give ceil(n * rate_out / rate_in) samples, equal to
+    the last bit for every chunking.
+
+    >>> down = Resampler(48_000, 16_000)
+    >>> chunk = np.zeros(480, dtype=np.float32)
+    >>> len(down.push(chunk)), len(down.push(chunk)), len(down.flush())
+    (88, 160, 72)
+
+    Args:
+        rate_in: rate of the samples pushed, an integer from 8,000 to 192,000 Hz.
+        rate_out: rate of the samples returned, another integer from the same range.
+
+    Raises:
+        ConfigError: for rates outside that range, and for equal ones.
+    """
+
+    def __init__(self, rate_in: int, rate_out: int) -> None:
+        self._bank = filter_bank(_checked_rate(rate_in), _checked_rate(rate_out))
+        self._samples_in: int
+        self._past: Samples  # the last samples, silence before the first
+        self.reset()
+
+    @property
+    def rate_in(self) -> int:
+        """Sample rate of the input in Hz."""
+        return self._bank.rate_in
+
+    @property
+    def rate_out(self) -> int:
+        """Sample rate of the output in Hz."""
+        return self._bank.rate_out
+
+    @property
+    def delay_samples_in(self) -> int:
+        """Input samples held back: how much of the future one output sample needs."""
+        return self._bank.half_taps
+
+    @property
+    def samples_out(self) -> int:
+        """Output samples delivered since the stream began."""
+        return self._bank.ready(self._samples_in)
+
+    def push(self, samples: Samples) -> Samples:
+        """Returns the output samples that have become ready, shape (m,), float32; m may be 0.
+
+        Args:
+            samples: the next input, shape (n,), float32, finite, n >= 0.
+        """
+        bank = self._bank
+        first, last = bank.ready(self._samples_in), bank.ready(self._samples_in + len(samples))
+        if bank.native is not None:
+            output = self._filter_in_c(samples, first, last)
+        else:
+            pending = self._pending
+            buffer = np.concatenate((pending, samples, bank.blank))
+            origin = self._samples_in - len(pending)
+            output = self._filter(buffer, origin, first, last) if last > first else np.empty(0, dtype=np.float32)
+            self._past = np.concatenate((self._past, samples))[-bank.past :].copy()  # a view would keep a long chunk
+        self._samples_in += len(samples)
+        return output
+
+    def flush(self) -> Samples:
+        """Returns the rest of the output, shape (m,), float32, as if silence followed; the stream is then as new."""
+        tail = self.push(np.zeros(self.delay_samples_in, dtype=np.float32))
+        self.reset()
+        return tail
+
+    def reset(self) -> None:
+        """Forgets all samples: the next one is the first of a new stream, with silence before it."""
+        self._samples_in = 0
+        self._past = np.zeros(self._bank.past, dtype=np.float32)
+
+    @property
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything the stream needs to go on.
+
+        `samples_in`: input samples so far, int64, shape (). `pending`: those still needed, float32, shape (m,),
+        9 ms and at most one block of them; m follows from `samples_in`.
+        """
+        return {"samples_in": np.array(self._samples_in, dtype=np.int64), "pending": self._pending.copy()}
+
+    @property
+    def _pending(self) -> Samples:
+        """The last samples, from the window on that is to be used next: fewer than there are in `_past`."""
+        return self._past[len(self._past) - self._pending_length(self._samples_in) :]
+
+    def _pending_length(self, samples_in: int) -> int:
+        bank = self._bank
+        return samples_in - bank.window_start(bank.ready(samples_in) // bank.block)
+
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Goes on where a resampler of the same rates was when its `state` was read.
+
+        Raises:
+            StateError: for arrays that no resampler of these rates can have; the stream stays as it was.
+        """
+        if set(state) != {"samples_in", "pending"}:
+            raise StateError(f"resampler state: expected samples_in and pending, got {sorted(state)}")
+        count, pending = np.asarray(state["samples_in"]), np.asarray(state["pending"])
+        if count.dtype != np.int64 or count.shape != () or count < 0:
+            raise StateError(f"resampler state: samples_in must be one int64 >= 0, got {count!r}")
+        samples_in = int(count)
+        expected = self._pending_length(samples_in)
+        if pending.dtype != np.float32 or pending.shape != (expected,):
+            raise StateError(
+                f"resampler state: after {samples_in} samples from {self.rate_in} to {self.rate_out} Hz, pending must"
+                f" be float32 of shape ({expected},), got {pending.dtype} of shape {pending.shape};"
+                " was it saved at other rates?"
+            )
+        if not np.isfinite(pending).all():
+            raise StateError("resampler state: pending must be finite, got NaN or infinity")
+        self.reset()
+        self._samples_in = samples_in
+        self._past[len(self._past) - expected :] = pending
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles carry rates and state; kernels are shared within a process, or designed anew."""
+        return Resampler, (self.rate_in, self.rate_out), self.state
+
+    __setstate__ = load_state
+
+    def _filter_in_c(self, samples: Samples, first: int, last: int) -> Samples:
+        """Returns the outputs `first` to `last - 1`; the samples become the past."""
+        bank = self._bank
+        samples = for_c(samples)
+        output = np.empty(last - first, np.float32)
+        whole, phase = divmod(first * bank.down, bank.up)
+        lib.gtcrn_resample(
+            bank.native,
+            ffi.from_buffer(FLOATS, self._past),
+            ffi.from_buffer(FLOATS, samples),
+            len(samples),
+            whole + bank.half_taps + 1 - bank.native.taps - self._samples_in,
+            phase,
+            ffi.from_buffer(FLOATS, output),
+            len(output),
+        )
+        return output
+
+    def _filter(self, buffer: Samples, origin: int, first: int, last: int) -> Samples:
+        """Returns the outputs `first` to `last - 1`; `buffer` begins at input sample `origin`."""
+        bank = self._bank
+        # Each position's window as a row, without a copy: as_strided in a tenth of its time.
+        step = buffer.itemsize
+        shape = (len(buffer) - bank.width + 1, bank.width, 1)
+        windows: Samples = np.ndarray(shape, buffer.dtype, buffer, strides=(step, step, step))
+        blocks = [
+            kernels @ windows[starts - origin]
+            for kernels, starts in bank.runs(first // bank.block, -(-last // bank.block))
+        ]
+        outputs = np.concatenate(blocks).reshape(-1)
+        skip = first % bank.block
+        return outputs[skip : skip + last - first]
+
+
+def _checked_rate(rate: object) -> int:
+    """Returns `rate` as an int; ConfigError unless it is a whole number in range."""
+    if isinstance(rate, (int, np.integer)) and MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
+        return int(rate)
+    raise ConfigError(
+        f"sample rate: expected an integer from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, got {rate!r};"
+        " convert such audio beforehand"
+    )

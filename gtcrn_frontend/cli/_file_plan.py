@@ -1,0 +1,79 @@
+"""Which files the command `enhance` reads, and where each goes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gtcrn_frontend.audio.io import container_of
+from gtcrn_frontend.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to enhance, and the file to write."""
+
+    source: Path
+    output: Path
+
+
+def is_folder(path: str) -> bool:
+    """Returns whether a path from the command line is or names a folder: also one that ends in a slash."""
+    return Path(path).is_dir() or path.endswith(tuple(filter(None, (os.sep, os.altsep))))
+
+
+def plan(inputs: Sequence[str], output: str, *, recursive: bool) -> list[Task]:
+    """Returns a task for each file; files of a folder keep their relative paths, others go right into the output.
+
+    Folders are searched for files with the suffix of an audio format; hidden files, and an output folder within, are
+    left out.
+
+    Args:
+        inputs: files and folders.
+        output: a file if there is one input and it is a file; else a folder, which need not exist.
+        recursive: search the folders' folders as well.
+
+    Raises:
+        ConfigError: the output is a file and should be a folder, an input folder holds no audio, or two files would go
+            to the same place.
+    """
+    target = Path(output)
+    if len(inputs) == 1 and not is_folder(inputs[0]) and not is_folder(output):
+        return [Task(Path(inputs[0]), target)]
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"expected a folder to write to, got the file {output}: give one with -o FOLDER")
+    if not is_folder(output) and container_of(target) is not None:
+        raise ConfigError(f"expected a folder to write to, got {output}: if it is to be one, write {output}/")
+    tasks: list[Task] = []
+    for path in map(Path, inputs):
+        found = list(_audio_files(path, target, recursive)) if path.is_dir() else [path]
+        if not found:
+            hint = "" if recursive else "; -r looks into its folders as well"
+            raise ConfigError(f"{path}: expected a folder with audio files, found none{hint}")
+        root = path if path.is_dir() else path.parent
+        tasks += [Task(file, target / file.relative_to(root)) for file in found]
+    _check_apart(tasks)
+    return tasks
+
+
+def _audio_files(folder: Path, left_out: Path, recursive: bool) -> Iterator[Path]:
+    """The audio files of a folder, in order."""
+    left_out = left_out.resolve()
+    for parent, folders, names in os.walk(folder):
+        here = Path(parent)
+        visible = sorted(name for name in folders if not name.startswith(".")) if recursive else []
+        folders[:] = [name for name in visible if (here / name).resolve() != left_out]
+        for name in sorted(names):
+            # RAW files have no header: nothing says their rate.
+            if not name.startswith(".") and container_of(here / name) not in (None, "RAW"):
+                yield here / name
+
+
+def _check_apart(tasks: Sequence[Task]) -> None:
+    sources: dict[Path, Path] = {}
+    for task in tasks:
+        other = sources.setdefault(task.output, task.source)
+        if other is not task.source:
+            raise ConfigError(f"{other} and {task.source} would both become {task.output}: enhance them separately")

@@ -1,0 +1,148 @@
+"""The native engine behind the seam: hops and states go to C, nothing else happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.engines.base import Engine, check_canonical
+from gtcrn_frontend.engines.direct_path import DirectPaths, Position
+from gtcrn_frontend.errors import GtcrnFrontendError, ModelError
+from gtcrn_frontend.model_spec import ModelSpec
+from gtcrn_frontend.native.binding import FLOATS, chosen_instruction_set, ffi, for_c, lib
+from gtcrn_frontend.native.direct_path import MIN_TOGETHER, NativePath, Together
+from gtcrn_frontend.weights.fold import fold_gtcrn
+from gtcrn_frontend.weights.model import Model
+from gtcrn_frontend.weights.pack import pack_gtcrn
+
+
+class NativeState:
+    """One stream's state in C: `job`, which points to it and is filled in for each call."""
+
+    __slots__ = ("job", "stream")
+
+    def __init__(self) -> None:
+        stream = lib.gtcrn_stream_new()
+        if stream == ffi.NULL:
+            raise MemoryError("no memory for the state of a stream")
+        self.stream = ffi.gc(stream, lib.gtcrn_stream_free, lib.gtcrn_stream_bytes())
+        self.job = ffi.new("gtcrn_job *")
+        self.job.stream = self.stream
+        self.job.strength = 1.0
+
+
+class NativeEngine(Engine[NativeState]):
+    """GTCRN in C; a call releases Python's lock and allocates nothing but its result.
+
+    Args:
+        model: a checkpoint.
+        num_threads: threads that divide the streams of a call of `process_many` among them.
+
+    Raises:
+        ModelError: the model is a ready graph or of another network, or the forced instruction set is not present.
+    """
+
+    name = "native"
+
+    def __init__(self, model: Model, num_threads: int = 1) -> None:
+        self.spec, parameters = model.weights_for(self.name)
+        self.instruction_set = chosen_instruction_set()
+        self.description = f"C, {self.instruction_set}"
+        self._num_threads = num_threads
+        self._model = load_blob(pack_gtcrn(fold_gtcrn(parameters)), self.instruction_set)
+
+    def new_state(self) -> NativeState:
+        """Returns the state of a stream that begins, see `Engine`."""
+        return NativeState()
+
+    def process(self, hops: F32, state: NativeState) -> F32:
+        """Returns the enhanced hops of one stream, see `Engine`."""
+        hops, enhanced = _fill(state.job, hops, self.spec)
+        lib.gtcrn_process(self._model, state.job)
+        return enhanced
+
+    def process_many(self, streams: Sequence[tuple[F32, NativeState]]) -> list[F32]:
+        """Returns the enhanced hops of several streams, see `Engine`."""
+        jobs = ffi.new("gtcrn_job[]", len(streams))
+        inputs, outputs = [], []
+        for i, (hops, state) in enumerate(streams):
+            contiguous, enhanced = _fill(state.job, hops, self.spec)
+            jobs[i] = state.job[0]
+            inputs.append(contiguous)  # kept alive for the call
+            outputs.append(enhanced)
+        lib.gtcrn_process_many(self._model, jobs, len(streams), self._num_threads)
+        return outputs
+
+    def direct_path(self, state: NativeState, position: Position) -> NativePath:
+        """Returns the way of a signal through C alone, see `Engine`."""
+        return NativePath(self._model, state.stream, position)
+
+    def direct_paths(self, paths: Sequence[NativePath], num_threads: int) -> DirectPaths:
+        """Returns the way of many signals through C alone, see `Engine`."""
+        if len(paths) < MIN_TOGETHER:
+            return super().direct_paths(paths, num_threads)
+        return Together(self._model, paths, num_threads)
+
+    def process_measured(self, hops: F32, state: NativeState) -> tuple[F32, F32]:
+        """Returns the enhanced hops, and `(n_hops, 2)` sums of squares of the same samples, dry and enhanced."""
+        hops, enhanced = _fill(state.job, hops, self.spec)
+        energies = np.empty((len(hops), 2), np.float32)
+        state.job.energies = _pointer(energies)
+        try:
+            lib.gtcrn_process(self._model, state.job)
+        finally:
+            state.job.energies = ffi.NULL
+        return enhanced, energies
+
+    def export_state(self, state: NativeState) -> dict[str, F32]:
+        """Returns the canonical arrays, see `Engine`."""
+        flat = np.empty(lib.GTCRN_STATE_FLOATS, np.float32)
+        lib.gtcrn_stream_export(state.stream, _pointer(flat))
+        arrays, start = {}, 0
+        for name, shape in self.spec.cache_shapes.items():
+            size = int(np.prod(shape))
+            arrays[name] = flat[start : start + size].reshape(shape).copy()
+            start += size
+        return arrays
+
+    def import_state(self, arrays: Mapping[str, F32]) -> NativeState:
+        """Returns a state made from canonical arrays, see `Engine`."""
+        checked = check_canonical(arrays, self.spec)
+        flat = np.concatenate([checked[name].reshape(-1) for name in self.spec.cache_shapes])
+        state = NativeState()
+        if lib.gtcrn_stream_import(state.stream, _pointer(flat), len(flat)) != 0:
+            raise GtcrnFrontendError(f"the C library refuses {len(flat)} values as a state of {self.spec.name}")
+        return state
+
+
+def load_blob(blob: bytes, instruction_set: str) -> Any:
+    """Returns the C model made from a weight blob, freed with the last reference.
+
+    Raises:
+        ModelError: the blob is damaged, or there is no such instruction set.
+    """
+    error = ffi.new("const char **")
+    model = lib.gtcrn_model_load(ffi.from_buffer(blob), len(blob), instruction_set.encode(), error)
+    if model == ffi.NULL:
+        raise ModelError(ffi.string(error[0]).decode())
+    return ffi.gc(model, lib.gtcrn_model_free, len(blob))
+
+
+def _pointer(array: F32) -> Any:
+    """Where the values of a contiguous array are, for as long as the array lives."""
+    return ffi.from_buffer(FLOATS, array)
+
+
+def _fill(job: Any, hops: F32, spec: ModelSpec) -> tuple[F32, F32]:
+    """Points a job to hops and to new memory for what becomes of them; returns both, as C gets them."""
+    hops = for_c(hops)
+    if hops.ndim != 2 or hops.shape[1] != spec.hop_length:
+        raise ValueError(f"expected hops of shape (n, {spec.hop_length}), got {hops.shape}")
+    enhanced = np.empty_like(hops)
+    job.input = _pointer(hops)
+    job.output = _pointer(enhanced)
+    job.hops = len(hops)
+    return hops, enhanced

@@ -1,0 +1,1 @@
+"""The ONNX Runtime engine and the graphs that it runs."""

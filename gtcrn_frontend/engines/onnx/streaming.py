@@ -1,0 +1,159 @@
+"""Streaming ONNX files as they are published: one stream, a spectrum and caches in, the enhanced one and caches out.
+
+    mix      (1, bins, T, 2)   real and imaginary part of one frame, or of any number where T is dynamic    enh
+    NAME     any fixed shape   what the network remembers, zeros at the start; any number of these          NAME_out
+
+Everything is float32. GTCRN, its successor UL-UNAS, DPCRN and others come in this form, and so does what
+`gtcrn-frontend export` writes. The transform is in the file's metadata, under the names that sherpa-onnx reads; without
+them it is that of all published ones: 16 kHz, half overlap, square root of the Hann window, n_fft from the bins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.engines.onnx.session import OnnxEngine
+from gtcrn_frontend.engines.stft import C64
+from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.model_spec import GTCRN_SPEC, ModelSpec
+from gtcrn_frontend.weights.networks import NETWORKS
+
+_FLOAT = "tensor(float)"
+
+
+class StreamingGraphEngine(OnnxEngine):
+    """A graph of this form; one stream's caches are a tuple with one entry, its arrays: a batch is a longer tuple."""
+
+    def __init__(self, spec: ModelSpec, session: onnxruntime.InferenceSession) -> None:
+        super().__init__(spec, session)
+        mix, caches = _inputs(session)
+        self._shapes = {name: tuple(node.shape) for name, node in caches.items()}
+        self._frames_at_once = 1 if mix.shape[2] == 1 else None
+        self._outputs = ["enh", *(f"{name}_out" for name in self._shapes)]
+
+    def _run(self, spectra: C64, caches: tuple[Any, ...]) -> tuple[C64, tuple[Any, ...]]:
+        planes = spectra.view(np.float32).reshape(*spectra.shape, 2)
+        enhanced = np.empty_like(spectra)
+        updated = []
+        step = self._frames_at_once or spectra.shape[1]
+        for stream, cache in enumerate(caches):
+            for frame in range(0, spectra.shape[1], step):
+                mix = planes[stream, frame : frame + step].transpose(1, 0, 2)[None]
+                feeds = {"mix": np.ascontiguousarray(mix), **dict(zip(self._shapes, cache, strict=True))}
+                result, *cache = self._call(self._outputs, feeds)
+                parts = np.ascontiguousarray(result[0].transpose(1, 0, 2))
+                enhanced[stream, frame : frame + step] = parts.view(np.complex64)[..., 0]
+            updated.append(tuple(cache))
+        return enhanced, tuple(updated)
+
+    def _stack(self, caches: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+        return tuple(entry for (entry,) in caches)
+
+    def _unstack(self, caches: tuple[Any, ...], streams: int) -> list[tuple[Any, ...]]:
+        return [(entry,) for entry in caches]
+
+    def _caches_to_canonical(self, caches: tuple[Any, ...]) -> dict[str, F32]:
+        arrays = {_canonical(name): array for name, array in zip(self._shapes, caches[0], strict=True)}
+        return {name: array.reshape(self.spec.cache_shapes[name]).copy() for name, array in arrays.items()}
+
+    def _caches_from_canonical(self, arrays: Mapping[str, F32]) -> tuple[Any, ...]:
+        return (tuple(arrays[_canonical(name)].reshape(shape).copy() for name, shape in self._shapes.items()),)
+
+
+def streaming_graph_spec(session: onnxruntime.InferenceSession, source: Path) -> ModelSpec:
+    """Returns the facts of a streaming graph: those of the network that has caches of these names and sizes, if known.
+
+    Raises:
+        ModelError: the graph is not of this form, or its transform is not one with half overlap.
+    """
+    _check(session, source)
+    _try_out(session, source)
+    mix, caches = _inputs(session)
+    shapes = {_canonical(name): tuple(node.shape) for name, node in caches.items()}
+    facts: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
+    try:
+        n_fft = int(facts.get("n_fft", 2 * (mix.shape[1] - 1)))
+        hop_length = int(facts.get("hop_length", n_fft // 2))
+        win_length = int(facts.get("window_length", n_fft))
+        sample_rate = int(facts.get("sample_rate", GTCRN_SPEC.sample_rate))
+    except ValueError as error:
+        raise ModelError(f"{source}: expected whole numbers in the graph's metadata: {error}") from error
+    window = facts.get("window_type", GTCRN_SPEC.window)
+    half_overlap = 0 < 2 * hop_length == win_length <= n_fft and window == GTCRN_SPEC.window
+    if n_fft // 2 + 1 != mix.shape[1] or not half_overlap or sample_rate < 1:
+        raise ModelError(
+            f"{source}: expected {mix.shape[1]} bins, a hop of half a window, the window {GTCRN_SPEC.window} and a "
+            f"rate, got n_fft {n_fft}, window {win_length}, hop {hop_length}, {window}, {sample_rate} Hz"
+        )
+    transform = {"analysis": (win_length - hop_length,), "synthesis": (win_length - hop_length,)}
+    if len(transform.keys() | shapes.keys()) < 2 + len(caches):
+        raise ModelError(f"{source}: expected caches of different names, none of {list(transform)}, got {list(caches)}")
+    spec = ModelSpec(
+        source.stem, sample_rate, n_fft, win_length, hop_length, window, True, 0, None, "", transform | shapes
+    )
+    for network in NETWORKS.values():
+        if _with_sizes(network.spec) == _with_sizes(spec):
+            return network.spec
+    return spec
+
+
+def _with_sizes(spec: ModelSpec) -> ModelSpec:
+    """What two specs of one network have in common: a file may have axes of one in its caches."""
+    sizes = {name: (math.prod(shape),) for name, shape in spec.cache_shapes.items()}
+    return replace(spec, name="", parameters=None, licence="", cache_shapes=sizes)
+
+
+def _canonical(name: str) -> str:
+    return name.removesuffix("_cache")
+
+
+def _inputs(session: onnxruntime.InferenceSession) -> tuple[Any, dict[str, Any]]:
+    """The spectrum, and the caches by name."""
+    inputs = {node.name: node for node in session.get_inputs()}
+    return inputs.pop("mix", None), inputs
+
+
+def _try_out(session: onnxruntime.InferenceSession, source: Path) -> None:
+    """Runs one frame: shapes of outputs are often not declared."""
+    mix, caches = _inputs(session)
+    feeds = {name: np.zeros(node.shape, np.float32) for name, node in caches.items()}
+    feeds["mix"] = np.zeros((1, mix.shape[1], 1, 2), np.float32)
+    expected = {"enh" if name == "mix" else f"{name}_out": array.shape for name, array in feeds.items()}
+    try:
+        outputs = session.run(list(expected), feeds)
+    except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
+        raise ModelError(f"{source}: ONNX Runtime failed: {error}") from error
+    found = {name: output.shape for name, output in zip(expected, outputs, strict=True)}
+    if found != expected or any(output.dtype != np.float32 for output in outputs):
+        raise ModelError(f"{source}: expected a streaming graph with the outputs {expected}, all float, got {found}")
+
+
+def _check(session: onnxruntime.InferenceSession, source: Path) -> None:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    mix, caches = _inputs(session)
+    made = {node.name: node for node in outputs}
+    fits = (
+        mix is not None
+        and len(mix.shape) == 4
+        and (mix.shape[0], mix.shape[3]) == (1, 2)
+        and isinstance(mix.shape[1], int)
+        and (mix.shape[2] == 1 or not isinstance(mix.shape[2], int))
+        and all(isinstance(size, int) and size > 0 for node in caches.values() for size in node.shape)
+        and all(name in made for name in ("enh", *(f"{name}_out" for name in caches)))
+        and all(node.type == _FLOAT for node in inputs)
+    )
+    if not fits:
+        found = {node.name: (tuple(node.shape), node.type) for node in inputs}
+        raise ModelError(
+            f"{source}: expected a streaming graph with the inputs mix (1, bins, 1, 2) and caches of fixed shapes, all "
+            f"float, and the outputs enh and CACHE_out for each cache, got the inputs {found} and the outputs "
+            f"{sorted(made)}"
+        )

@@ -1,0 +1,1 @@
+"""Signal quality: metrics against a clean reference, and DNSMOS without one."""

@@ -1,0 +1,101 @@
+"""Audio files through an enhancer, block by block, so that a long file needs no more memory than a short one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from gtcrn_frontend.audio.io import Samples, Source, audio_writer, name_of, open_audio, read_blocks
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.enhancer import Enhancer
+from gtcrn_frontend.errors import AudioFormatError, ConfigError
+
+Progress = Callable[[int], None]
+
+
+def enhance_file(
+    source: Source, output_path: str | Path | None = None, config: EnhancerConfig | None = None
+) -> Samples:
+    """Returns a whole audio file enhanced, `(n,)` or `(n, channels)`: int16 for 16-bit PCM, else float32.
+
+    >>> enhance_file("examples/noisy.flac").shape
+    (130145,)
+
+    Args:
+        source: path, the bytes of a file, or an open binary file; any format that libsndfile reads.
+        output_path: where to write the result as well, see `write_enhanced`; an existing file is replaced.
+        config: settings; sample rate and channels are those of the file.
+
+    Raises:
+        AudioFormatError: the source cannot be read, or the output cannot be written in its format.
+        ConfigError: the config is none.
+    """
+    config = EnhancerConfig() if config is None else config
+    if not isinstance(config, EnhancerConfig):
+        raise ConfigError(
+            f"expected an EnhancerConfig, got {type(config).__name__}: EnhancerConfig.from_dict makes one"
+        )
+    if output_path is not None and not isinstance(output_path, (str, Path)):
+        raise AudioFormatError(f"expected the path of a file to write, got {type(output_path).__name__}")
+    with open_audio(source) as audio:
+        enhancer = enhancer_for(audio, config)
+        samples = np.concatenate(list(_enhanced_blocks(audio, enhancer, lambda frames: None)))
+        if output_path is not None:
+            channels = 1 if samples.ndim == 1 else samples.shape[1]
+            with audio_writer(Path(output_path), enhancer.output_sample_rate, channels, audio.subtype) as write:
+                write(samples)
+    return samples
+
+
+def write_enhanced(source: Source, output_path: str | Path, enhancer: Enhancer, progress: Progress) -> int:
+    """Returns the number of frames written to `output_path`, the enhanced source.
+
+    The output keeps the sample format (16-bit PCM and so on) where its container, chosen by the suffix, has it. It
+    appears under its name when it is complete: an interrupted run leaves nothing, a killed one a hidden `.part` file.
+
+    Args:
+        source: as in `enhance_file`.
+        output_path: the suffix decides on the container; an existing file is replaced.
+        enhancer: of the file's rate and channels, see `enhancer_for`; flushed at the end.
+        progress: called with the number of input frames after each block.
+
+    Raises:
+        AudioFormatError: the source cannot be read, or the output cannot be written in its format.
+    """
+    written = 0
+    with open_audio(source) as audio:
+        channels = 1 if enhancer.config.downmix else audio.channels
+        with audio_writer(Path(output_path), enhancer.output_sample_rate, channels, audio.subtype) as write:
+            for block in _enhanced_blocks(audio, enhancer, progress):
+                write(block)
+                written += len(block)
+    return written
+
+
+def enhancer_for(audio: soundfile.SoundFile, config: EnhancerConfig) -> Enhancer:
+    """Returns an enhancer with the settings of `config` and the rate and channels of the file.
+
+    Raises:
+        AudioFormatError: its rate or channels are out of range; names the file.
+        ModelError: the model or the engine cannot be loaded.
+    """
+    try:
+        enhancer = Enhancer.from_config(replace(config, sample_rate=audio.samplerate, channels=audio.channels))
+    except ConfigError as error:
+        raise AudioFormatError(f"{name_of(audio.name)}: {error}") from error
+    return enhancer.for_whole_signal()
+
+
+def _enhanced_blocks(audio: soundfile.SoundFile, enhancer: Enhancer, progress: Progress) -> Iterator[Samples]:
+    for block in read_blocks(audio):
+        try:
+            enhanced = enhancer.process_chunk(block)
+        except AudioFormatError as error:
+            raise AudioFormatError(f"{name_of(audio.name)}: {error}") from error
+        yield enhanced
+        progress(len(block))
+    yield enhancer.flush()

@@ -1,0 +1,111 @@
+"""The direct path in C: chunks go in, chunks come out, see `engines/direct_path.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.engines.base import MIN_HOPS_PER_THREAD
+from gtcrn_frontend.engines.direct_path import Position
+from gtcrn_frontend.native.binding import FLOATS, ffi, for_c, lib
+
+_CHUNKS = ffi and ffi.typeof("gtcrn_chunk[]")
+_CHUNK = np.dtype([(name, np.uintp) for name in ("path", "samples", "output", "count", "due")])
+"""A `gtcrn_chunk`, so that numpy fills in many of them at once; a test compares the two."""
+
+
+MIN_TOGETHER = 8
+"""Fewer paths are faster one by one: filling in arrays takes 30 us, whatever their length."""
+
+
+class NativePath:
+    """A `DirectPath`.
+
+    Args:
+        model: the C model.
+        stream: the C stream, which has seen the whole hops of the signal.
+        position: where the signal is.
+    """
+
+    __slots__ = ("_auto_strength", "_model", "_path", "_stream")
+
+    def __init__(self, model: Any, stream: Any, position: Position) -> None:
+        samples_in, _, _, strength, auto_strength = position
+        self._model, self._stream, self._auto_strength = (
+            model,
+            stream,
+            auto_strength,
+        )  # kept alive: C has their addresses
+        self._path = ffi.new("gtcrn_path *", {"stream": stream, "taken": samples_in, "strength": strength})
+        if auto_strength is not None:
+            self._path.auto_strength = auto_strength
+        if position.held:
+            ffi.memmove(self._path.rest, np.ascontiguousarray(position.recent[-position.held :]), 4 * position.held)
+
+    @property
+    def position(self) -> Position:
+        """See `DirectPath`."""
+        taken, hop = self._path.taken, lib.GTCRN_HOP
+        state = np.empty(lib.GTCRN_STATE_FLOATS, np.float32)
+        lib.gtcrn_stream_export(self._stream, ffi.from_buffer(FLOATS, state))
+        held = taken % hop
+        rest = np.frombuffer(ffi.buffer(self._path.rest), np.float32)[:held]
+        whole_hop = state[: min(taken - held, hop)]  # a state begins with the last hop
+        return Position(taken, np.concatenate([whole_hop, rest]), held, self._path.strength, self._auto_strength)
+
+    @property
+    def samples_in(self) -> int:
+        """See `DirectPath`."""
+        return int(self._path.taken)
+
+    @property
+    def samples_out(self) -> int:
+        """See `DirectPath`."""
+        taken, hop = self.samples_in, lib.GTCRN_HOP
+        return int(max(taken - taken % hop - hop, 0))
+
+    def advance(self, samples: F32) -> F32:
+        """See `DirectPath`."""
+        samples = for_c(samples)
+        path, count = self._path, len(samples)
+        output = np.empty(lib.gtcrn_due(path, count), np.float32)
+        lib.gtcrn_advance(self._model, path, ffi.from_buffer(FLOATS, samples), count, ffi.from_buffer(FLOATS, output))
+        return output
+
+
+class Together:
+    """A `DirectPaths` for many: one call of C for all of them.
+
+    Args:
+        model: the C model, that of all paths.
+        paths: any number; none may occur twice.
+        num_threads: threads that divide them among themselves.
+    """
+
+    def __init__(self, model: Any, paths: Sequence[NativePath], num_threads: int) -> None:
+        self._model, self._num_threads = model, num_threads
+        self._kept = paths
+        self._chunks = np.zeros(len(paths), _CHUNK)
+        self._chunks["path"] = [int(ffi.cast("uintptr_t", path._path)) for path in paths]
+        self._pointer = ffi.from_buffer(_CHUNKS, self._chunks)
+
+    def advance(self, samples: F32, counts: Sequence[int]) -> tuple[F32, list[int]]:
+        """See `DirectPaths`."""
+        chunks = self._chunks
+        chunks["count"] = counts
+        chunks["samples"] = _addresses(samples, chunks["count"])
+        output = np.empty(lib.gtcrn_set_due(self._pointer, len(chunks)), np.float32)
+        chunks["output"] = _addresses(output, chunks["due"])
+        threads = min(self._num_threads, len(output) // lib.GTCRN_HOP // MIN_HOPS_PER_THREAD)
+        lib.gtcrn_advance_many(self._model, self._pointer, len(chunks), threads)
+        return output, chunks["due"].tolist()
+
+
+def _addresses(samples: F32, counts: npt.NDArray[np.uintp]) -> npt.NDArray[np.uintp]:
+    """Returns where the part of each signal begins, with `counts` samples for each."""
+    begins = np.cumsum(counts, dtype=np.uintp) - counts
+    return np.uintp(samples.ctypes.data) + np.uintp(samples.itemsize) * begins

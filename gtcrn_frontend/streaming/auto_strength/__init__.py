@@ -1,0 +1,1 @@
+"""`strength="auto"`: the strength of the enhancement, chosen hop by hop."""

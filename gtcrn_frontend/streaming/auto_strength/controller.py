@@ -1,0 +1,243 @@
+"""The guard, `strength="auto"`: how much enhancement the sound of this moment needs, hop by hop.
+
+It compares each hop of the input with what the network made of it; level_tracker.py says how it decides. The strength
+never reaches 1: some of the input stays, and silence between words does not become digital silence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.errors import ConfigError, StateError
+from gtcrn_frontend.model_spec import ModelSpec
+from gtcrn_frontend.streaming.auto_strength.level_tracker import LevelTracker, snr_db, target_strength, update
+
+Strength = float | Literal["auto"]
+"""A strength from 0 to 1, or that of the guard."""
+
+_SPEECH_S = 1.0  # time constants: of the speech level, counted in speech,
+_NOISE_S = 0.4  # of the noise level, counted in pauses,
+_LOST_S = 0.2  # of lost speech,
+_DOUBT_S = 1.5  # of doubt,
+_STRENGTH_S = 0.15  # and of the strength itself
+_FLOOR_RISE_DB_PER_S = 15.0
+_SPEECH_LEVEL = 1e-3  # -30 dB of full scale, until speech is heard: a guess
+_GUESS_HOPS = 4.0  # that counts as much as so many hops of speech
+_NOISE_LEVEL = 1e-6  # -60 dB, until a hop is heard
+_FIRST_FLOOR = 1e-4  # -40 dB, until the input is heard
+
+_MOST_HOPS = 2**40  # centuries: C counts on from there
+
+_LEVELS = ("speech", "noise", "recent", "floor", "lost", "doubt", "strength", "heard")  # in a saved state
+_COUNTS = ("hops", "speech_hops", "lost_hops")
+_NONE: F32 = np.empty(0, np.float32)
+
+
+@dataclass(frozen=True)
+class AutoStrengthConfig:
+    """How the guard acts; `gtcrn-frontend calibrate --fit-auto-strength` fits these to a recogniser.
+
+    The defaults were chosen on several recognisers, models and kinds of noise: see `benchmarks/fit_auto_strength.py`.
+
+    Attributes:
+        noisy_snr_db: at this SNR and below, the strength is `max_strength`.
+        clean_snr_db: at this SNR and above, it is `min_strength`.
+        min_strength: 0 to `max_strength`.
+        max_strength: below 1: noise is lowered by at most -20 log10(1 - max_strength) dB.
+        caution: 0 to 1, the part of the strength that is given up where speech seems to be lost.
+        max_doubt: above 0; with so much doubt, the strength is 0, and it is not lowered up to two thirds of that. Doubt
+            is 0 where hops are kept or taken away, 1 where half of each is kept; 1.5 and more switch this off.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    noisy_snr_db: float = 20.0
+    clean_snr_db: float = 30.0
+    min_strength: float = 0.3
+    max_strength: float = 0.98
+    caution: float = 0.25
+    max_doubt: float = 0.55
+
+    def __post_init__(self) -> None:
+        for name in (f.name for f in fields(self)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ConfigError(f"auto_strength: {name}: expected a number, got {value!r}")
+        if not self.noisy_snr_db < self.clean_snr_db:
+            raise ConfigError(
+                "auto_strength: expected noisy_snr_db below clean_snr_db, got "
+                f"{self.noisy_snr_db} and {self.clean_snr_db}"
+            )
+        if not 0 <= self.min_strength <= self.max_strength < 1:
+            raise ConfigError(
+                "auto_strength: expected 0 <= min_strength <= max_strength < 1, got "
+                f"{self.min_strength} and {self.max_strength}"
+            )
+        if not 0 <= self.caution <= 1:
+            raise ConfigError(f"auto_strength: caution: expected a number from 0 to 1, got {self.caution!r}")
+        if not self.max_doubt > 0:
+            raise ConfigError(f"auto_strength: max_doubt: expected a number above 0, got {self.max_doubt!r}")
+
+
+@dataclass(frozen=True)
+class AutoStrengthReport:
+    """What the guard knows of one channel at one moment.
+
+    Attributes:
+        snr_db: estimated level of speech over noise in dB.
+        strength: what it has decided for the last hop.
+        doubt: 0 to 1: how often a hop was neither kept nor taken away of late.
+        hops: it has decided since it was switched on.
+        speech_hops: of these, hops that are mostly speech.
+        lost_hops: of these, hops louder than the noise of which little is left.
+    """
+
+    snr_db: float
+    strength: float
+    doubt: float
+    hops: int
+    speech_hops: int
+    lost_hops: int
+
+
+class AutoStrength:
+    """Decides the strengths of one channel, from the hops on both sides of the engine.
+
+    Args:
+        spec: of the model; its rate and hop give the time constants their unit.
+        config: the parameters.
+
+    The first hops that the engine delivers hold what came before; they cannot be measured, and the strength waits for
+    the next.
+    """
+
+    def __init__(self, spec: ModelSpec, config: AutoStrengthConfig) -> None:
+        self._max_strength = config.max_strength
+        self._past: F32 = np.zeros(spec.delay, np.float32)
+        self._dry = _NONE
+        self._hop_length = spec.hop_length
+        self._to_skip = self._first_hops = -(-spec.delay // spec.hop_length)
+        self._levels: LevelTracker = new_levels(spec, config).native()
+
+    @property
+    def strength(self) -> float:
+        """The strength at the end of the last hop."""
+        return self._levels.strength
+
+    @property
+    def levels(self) -> LevelTracker | Any:
+        """What it knows; whoever moves them on says so by `resume`."""
+        return self._levels
+
+    @property
+    def report(self) -> AutoStrengthReport:
+        """What it knows now."""
+        levels = self._levels
+        return AutoStrengthReport(
+            snr_db(levels), levels.strength, levels.doubt, levels.hops, levels.speech_hops, levels.lost_hops
+        )
+
+    def has_heard(self, past: F32) -> bool:
+        """Returns whether it has heard all up to `past`, the samples that it took last, `(delay,)`; `(0,)` if none."""
+        if len(past):
+            return self._to_skip == 0 and np.array_equal(self._past, past)
+        return self._to_skip == self._first_hops
+
+    def resume(self, past: F32) -> None:
+        """Goes on where the levels were moved on elsewhere, see `has_heard`."""
+        if len(past):
+            self._past, self._to_skip = past, 0
+
+    def push(self, hops: F32) -> None:
+        """Takes hops on their way to the engine, `(n_hops, hop_length)`; `pull` follows before the next ones."""
+        if hops.size == len(self._past):  # one hop, and a delay of one: the engine will deliver the one before
+            self._dry, self._past = self._past, hops.flatten()
+            return
+        samples = np.concatenate([self._past, hops.reshape(-1)])
+        self._dry = samples[: hops.size]  # of the moments that the engine will deliver
+        self._past = samples[hops.size :].copy()
+
+    def pull(self, enhanced: F32) -> list[float]:
+        """Returns the strengths at the end of the hops that the engine has delivered for those pushed."""
+        dry, self._dry = self._dry, _NONE  # which would keep a long chunk alive
+        if not self._to_skip:
+            return update(self._levels, dry, enhanced)
+        skipped = min(self._to_skip, len(enhanced))
+        self._to_skip -= skipped
+        still = [self.strength] * skipped
+        return still + update(self._levels, dry[skipped * self._hop_length :], enhanced[skipped:])
+
+    @property
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Levels, shares, strength and speech heard, `(8,) float64`; counts of hops, `(4,) int64`; input on its way."""
+        return {
+            "levels": np.array([getattr(self._levels, name) for name in _LEVELS], np.float64),
+            "hops": np.array([*(getattr(self._levels, name) for name in _COUNTS), self._to_skip], np.int64),
+            "past": self._past.copy(),
+        }
+
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Goes on from a state, within the bounds set here; raises `StateError` if it is none of this stage."""
+        layout: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
+            "levels": ((8,), np.float64),
+            "hops": ((4,), np.int64),
+            "past": (self._past.shape, np.float32),
+        }
+        for name, (shape, dtype) in layout.items():
+            array = state.get(name)
+            if array is None or array.shape != shape or array.dtype != dtype:
+                raise StateError(
+                    f"auto_strength: expected {name} of shape {shape} and type {np.dtype(dtype)}, got {array!r}"
+                )
+            if not np.isfinite(array).all() or (name != "past" and array.min() < 0):
+                raise StateError(f"auto_strength: expected finite values from 0 in {name}, got {array}")
+        levels = dict(zip(_LEVELS, state["levels"].tolist(), strict=True))
+        if (
+            max(levels["lost"], levels["doubt"], levels["strength"]) > 1
+            or not _GUESS_HOPS <= levels["heard"] <= self._levels.most_heard
+        ):
+            raise StateError(
+                f"auto_strength: expected levels, three shares of at most 1 and a count, got {state['levels']}"
+            )
+        if state["hops"].max() > _MOST_HOPS:
+            raise StateError(f"auto_strength: expected at most {_MOST_HOPS} hops, got {state['hops']}")
+        levels["strength"] = min(levels["strength"], self._max_strength)
+        *counts, self._to_skip = state["hops"].tolist()
+        for name, value in (*levels.items(), *zip(_COUNTS, counts, strict=True)):
+            setattr(self._levels, name, value)
+        self._past = state["past"].copy()
+
+
+def new_levels(spec: ModelSpec, config: AutoStrengthConfig) -> LevelTracker:
+    """Returns what a guard begins with."""
+    hop_s = spec.hop_length / spec.sample_rate
+    noise_step, lost_step, doubt_step, strength_step = (
+        1 - math.exp(-hop_s / time_s) for time_s in (_NOISE_S, _LOST_S, _DOUBT_S, _STRENGTH_S)
+    )
+    levels = LevelTracker(
+        **vars(config),
+        noise_step=noise_step,
+        lost_step=lost_step,
+        doubt_step=doubt_step,
+        strength_step=strength_step,
+        floor_rise=10 ** (_FLOOR_RISE_DB_PER_S * hop_s / 10),
+        most_heard=_SPEECH_S / hop_s,
+        speech=_SPEECH_LEVEL,
+        noise=_NOISE_LEVEL,
+        recent=_FIRST_FLOOR,
+        floor=_FIRST_FLOOR,
+        lost=0.0,
+        doubt=0.0,
+        strength=0.0,
+        heard=_GUESS_HOPS,
+    )
+    levels.strength = target_strength(levels)
+    return levels

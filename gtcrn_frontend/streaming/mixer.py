@@ -1,0 +1,186 @@
+"""Mixes the enhanced signal with the aligned dry one: the strength knob ("observation adding")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.errors import StateError
+from gtcrn_frontend.streaming.strength_ramp import StrengthRamp
+
+_EMPTY = np.empty(0, np.float32)
+
+
+class AlignedChunk(NamedTuple):
+    """Samples of the same moments, before and after enhancement; each `(n,)` in the type of the input.
+
+    Attributes:
+        start_sample: number of the first sample in the stream, counted from 0.
+        dry: the input.
+        enhanced: the network's output at full strength.
+        mixed: strength * enhanced + (1 - strength) * dry, what `process_chunk` returns.
+    """
+
+    start_sample: int
+    dry: npt.NDArray[Any]
+    enhanced: npt.NDArray[Any]
+    mixed: npt.NDArray[Any]
+
+
+class Mixer:
+    """Holds the dry signal until its enhanced counterpart arrives; ramps the strength when it changes.
+
+    The strength is set, or follows a track.
+    """
+
+    def __init__(self, strength: float, ramp_length: int) -> None:
+        """A mixer at `strength` in [0, 1], which takes `ramp_length` samples to reach another."""
+        self._ramp_length = ramp_length
+        self._dry = _EMPTY
+        self._enhanced = _EMPTY
+        self._samples_out = 0
+        self._start = self._target = strength
+        self._position = ramp_length  # samples of the ramp from start to target that are done
+        self._track: StrengthRamp | None = None  # in place of the ramp
+
+    @property
+    def samples_out(self) -> int:
+        """Samples mixed since the stream began."""
+        return self._samples_out
+
+    @property
+    def strength(self) -> float:
+        """The strength of the last sample, or that of the first before there is one."""
+        if self._track is not None:
+            return self._track.at(self._samples_out)
+        done = min(self._position / self._ramp_length, 1.0)
+        return self._start + (self._target - self._start) * done
+
+    @property
+    def ramp(self) -> StrengthRamp | None:
+        """What the strength follows, if it was not set."""
+        return self._track
+
+    def is_still_at(self, strength: float) -> bool:
+        """Returns whether all goes out at this strength, until `set_strength` or `follow`."""
+        is_still = self._position >= self._ramp_length or self._start == self._target
+        return self._target == strength and self._track is None and is_still
+
+    @property
+    def waiting_dry(self) -> F32:
+        """The dry samples whose enhanced counterparts have not come, `(n,)`."""
+        return self._dry
+
+    @property
+    def waiting_enhanced(self) -> int:
+        """How many enhanced samples wait for their dry counterparts."""
+        return len(self._enhanced)
+
+    def resume(self, waiting_dry: F32, samples_out: int) -> None:
+        """Goes on where the signals came past a mixer that stood still, or followed a track."""
+        self._dry, self._enhanced, self._samples_out = waiting_dry, _EMPTY, samples_out
+
+    def set_strength(self, strength: float) -> None:
+        """Moves to another strength within the ramp, from the next sample on; at once if the stream has not begun."""
+        if strength == self._target and self._track is None:
+            return
+        self._start = strength if self._samples_out == 0 else self.strength
+        self._target = strength
+        self._position = 0
+        self._track = None
+
+    def follow(self, ramp: StrengthRamp) -> None:
+        """Takes the strength of each sample from a track, until `set_strength`."""
+        self._track = ramp
+
+    def push(self, dry: F32, enhanced: F32) -> AlignedChunk:
+        """Returns what is known of both signals; either may run ahead of the other."""
+        count = min(len(self._dry) + len(dry), len(self._enhanced) + len(enhanced))
+        dry, self._dry = _divided(self._dry, dry, count)
+        enhanced, self._enhanced = _divided(self._enhanced, enhanced, count)
+        chunk = AlignedChunk(self._samples_out, dry, enhanced, self._mix(dry, enhanced))
+        self._samples_out += count
+        return chunk
+
+    def reset(self) -> None:
+        """Begins a new stream at the strength set last, on no track."""
+        self.__init__(self._target, self._ramp_length)  # type: ignore[misc]
+
+    @property
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Waiting samples and the place in the ramp, which is over for one that follows a track."""
+        ramp = (self._start, self._target, self._position)
+        if self._track is not None:
+            ramp = (self.strength, self.strength, self._ramp_length)
+        return {
+            "dry": self._dry.copy(),
+            "enhanced": self._enhanced.copy(),
+            "ramp": np.array(ramp, np.float64),
+            "samples_out": np.array([self._samples_out], np.int64),
+        }
+
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Goes on from a state, towards the strength set last, on no track.
+
+        Raises:
+            StateError: it is none of this stage.
+        """
+        expected = {"dry": np.float32, "enhanced": np.float32, "ramp": np.float64, "samples_out": np.int64}
+        for name, dtype in expected.items():
+            array = state.get(name)
+            if array is None or array.ndim != 1 or array.dtype != dtype:
+                raise StateError(f"mixer: expected {name} of shape (n,) and type {np.dtype(dtype)}, got {array!r}")
+            if not np.isfinite(array).all():
+                raise StateError(f"mixer: expected finite values in {name}, got NaN or infinity")
+        if len(state["dry"]) and len(state["enhanced"]):
+            raise StateError("mixer: expected samples that wait for their counterpart, got both")
+        if len(state["ramp"]) != 3 or len(state["samples_out"]) != 1:
+            raise StateError("mixer: expected a ramp of 3 values and one count, got another state")
+        start, target, position = (float(value) for value in state["ramp"])
+        samples_out = int(state["samples_out"][0])
+        if not (0 <= start <= 1 and 0 <= target <= 1 and 0 <= position <= self._ramp_length and samples_out >= 0):
+            raise StateError(f"mixer: expected strengths in [0, 1] and a place in the ramp, got {state['ramp']}")
+        wanted = self._target
+        self._dry, self._enhanced = (state[name].astype(np.float32) for name in ("dry", "enhanced"))
+        self._start, self._target, self._position = start, target, int(position)
+        self._samples_out, self._track = samples_out, None
+        self.set_strength(wanted)
+
+    def _mix(self, dry: F32, enhanced: F32) -> F32:
+        if self._track is not None:
+            return self._track.mix(dry, enhanced, self._samples_out)
+        if self._position < self._ramp_length and self._start != self._target:
+            return self._mix_ramp(dry, enhanced)
+        if self._target == 1.0:
+            return enhanced
+        if self._target == 0.0:
+            return dry
+        return _weighted(np.float32(self._target), dry, enhanced)
+
+    def _mix_ramp(self, dry: F32, enhanced: F32) -> F32:
+        """Sample k of the ramp, from 1, has gone k / ramp_length of the way, however the samples are chunked."""
+        steps = np.arange(self._position + 1, self._position + 1 + len(dry))
+        self._position = min(self._position + len(dry), self._ramp_length)
+        way = np.minimum(steps / self._ramp_length, 1.0)
+        strength = (self._start + (self._target - self._start) * way).astype(np.float32)
+        return _weighted(strength, dry, enhanced)
+
+
+def _divided(held: F32, new: F32, count: int) -> tuple[F32, F32]:
+    """Returns the first `count` samples of what was held and what is new, and the others in memory of their own.
+
+    The caller may reuse its buffer, and a view would keep a long one alive.
+    """
+    if len(held) == count:  # chunks of whole hops: nothing has to be joined
+        # As below, a view: dry and mixed may be the same samples, and whoever delivers them copies views.
+        return held[:], new.copy() if len(new) else _EMPTY
+    joined = np.concatenate([held, new]) if len(held) else new
+    return joined[:count], joined[count:].copy() if count < len(joined) else _EMPTY
+
+
+def _weighted(strength: F32 | np.float32, dry: F32, enhanced: F32) -> F32:
+    return np.asarray(strength * enhanced + (np.float32(1) - strength) * dry)

@@ -1,0 +1,1 @@
+"""Room impulse responses, measured and simulated."""

@@ -1,0 +1,1 @@
+"""Training data: recordings, the train/held-out split, the decoded-audio cache, and mixtures."""

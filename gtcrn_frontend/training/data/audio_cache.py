@@ -1,0 +1,115 @@
+"""Decoded audio on disk: every recording once, as int16 at the model's rate, in one memory-mapped file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import scipy.signal
+import soundfile
+from tqdm import tqdm
+
+from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.errors import ConfigError
+
+Samples = npt.NDArray[np.float32]
+
+FULL_SCALE = 32768.0
+FRAME_S = 0.02
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AudioCache:
+    """Recordings by number.
+
+    Attributes:
+        file: raw int16 samples of all recordings, one after the other.
+        offsets: `(n + 1,)` where each begins, in samples.
+        snr_db: `(n,)` distance between loud and quiet frames of each, see `frame_snr_db`.
+        numbers: number of a recording by its path.
+    """
+
+    file: Path
+    offsets: npt.NDArray[np.int64]
+    snr_db: npt.NDArray[np.float32]
+    numbers: dict[str, int]
+
+    def length(self, number: int) -> int:
+        """Returns the number of samples of a recording."""
+        return int(self.offsets[number + 1] - self.offsets[number])
+
+    def read(self, number: int, start: int = 0, length: int | None = None) -> Samples:
+        """Returns `(length,) float32` in [-1, 1] from `start` on, less at the end of the recording."""
+        begin = int(self.offsets[number])
+        end = int(self.offsets[number + 1])
+        start = begin + start
+        stop = end if length is None else min(start + length, end)
+        # Opened for each read: nothing to share between processes, and the pages stay cached.
+        with self.file.open("rb") as file:
+            file.seek(2 * start)
+            samples = np.fromfile(file, np.int16, max(stop - start, 0))
+        return samples.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def open_audio_cache(paths: Sequence[Path], folder: Path, sample_rate: int) -> AudioCache:
+    """Returns the store of these files, decoding them first unless `folder` already has them.
+
+    The first channel of each file is kept and resampled to `sample_rate`.
+
+    Raises:
+        ConfigError: a file that cannot be decoded.
+    """
+    try:
+        stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    except OSError as error:
+        raise ConfigError(f"a recording of the corpus cannot be read: {error}") from error
+    key = hashlib.sha256(json.dumps([sample_rate, stamps]).encode()).hexdigest()[:16]
+    data, index = folder / f"{key}.int16", folder / f"{key}.json"
+    if not index.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        offsets, snr_db = [0], []
+        with replaced_at_end(data) as part, part.open("wb") as file:  # other runs may be at the same
+            for path in tqdm(paths, desc="decoding", unit="file"):
+                samples = _decode(path, sample_rate)
+                np.clip(np.round(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16).tofile(file)
+                offsets.append(offsets[-1] + len(samples))
+                snr_db.append(frame_snr_db(samples, sample_rate))
+        with replaced_at_end(index) as part:
+            part.write_text(json.dumps({"offsets": offsets, "snr_db": snr_db}), encoding="utf-8")
+    stored = json.loads(index.read_text(encoding="utf-8"))
+    offsets_array = np.array(stored["offsets"], np.int64)
+    logger.info("%d recordings, %.1f h, in %s", len(paths), offsets_array[-1] / sample_rate / 3600, data)
+    numbers = {str(path): number for number, path in enumerate(paths)}
+    return AudioCache(data, offsets_array, np.array(stored["snr_db"], np.float32), numbers)
+
+
+def frame_snr_db(samples: Samples, sample_rate: int) -> float:
+    """Returns the level of the loud frames (95th percentile) over that of the quiet ones (10th), in dB, 0 to 96."""
+    frame = int(FRAME_S * sample_rate)
+    count = len(samples) // frame
+    if count < 2:
+        return 0.0
+    power = np.square(samples[: count * frame]).reshape(count, frame).mean(axis=1)
+    quiet, loud = 10 * np.log10(np.percentile(power, [10, 95]) + 1e-10)
+    return float(min(loud - quiet, 96.0))
+
+
+def _decode(path: Path, sample_rate: int) -> Samples:
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise ConfigError(f"cannot decode {path}: {error}; remove it from the corpus") from error
+    mono: Samples = samples[:, 0]
+    if rate != sample_rate:
+        common = math.gcd(rate, sample_rate)
+        mono = scipy.signal.resample_poly(mono, sample_rate // common, rate // common).astype(np.float32)
+    return mono

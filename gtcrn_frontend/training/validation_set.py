@@ -1,0 +1,66 @@
+"""Judging a network on fixed mixtures of held-out speakers, noises and rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from gtcrn_frontend.evaluation.quality.metrics import log_mel_distance, pesq_wb, si_snr, stoi
+from gtcrn_frontend.training.config import MixingConfig, ValidationConfig
+from gtcrn_frontend.training.data.audio_cache import AudioCache
+from gtcrn_frontend.training.data.held_out import held_out_mixture
+from gtcrn_frontend.training.data.mixing import Pools
+from gtcrn_frontend.training.losses.hybrid import Transform
+
+Samples = npt.NDArray[np.float32]
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Mixtures and their targets, `(count, n) float32` each."""
+
+    noisy: Samples
+    target: Samples
+    sample_rate: int
+
+    def scores(self, estimates: Samples) -> Scores:
+        """Returns the mean SI-SNR (dB), PESQ-WB, STOI and log-mel distance of estimates `(count, n)`."""
+        rows = [
+            (
+                si_snr(target, estimate),
+                pesq_wb(target, estimate, self.sample_rate),
+                stoi(target, estimate, self.sample_rate),
+                log_mel_distance(target, estimate, self.sample_rate),
+            )
+            for target, estimate in zip(self.target, estimates, strict=True)
+        ]
+        means = np.nanmean(rows, axis=0).round(4).tolist()
+        return dict(zip(("si_snr_db", "pesq", "stoi", "log_mel"), means, strict=True))
+
+
+def make_validation_set(
+    audio_cache: AudioCache, pools: Pools, mixing: MixingConfig, config: ValidationConfig, sample_rate: int, seed: int
+) -> ValidationSet:
+    """Returns the mixtures, see `held_out.held_out_mixture`."""
+    made = [held_out_mixture(audio_cache, pools, mixing, config, sample_rate, seed, i) for i in range(config.mixtures)]
+    noisy, target = (np.stack(parts) for parts in zip(*made, strict=True))
+    return ValidationSet(noisy, target, sample_rate)
+
+
+@torch.no_grad()
+def enhance_all(network: nn.Module, noisy: Samples, transform: Transform) -> Samples:
+    """Returns the enhanced signals `(count, n)`, one at a time, in evaluation mode."""
+    training = network.training
+    network.eval()
+    device = transform.window.device
+    rows = []
+    for row in noisy:
+        samples = torch.from_numpy(row)[None].to(device)
+        rows.append(transform.inverse(transform.enhanced(network, samples), length=len(row))[0].cpu().numpy())
+    network.train(training)
+    return np.stack(rows)
