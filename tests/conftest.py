@@ -29,6 +29,29 @@ hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 
+MARKERS = {  # of the tests in a folder
+    "adapters/sherpa": ("sherpa",),
+    "adapters/speechbrain": ("speechbrain", "torch"),
+    "docs": ("docs",),
+    "nets": ("torch",),
+    "training": ("training", "torch"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests by their folder, and `torch` where a test file imports it."""
+    tests = Path(__file__).resolve().parent
+    imports_torch: dict[Path, bool] = {}
+    for item in items:
+        if item.path not in imports_torch:
+            imports_torch[item.path] = "import torch" in item.path.read_text(encoding="utf-8")
+        names = [
+            name for folder, names in MARKERS.items() if item.path.is_relative_to(tests / folder) for name in names
+        ]
+        for name in {*names, *(("torch",) if imports_torch[item.path] else ())}:
+            item.add_marker(name)
+
+
 @pytest.fixture(autouse=True)
 def _lazy_modules_stay_lazy() -> None:
     """Keeps SpeechBrain's placeholders from importing what is not installed when hypothesis looks for their files."""
