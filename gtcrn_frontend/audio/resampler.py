@@ -185,6 +185,12 @@ class Resampler:
         return outputs[skip : skip + last - first]
 
 
+def resampled(samples: Samples, rate_in: int, rate_out: int) -> Samples:
+    """Returns a whole signal `(n,) float32` at another rate in Hz, `ceil(n * rate_out / rate_in)` samples."""
+    resampler = Resampler(rate_in, rate_out)
+    return np.concatenate([resampler.push(samples), resampler.flush()])
+
+
 def _checked_rate(rate: object) -> int:
     """Returns `rate` as an int; ConfigError unless it is a whole number in range."""
     if isinstance(rate, (int, np.integer)) and MIN_RATE_HZ <= rate <= MAX_RATE_HZ:

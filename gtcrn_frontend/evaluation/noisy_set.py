@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.io import container_of, open_audio, read_blocks
 from gtcrn_frontend.audio.levels import noise_gain
-from gtcrn_frontend.audio.resampler import Resampler
+from gtcrn_frontend.audio.resampler import resampled
 from gtcrn_frontend.audio.validation import INT16_SCALE
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 from gtcrn_frontend.evaluation.manifest import CLEAN, Utterance
@@ -175,12 +175,6 @@ def read_mono_at(path: Path, rate: int) -> Samples:
     if own_rate == rate:
         return samples
     return resampled(samples, own_rate, rate)
-
-
-def resampled(samples: Samples, own_rate: int, rate: int) -> Samples:
-    """Returns a whole signal `(n,) float32` at another rate in Hz."""
-    resampler = Resampler(own_rate, rate)
-    return np.concatenate([resampler.push(samples), resampler.flush()])
 
 
 @lru_cache(maxsize=65536)

@@ -131,6 +131,7 @@ class MixingConfig:
         equalise_prob, speed_prob, band_limit_prob: spectral colouring of speech and noise, other speeds (and so
             other pitches), telephone-like band.
         clip_prob: mixtures of an overdriven microphone; the target is not clipped.
+        telephone_prob: examples that came over a telephone line, see `telephone.telephone`.
         min_speech_snr_db: speech recordings with less distance between their loud and quiet frames are left out,
             since their background would be taught as speech.
         degradation: what is to be undone: `noise` (and reverberation), or `compression`: speech that is clipped or has
@@ -152,6 +153,7 @@ class MixingConfig:
     speed_prob: float = 0.3
     band_limit_prob: float = 0.08
     clip_prob: float = 0.03
+    telephone_prob: float = 0.0
     min_speech_snr_db: float = 0.0
     degradation: str = "noise"
 
@@ -212,12 +214,40 @@ class OptimConfig:
         _check(self)
 
 
+@dataclass(frozen=True)
+class RecognizerConfig:
+    """A recogniser whose features are compared: exactly one of a Whisper model and a factory.
+
+    Attributes:
+        whisper: folder of a Whisper model in CTranslate2's format, as faster-whisper uses it.
+        factory: `package.module:function` or `file.py:function`; called with the sample rate in Hz, it returns a torch
+            module that turns samples `(B, n)` into a sequence of features `(B, T, channels)`, the last layer last.
+        weight: of its distance, see `recognizer_distance.RecognizerDistance`.
+        layers: `all`, or `last` alone.
+    """
+
+    whisper: Path | None = None
+    factory: ModelSource | None = None
+    weight: float = 1.0
+    layers: str = "all"
+
+    def __post_init__(self) -> None:
+        if (self.whisper is None) == (self.factory is None):
+            raise ConfigError("recognizers: expected either whisper or factory in each entry")
+        if not 0 < self.weight < math.inf:
+            raise ConfigError(f"recognizers: weight: expected more than 0, got {self.weight}")
+        if self.layers not in ("all", "last"):
+            raise ConfigError(f"recognizers: layers: expected all or last, got {self.layers!r}")
+
+
 @renamed_fields(disturbance="pesq_like", opinion="dnsmos_ovrl", dnsmos="dnsmos_folder")
 @dataclass(frozen=True)
 class LossConfig:
-    """What is added to the hybrid loss; each weight may be 0, which leaves the term out.
+    """The terms of the loss; each weight may be 0, which leaves the term out.
 
     Attributes:
+        hybrid: weight of the authors' hybrid loss (`hybrid.hybrid_loss`).
+        recognizers: whose features of the estimate are to be those of clean speech.
         si_snr: weight of the negative signal-to-noise ratio in bel (`hybrid.si_snr`), beyond the 1 that the hybrid loss
             gives it.
         log_mel: weight of the mean absolute difference of natural-log mel energies while someone speaks
@@ -233,6 +263,8 @@ class LossConfig:
         teachers: models to learn from, their outputs averaged; names or paths. Their weights are not copied.
     """
 
+    hybrid: float = 1.0
+    recognizers: tuple[RecognizerConfig, ...] = ()
     si_snr: float = 0.0
     log_mel: float = 0.0
     over_suppression: float = 0.0

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.audio.io import container_of, open_audio
+from gtcrn_frontend.audio.resampler import resampled
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
-from gtcrn_frontend.evaluation.noisy_set import read_mono, resampled
+from gtcrn_frontend.evaluation.noisy_set import read_mono
 from gtcrn_frontend.evaluation.quality.metrics import PESQ_WB_RATE_HZ
 
 Samples = npt.NDArray[np.float32]

@@ -64,6 +64,7 @@ def held_out_mixture(
         speed_prob=0.0,
         band_limit_prob=0.0,
         clip_prob=0.0,
+        telephone_prob=0.0,
     )
     noisy, target = Mixer(audio_cache, pools, plain, sample_rate).batch((seed, SEED, number), 1)
     return noisy[0], target[0]

@@ -22,6 +22,7 @@ from gtcrn_frontend.training.augment.effects import (
 from gtcrn_frontend.training.augment.noise_synthesis import families
 from gtcrn_frontend.training.augment.rir.rooms import MAX_S, Room, random_room, split_room
 from gtcrn_frontend.training.augment.rir.shoebox import shoebox_room
+from gtcrn_frontend.training.augment.telephone import telephone
 from gtcrn_frontend.training.config import MixingConfig
 from gtcrn_frontend.training.data.audio_cache import AudioCache
 
@@ -117,7 +118,10 @@ class Mixer:
         if config.clip_prob and rng.random() < config.clip_prob:
             mixture = clip(rng, mixture)
         level = self._gain(rng, speech if has_speech else mixture, mixture)
-        return mixture * level, target * level
+        mixture, target = mixture * level, target * level
+        if config.telephone_prob and rng.random() < config.telephone_prob:
+            return telephone(rng, mixture, target, self.sample_rate)
+        return mixture, target
 
     def _damaged(self, rng: np.random.Generator, clean: Samples) -> tuple[Samples, Samples]:
         """Returns speech after a narrow channel, and before it; no noise, no room."""

@@ -17,6 +17,7 @@ from gtcrn_frontend.training.losses.hybrid import (
 )
 from gtcrn_frontend.training.losses.log_mel import LogMelDistance
 from gtcrn_frontend.training.losses.pesq_like import PesqLikeLoss
+from gtcrn_frontend.training.losses.recognizer_distance import RecognizerDistance
 
 # One of so many examples is rated, at least one, and its end alone: the network that rates costs more than ours.
 EXAMPLES_PER_RATING = 4
@@ -34,6 +35,7 @@ class CombinedLoss:
         self._log_mel = LogMelDistance(rate, device)
         self._pesq_like = PesqLikeLoss(rate, device)
         self._rated_samples = round(RATED_S * rate)
+        self._recognizers = RecognizerDistance(config.recognizers, rate, device) if config.recognizers else None
         self._dnsmos = (
             DnsmosLoss(config.dnsmos_folder, rate, device) if config.dnsmos_ovrl and config.dnsmos_folder else None
         )
@@ -49,7 +51,11 @@ class CombinedLoss:
         config = self.config
         ours, wanted = compress(estimate), compress(target)
         e, s = self.transform.inverse(estimate), self.transform.inverse(target)
-        loss = hybrid_loss_of_parts(ours, wanted, e, s, 1 + config.si_snr)
+        loss = e.new_zeros(())
+        if config.hybrid:
+            loss = hybrid_loss_of_parts(ours, wanted, e, s, 1 + config.si_snr) * config.hybrid
+        if self._recognizers is not None:
+            loss = loss + self._recognizers(e, s).mean()
         if config.log_mel:
             loss = loss + config.log_mel * self._log_mel(e, s)
         if config.over_suppression:

@@ -1,0 +1,52 @@
+"""G.711, the companding of telephone networks: mu-law and A-law at 8 bits per sample.
+
+Source: ITU-T Recommendation G.711 (1988). A code is the sign, three bits for the segment, four within it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Law = Literal["mulaw", "alaw"]
+LAWS: tuple[Law, ...] = ("mulaw", "alaw")
+
+FULL_SCALE = 32768.0  # levels are those of 16-bit samples
+MULAW_BIAS = 0x84
+ALAW_TOGGLE = 0x55  # every second bit of a code is inverted on the line
+
+
+def decode(codes: npt.NDArray[np.uint8], law: Law) -> npt.NDArray[np.float32]:
+    """Returns the samples of codes, both of any shape; full scale 1."""
+    return _levels(law)[codes]
+
+
+def encode(samples: npt.NDArray[np.floating], law: Law) -> npt.NDArray[np.uint8]:
+    """Returns the codes of the levels nearest to samples of any shape; full scale 1, louder ones are clipped."""
+    levels, order = _sorted_levels(law)
+    return order[np.searchsorted((levels[1:] + levels[:-1]) / 2, samples)]
+
+
+@cache
+def _levels(law: Law) -> npt.NDArray[np.float32]:
+    """Returns the level of each of the 256 codes."""
+    codes = np.arange(256)
+    codes = ~codes & 0xFF if law == "mulaw" else codes ^ ALAW_TOGGLE
+    negative_bit, segment, step = codes & 0x80, codes >> 4 & 7, codes & 0xF
+    if law == "mulaw":
+        magnitude = (((step << 3) + MULAW_BIAS) << segment) - MULAW_BIAS
+        sign = np.where(negative_bit, -1, 1)
+    else:
+        magnitude = np.where(segment == 0, (step << 4) + 8, ((step << 4) + 0x108) << np.maximum(segment - 1, 0))
+        sign = np.where(negative_bit, 1, -1)
+    return np.asarray(sign * magnitude / FULL_SCALE, np.float32)
+
+
+@cache
+def _sorted_levels(law: Law) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    levels = _levels(law)
+    order = np.argsort(levels, kind="stable")
+    return levels[order], order.astype(np.uint8)
