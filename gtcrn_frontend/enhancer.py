@@ -24,11 +24,12 @@ from gtcrn_frontend.streaming.stream import Samples, Stream
 class Enhancer:
     """Enhances one stream, chunk by chunk: noisy speech in, enhanced speech out, sample by sample aligned.
 
-    >>> enhancer = Enhancer()
-    >>> noise = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
-    >>> pieces = [enhancer.process_chunk(chunk) for chunk in np.split(noise, 100)]
-    >>> len(np.concatenate([*pieces, enhancer.flush()]))
-    16000
+    Examples:
+        >>> enhancer = Enhancer()
+        >>> noise = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+        >>> pieces = [enhancer.process_chunk(chunk) for chunk in np.split(noise, 100)]
+        >>> len(np.concatenate([*pieces, enhancer.flush()]))
+        16000
 
     One object is one stream, for one thread at a time: a second call before the first has ended is a `StreamBusyError`.
     The loaded model behind it is shared by all with the same settings. It can be pickled and copied between two calls,

@@ -64,14 +64,15 @@ class StreamInfo:
 class StreamPool:
     """Enhances many streams through one loaded model, each as an `Enhancer` of its own would.
 
-    >>> pool = StreamPool()
-    >>> call, meeting = pool.open(), pool.open(sample_rate=48_000, channels=2, strength=0.8)
-    >>> chunks = {call: np.zeros(1600, np.float32), meeting: np.zeros((4800, 2), np.float32)}
-    >>> {stream_id: samples.shape for stream_id, samples in pool.process(chunks).items()}
-    {0: (1280,), 1: (2856, 2)}
-    >>> pool.flush(call).shape
-    (320,)
-    >>> pool.close(call)
+    Examples:
+        >>> pool = StreamPool()
+        >>> call, meeting = pool.open(), pool.open(sample_rate=48_000, channels=2, strength=0.8)
+        >>> chunks = {call: np.zeros(1600, np.float32), meeting: np.zeros((4800, 2), np.float32)}
+        >>> {stream_id: samples.shape for stream_id, samples in pool.process(chunks).items()}
+        {0: (1280,), 1: (2856, 2)}
+        >>> pool.flush(call).shape
+        (320,)
+        >>> pool.close(call)
 
     Streams with equally many hops in a call go through the network together, which is faster than one by one: collect
     the chunks of many streams before a call. What comes out does not depend on the company: with `onnx` not to the last

@@ -33,6 +33,49 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("any machine")
 
 
+MARKERS = {  # of the tests in a folder
+    "adapters/sherpa": ("sherpa",),
+    "adapters/speechbrain": ("speechbrain", "torch"),
+    "docs": ("docs",),
+    "nets": ("torch",),
+    "training": ("training", "torch"),
+}
+
+SLOW = (  # files in which tests train, build, start servers or run whole commands
+    "adapters/sherpa/test_proxy.py",
+    "adapters/sherpa/test_proxy_servers.py",
+    "adapters/speechbrain/test_frontend_networks.py",
+    "adapters/speechbrain/test_recipes.py",
+    "cli/test_calibrate.py",
+    "cli/test_calibrate_real.py",
+    "cli/test_evaluate.py",
+    "docs/test_notebook.py",
+    "test_imports.py",
+    "test_packaging.py",
+    "training/test_cli.py",
+    "training/test_distributed.py",
+    "training/test_other_networks.py",
+    "training/test_train_loop.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests by their folder, `slow` by their file, and `torch` where a test file imports it."""
+    tests = Path(__file__).resolve().parent
+    slow = {tests / name for name in SLOW}
+    imports_torch: dict[Path, bool] = {}
+    for item in items:
+        if item.path not in imports_torch:
+            imports_torch[item.path] = "import torch" in item.path.read_text(encoding="utf-8")
+        names = [
+            name for folder, names in MARKERS.items() if item.path.is_relative_to(tests / folder) for name in names
+        ]
+        names += ["torch"] if imports_torch[item.path] else []
+        names += ["slow"] if item.path in slow else []
+        for name in set(names):
+            item.add_marker(name)
+
+
 @pytest.fixture(autouse=True)
 def _lazy_modules_stay_lazy() -> None:
     """Keeps SpeechBrain's placeholders from importing what is not installed when hypothesis looks for their files."""

@@ -28,9 +28,10 @@ from gtcrn_frontend.errors import AudioFormatError, GtcrnFrontendError, ModelErr
 def load_pipeline(path: str | Path, *, trial: bool = True) -> Pipeline:
     """Returns the pipeline that a file describes, models loaded.
 
-    >>> pipeline = load_pipeline("pipeline.yaml")  # doctest: +SKIP
-    >>> pipeline.transcribe(samples, 16000).text  # doctest: +SKIP
-    'seven three one'
+    Examples:
+        >>> pipeline = load_pipeline("pipeline.yaml")  # doctest: +SKIP
+        >>> pipeline.transcribe(samples, 16000).text  # doctest: +SKIP
+        'seven three one'
 
     Args:
         path: YAML with the sections `recognizer`, and, as wanted, `frontend`, `vad`, `endpoint` and `hotwords`.

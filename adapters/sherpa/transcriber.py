@@ -25,9 +25,10 @@ _LEAST_PADDING_S, _MOST_PADDING_S, _PADDING_STEP_S = 0.6, 4.0, 0.2
 class SherpaRecognizer:
     """Transcribes whole utterances with an `OnlineRecognizer` or `OfflineRecognizer`, bare or with a front-end.
 
-    >>> recognizer = SherpaRecognizer(sherpa_onnx.OnlineRecognizer.from_zipformer2_ctc(...))  # doctest: +SKIP
-    >>> recognizer(samples, 16000).text  # doctest: +SKIP
-    'seven three one'
+    Examples:
+        >>> recognizer = SherpaRecognizer(sherpa_onnx.OnlineRecognizer.from_zipformer2_ctc(...))  # doctest: +SKIP
+        >>> recognizer(samples, 16000).text  # doctest: +SKIP
+        'seven three one'
 
     Endpoints are not looked at: an utterance gives one transcript, however long its pauses. Confidence is the mean
     probability per token (geometric) where the model gives log probabilities of its tokens, else None.

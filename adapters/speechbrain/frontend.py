@@ -38,9 +38,10 @@ _ROUNDING = 1e-4  # lengths that were computed in float32 may come out just abov
 class EnhanceFrontend(nn.Module):
     """Enhances a batch of waveforms: same shape, sample-aligned, padding zero.
 
-    >>> frontend = EnhanceFrontend()
-    >>> frontend(torch.randn(2, 16000) / 10, lengths=torch.tensor([1.0, 0.5])).shape
-    torch.Size([2, 16000])
+    Examples:
+        >>> frontend = EnhanceFrontend()
+        >>> frontend(torch.randn(2, 16000) / 10, lengths=torch.tensor([1.0, 0.5])).shape
+        torch.Size([2, 16000])
 
     The weights are in the state dict in both modes, under the same names: a checkpoint of a trained front-end also
     loads into a frozen one, and resuming brings back what was saved whatever `model` says by then.

@@ -1,8 +1,10 @@
 """Does the front-end help? Error rates of the project's recognisers by SNR and noise, without it and with it.
 
     python benchmarks/recognizers/table.py
-    python benchmarks/recognizers/table.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar > auto_strength.md
+    python benchmarks/recognizers/table.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar
     python benchmarks/recognizers/table.py --recognizers faster-whisper:models/tiny.en,beam_size=1,temperature=0
+
+The second one prints what docs/benchmarks/recognition.md shows.
 
 Those that others made, by short name as for `calibrate`, hear the sentences of `characters`. Their errors are counted
 in words, and what they wrote is kept in the user's cache.
