@@ -1,9 +1,8 @@
-"""What `--recognizer` means: a pipeline of sherpa-onnx, a SpeechBrain model, a Python function or a shell command."""
+"""What `--recognizer` means: a short name, a pipeline of sherpa-onnx, a SpeechBrain model, a function or a command."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.util
 import os
 import re
@@ -14,10 +13,12 @@ import sysconfig
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gtcrn_frontend.adapters.recognizer_names import digest as _digest
+from gtcrn_frontend.adapters.recognizer_names import installed_version as _version
+from gtcrn_frontend.adapters.recognizer_names import named_source
 from gtcrn_frontend.cli._fingerprint import files_around, fingerprint
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 EXPECTED = (
     "a pipeline file of sherpa-onnx (.yaml), the folder or hyperparameter file of a SpeechBrain model, "
-    "module:function, or a shell command with {} for the wave file"
+    "faster-whisper:NAME_OR_FOLDER, openai:URL, module:function, or a shell command with {} for the wave file"
 )
 PLACE = "{}"
 SPEECHBRAIN_FILE = "hyperparams.yaml"
@@ -48,7 +49,10 @@ def recognizer_source(text: str, apart: Iterable[Path] = ()) -> RecognizerSource
 
     Raises:
         ConfigError: the text names none of the kinds above, or what it names is not there.
+        ModelError: a package that a short name needs is not installed.
     """
+    if named := named_source(text):
+        return named
     others = {path.resolve() for path in apart}
     if PLACE in text:
         return _command(text, others)
@@ -183,14 +187,3 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):
         return False
-
-
-def _digest(*parts: object) -> str:
-    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"

@@ -19,10 +19,12 @@ from gtcrn_frontend.cli._output_checks import check_outputs
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.deprecation import add_renamed_option
 from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.evaluation.asr.normalise import DEFAULT_STEPS
 
 if TYPE_CHECKING:
     from gtcrn_frontend.config import Strength
     from gtcrn_frontend.evaluation.asr.calibrate import Calibration, Counting
+    from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
     from gtcrn_frontend.evaluation.asr.sweep import MissingResult, Sweep
     from gtcrn_frontend.evaluation.manifest import Manifest
     from gtcrn_frontend.evaluation.noisy_set import Item
@@ -36,6 +38,9 @@ EXAMPLES = """examples:
   gtcrn-frontend calibrate --recognizer my_asr:transcribe --manifest recordings/ --report report.html
   gtcrn-frontend calibrate --recognizer 'whisper-cli -m base.bin -np -nt -f {}' --manifest kaldi/data/test
   gtcrn-frontend calibrate --recognizer speechbrain_model/ --manifest test.csv --model gtcrn-asr gtcrn-dns3
+  gtcrn-frontend calibrate --recognizer faster-whisper:models/base.en,beam_size=1 --manifest test.jsonl \\
+      --normalise english
+  gtcrn-frontend calibrate --recognizer openai:http://127.0.0.1:8000,model=whisper-1 --manifest test.jsonl --no-cache
   gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --fit-auto-strength --write frontend.yaml
 
 A manifest is JSON lines with audio and text, a CSV file with such a heading, a Kaldi folder, or a folder of recordings
@@ -43,6 +48,10 @@ each beside a .txt file. Without --noise the recordings are taken as they are; a
 What was recognised is kept in a cache: an interrupted run goes on where it was. A function or a command is another
 recogniser when a file in its folder or in the working directory has changed, but for recordings, .log, .html and hidden
 files. For one whose state lies elsewhere (a remote service) give --no-cache.
+faster-whisper:NAME_OR_FOLDER[,option=value...] takes the options of faster-whisper, such as beam_size, language,
+temperature (0, or 0+0.2+0.4), condition_on_previous_text, vad_filter and compute_type; those that are not named have
+its own defaults. Nothing is downloaded. openai:URL[,option=value...] takes model, language, temperature, prompt,
+timeout and retries; a key is read from the environment variable OPENAI_API_KEY.
 The file of --write fits as `frontend:` of a pipeline; it says `bypass: true` unless something helps significantly.
 """
 
@@ -61,6 +70,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         required=True,
         metavar="WHAT",
         help="pipeline file of sherpa-onnx, folder or hyperparameter file of a SpeechBrain model, "
+        "faster-whisper:NAME_OR_FOLDER, openai:URL, "
         "module:function of (samples, sample_rate) -> text, or shell command with {} for a wave file",
     )
     parser.add_argument("--manifest", required=True, metavar="PATH", help="recordings and what is said in them")
@@ -92,9 +102,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     counting.add_argument("--unit", choices=("word", "character"), default="word", help="WER or CER")
     counting.add_argument(
         "--normalise",
-        default="unicode,lower,punctuation",
+        default=",".join(DEFAULT_STEPS),
         metavar="LIST",
-        help="what is made equal before texts are compared, or none (default: %(default)s)",
+        help="what is made equal before texts are compared: unicode, lower, punctuation, english (Whisper's "
+        "normaliser: numbers, spelling, contractions), or none (default: %(default)s)",
     )
     counting.add_argument("--limit", type=count, metavar="N", help="take the first N recordings only, for a quick look")
     running = parser.add_argument_group("how it runs")
@@ -125,6 +136,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         import jiwer  # noqa: F401  before an hour of recognising, not after
 
+        from gtcrn_frontend.evaluation.asr import verdict_text
         from gtcrn_frontend.evaluation.report import html_report
     except ImportError as error:
         raise ModelError(f"calibrate needs {error.name}: pip install 'gtcrn-frontend[calibrate]'") from error
@@ -165,15 +177,18 @@ def run(args: argparse.Namespace) -> int:
             recognised = sum(each.recognised for each in (sweep, *to_fit))
             print(f"interrupted after {recognised} results: {kept}", file=sys.stderr)
             raise
-        setup = html_report.Setup(source.name, str(args.manifest), args.noise and str(args.noise), manifest, counting)
+        noise = args.noise and str(args.noise)
+        setup = html_report.Setup(source.name, source.settings, str(args.manifest), noise, manifest, counting)
         took_s = time.monotonic() - began
         _print_outcome(found, sweep, counting)
+        for each in (each for each in sources if each.settings):
+            print(f"  {each.name}: {verdict_text.settings_line(each.settings)}.")
         sweeps = (*to_fit, sweep)
         recognised, cached = sum(each.recognised for each in sweeps), sum(each.from_cache for each in sweeps)
         failed = sum(len(each.left) for each in sweeps)
         print(f"{recognised} recognised, {cached} from the cache, {failed} failed; {took_s:.0f} s", file=sys.stderr)
         if args.write:
-            _write_setting(args, found, source.name)
+            _write_setting(args, found, source)
             print(f"setting written to {args.write}", file=sys.stderr)
         if args.report:
             html_report.write_report(args.report, found, sweep, setup, took_s)
@@ -221,12 +236,14 @@ def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting) -> None
         print(f"  Left out, as the recogniser failed behind some setting: {left_out} of {len(sweep.items)} items.")
 
 
-def _write_setting(args: argparse.Namespace, found: Calibration, recognizer: str) -> None:
+def _write_setting(args: argparse.Namespace, found: Calibration, source: RecognizerSource) -> None:
     from gtcrn_frontend.atomic_write import replaced_at_end
-    from gtcrn_frontend.evaluation.asr.verdict_text import all_sentences, headline, setting_yaml
+    from gtcrn_frontend.evaluation.asr.verdict_text import all_sentences, headline, setting_yaml, settings_line
 
     noise = f"noise {args.noise}, SNRs {args.snr or DEFAULT_SNRS}, seed {args.seed}" if args.noise else "no noise added"
-    measured = [f"{WRITTEN_BY} --recognizer {recognizer}", f"Measured on {args.manifest}, {noise}."]
+    measured = [f"{WRITTEN_BY} --recognizer {source.name}", f"Measured on {args.manifest}, {noise}."]
+    if source.settings:
+        measured.append(f"Settings of the recogniser: {settings_line(source.settings)}.")
     told = [f"{headline(found.decision)}.", *all_sentences(found, args.unit)]
     lines = [" ".join(line.split()) for line in (*measured, *told)]
     try:

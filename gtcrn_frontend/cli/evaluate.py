@@ -17,6 +17,7 @@ from gtcrn_frontend.cli._argtypes import count, number
 from gtcrn_frontend.cli._eval_data import add_eval_data_args, eval_data_of
 from gtcrn_frontend.cli._output_checks import check_outputs
 from gtcrn_frontend.cli._systems import systems_of
+from gtcrn_frontend.cli._word_errors import add_recognizer_args, recognizers_of, transcribed, word_errors
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.quality.metric_registry import (
@@ -38,11 +39,14 @@ EXAMPLES = """examples:
   gtcrn-frontend evaluate --pairs voicebank_demand/ --model gtcrn-asr gtcrn-vctk --dnsmos DNSMOS/
   gtcrn-frontend evaluate --clean clean/ --noisy noisy/ --strength 1 0.7 auto --csv scores.csv
   gtcrn-frontend evaluate --manifest speech.jsonl --noise noise/ --snr 0,5,10 --mixtures 200 --json scores.json
+  gtcrn-frontend evaluate --manifest test.jsonl --noise noise/ --recognizer faster-whisper:models/base.en \\
+      --normalise english
   gtcrn-frontend evaluate --held-out examples/train_gtcrn_asr.yaml --model gtcrn-asr runs/gtcrn-asr/best.safetensors
 
 A folder of pairs holds NAME_clean.wav with NAME_noisy.wav, or two folders clean... and noisy... with files of the same
 names. A manifest is JSON lines, CSV, a Kaldi folder or a folder of recordings, as for calibrate, or a list as for
-training; transcripts are not needed. Scores are kept in a cache: the same command goes on where it was interrupted.
+training; transcripts are needed for word errors (--recognizer) only. Scores are kept in a cache: the same command goes
+on where it was interrupted.
 """
 
 
@@ -80,6 +84,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     measures.add_argument(
         "--dnsmos", type=Path, metavar="DIR", help="the DNSMOS models sig_bak_ovr.onnx and model_v8.onnx"
     )
+    add_recognizer_args(parser)
     running = parser.add_argument_group("how it runs")
     running.add_argument(
         "--jobs", type=count, default=os.cpu_count() or 1, metavar="N", help="processes (default: %(default)s)"
@@ -103,7 +108,11 @@ def run(args: argparse.Namespace) -> int:
     # Processes share the work: threads of numpy within each would only be in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     plan = _plan(args)
+    recognizers = recognizers_of(args)
     material = eval_data_of(args)
+    items = {label: transcribed(sources) for label, sources in material.items()} if recognizers else {}
+    if recognizers and not any(items.values()):
+        raise ConfigError(f"--recognizer: expected transcripts in {args.manifest}, found none")
     first = list(plan.systems)[1]
     measures = metrics_of(plan.families)
     machine = environment()
@@ -116,6 +125,10 @@ def run(args: argparse.Namespace) -> int:
         failed += len(sources) - len(scored)
         _print_tables(label, scored, len(sources), plan, first)
         found = rows_of(label, scored, measures, first)
+        for recognizer in recognizers if items.get(label) else ():
+            wer, failures = word_errors(label, items[label], plan.systems, recognizer, args)
+            found += wer
+            failed += failures
         rows += found
         results[label] = {"rows": found, "signals": [dataclasses.asdict(one) for one in scored]}
     if args.csv:
@@ -127,6 +140,7 @@ def run(args: argparse.Namespace) -> int:
             "metrics": plan.families,
             "mixtures": args.mixtures,
             "seed": args.seed,
+            "recognizers": {recognizer.name: dict(recognizer.settings) for recognizer in recognizers},
         }
         write_json(
             args.json,

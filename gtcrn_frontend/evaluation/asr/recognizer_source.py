@@ -17,8 +17,10 @@ class RecognizerSource:
         identity: equal identities recognise the same; part of what names a result in the cache.
         make: loads and returns it, given a folder for temporary files; is pickled for other processes. These may be
             killed at any time: the folder is deleted after them.
+        settings: what it is set to, by name, as reports show it; empty where that is not known.
     """
 
     name: str
     identity: str
     make: Callable[[str], Recognizer]
+    settings: tuple[tuple[str, str], ...] = ()

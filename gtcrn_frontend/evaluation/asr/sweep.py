@@ -21,7 +21,7 @@ TIMEOUT_S = 30.0
 TIMEOUT_PER_AUDIO = 10.0
 """Without another limit, recognising may take 30 s and ten times as long as the audio."""
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,11 @@ def columns(scores: Scores, unit: str) -> dict[str, str | None]:
     if len(conditions) == 1:
         return {f"{conditions[0]}: {RATE_NAMES[unit]}": None}
     return {**{condition: condition for condition in conditions}, f"all: {RATE_NAMES[unit]}": None}
+
+
+def settings_line(settings: Sequence[tuple[str, str]]) -> str:
+    """Returns the settings of a recogniser in one line."""
+    return ", ".join(f"{name} {value}" for name, value in settings)
 
 
 def setting_yaml(setting: EnhancerConfig) -> str:

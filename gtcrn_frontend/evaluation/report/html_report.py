@@ -33,6 +33,7 @@ class Setup:
     """What the report says of how it was measured."""
 
     recognizer: str
+    recognizer_settings: tuple[tuple[str, str], ...]
     manifest_path: str
     noise_path: str | None
     manifest: Manifest
@@ -193,8 +194,10 @@ def _facts(setup: Setup, sweep: Sweep, found: Calibration) -> list[tuple[str, st
     utterances = setup.manifest.utterances
     minutes = sum(utterance.duration_s for utterance in utterances) / 60
     judged = f"{len(found.scores.items)} of {len(sweep.items)}, {found.decision.utterances} utterances"
+    settings = verdict_text.settings_line(setup.recognizer_settings)
     return [
         ("recogniser", setup.recognizer),
+        *([("its settings", settings)] if settings else []),
         ("recordings", f"{setup.manifest_path}: {len(utterances)} utterances, {minutes:.1f} minutes"),
         ("noise", setup.noise_path or "none mixed in: recordings as they are"),
         ("conditions", ", ".join(found.scores.conditions)),
