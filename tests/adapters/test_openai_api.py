@@ -1,16 +1,22 @@
 """`openai:URL` against a server on this machine. It is a stand-in: it speaks the interface and recognises nothing.
 
+With the marker `whisper` there is a real one beside it.
 Requests are parsed by what the standard library has for such forms, not by the code that writes them.
 """
 
 import argparse
+import contextlib
 import email.parser
 import email.policy
 import io
 import json
 import pickle
+import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -282,3 +288,30 @@ def test_calibrate_asks_the_server_and_writes_its_settings_but_no_key(
     assert KEY not in captured.out + captured.err
     args.run(args)
     assert len(server.requests) == 4  # the cache has it all
+
+
+@pytest.mark.whisper
+def test_a_real_server_hears_what_faster_whisper_does(
+    whisper_model: Path, sentences: list[tuple[Path, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gtcrn_frontend.adapters.faster_whisper import FasterWhisperRecognizer
+
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "faster_whisper_server", str(whisper_model), "--host", "127.0.0.1"]
+    with (tmp_path / "log").open("wb") as log:
+        running = subprocess.Popen([*command, "--port", str(port)], stdout=log, stderr=log)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health"):
+                break
+            assert running.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+        recognizer = OpenAIRecognizer(f"http://127.0.0.1:{port}", OpenAISettings(language="en", temperature=0.0))
+        samples = soundfile.read(sentences[1][0], dtype="float32")[0]
+        here = FasterWhisperRecognizer(whisper_model, language="en", temperature=0.0)
+        assert recognizer(samples, RATE).text == here(samples, RATE).text != ""
+    finally:
+        running.terminate()
+        running.wait()
