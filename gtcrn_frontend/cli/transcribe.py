@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
     """Returns the exit code: 1 if a file failed. Results go to stdout, all else to stderr."""
     _check_usage(args)
     try:
+        from gtcrn_frontend.adapters.sherpa.file_transcription import TranscriptSink, transcribe
         from gtcrn_frontend.adapters.sherpa.pipeline import load_pipeline
-        from gtcrn_frontend.adapters.sherpa.transcribe import TranscriptSink, transcribe
         from gtcrn_frontend.cli._transcribe_live import transcribe_microphone, transcribe_stdin
         from gtcrn_frontend.cli._transcripts import Comparison, Lines
 
