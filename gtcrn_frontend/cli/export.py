@@ -9,10 +9,10 @@ from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.export import LAYOUTS, export_model
 
 EXAMPLES = """layouts:
-  onnx         self-contained graph for any ONNX runtime, with any number of frames per run (GTCRN: and
-               streams); the metadata document it; FRCRN maps waveform to waveform
-  sherpa-onnx  one frame per run, for sherpa-onnx's OnlineSpeechDenoiser and OfflineSpeechDenoiser, and
-               for this package by its path; GTCRN only
+  onnx         self-contained graph for any ONNX runtime, with any number of frames per run
+               (GTCRN: and streams), documented by its metadata; FRCRN: waveform to waveform
+  sherpa-onnx  one frame per run, for sherpa-onnx's OnlineSpeechDenoiser and
+               OfflineSpeechDenoiser, and for this package by its path; GTCRN only
   safetensors  weights under the released parameter names
 
 examples:

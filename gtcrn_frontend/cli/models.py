@@ -26,7 +26,8 @@ EXAMPLES = f"""examples:
   gtcrn-frontend models convert gtcrn-dns3 dns3.safetensors
   gtcrn-frontend models convert pytorch_model.bin frcrn.safetensors --network frcrn_causal
 
-Downloads are stored in a folder per user, or in that of the environment variable {CACHE_VARIABLE}.
+Downloads are stored in a folder per user, or in that of the environment variable
+{CACHE_VARIABLE}.
 """
 _COLUMNS = ("name", "network", "size", "latency", "licence", "where", "description")
 _BENCH_S = 0.5  # spent on measuring one model
