@@ -100,7 +100,7 @@ def test_a_ready_graph_runs_in_both_as_it_is(random_checkpoint, tmp_path, capsys
     assert [row["contender"] for row in tables(out)[0][1]] == ["onnx", "sherpa-onnx"]
     assert f"sherpa-onnx: {graph}\n" in out
     assert "torch is left out: " in out
-    with pytest.raises(ModelError, match="ready ONNX graph"):
+    with pytest.raises(ModelError, match="an ONNX graph"):
         run("--model", graph, "--engine", "torch", *TINY)
 
 
