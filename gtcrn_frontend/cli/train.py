@@ -14,14 +14,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "train",
         help="train a network from a YAML config",
-        description="Trains a network (GTCRN, or what the config names) from random weights, with progress on stderr. "
-        "It can be interrupted at any time and goes on with --resume. Several processes divide each batch among "
-        "themselves: torchrun --nproc-per-node 2 --no-python gtcrn-frontend train CONFIG.",
+        description="Trains a network (GTCRN, or the one that the config names) from random weights, with progress on "
+        "stderr. Training can be interrupted at any time and resumed with --resume. Several processes share each "
+        "batch: torchrun --nproc-per-node 2 --no-python gtcrn-frontend train CONFIG.",
     )
     parser.add_argument("config", help="YAML file with the settings, see examples/train_gtcrn_asr.yaml")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.add_argument("--resume", action="store_true", help="resume from the checkpoint in the output folder")
     parser.add_argument(
-        "--max-seconds", type=float, metavar="N", help="end this slice after N seconds, checkpoint saved"
+        "--max-seconds", type=float, metavar="N", help="save a checkpoint and end after N seconds"
     )
     parser.set_defaults(run=run)
 
