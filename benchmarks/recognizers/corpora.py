@@ -14,7 +14,7 @@ import numpy.typing as npt
 import scipy.signal
 import soundfile
 
-from gtcrn_frontend.audio.levels import noise_gain
+from gtcrn_frontend.audio.mixing import first_audible, mix_at_snr, random_excerpt
 from gtcrn_frontend.training.augment.noise_synthesis import families
 from gtcrn_frontend.training.config_file import load_config
 from gtcrn_frontend.training.data.corpus import list_recordings
@@ -27,7 +27,6 @@ ROOT = Path(__file__).resolve().parents[2]
 TRAINING_OF_THE_ENHANCER = ROOT / "examples" / "train_gtcrn_asr.yaml"
 DIGIT_SPEAKERS_HELD_OUT = ("lucas", "theo")
 BABBLE_VOICES = 6
-PEAK = 0.99
 
 
 @dataclass(frozen=True)
@@ -142,13 +141,10 @@ class Noises:
             family = SYNTHETIC_KINDS[int(rng.integers(len(SYNTHETIC_KINDS)))]
             return families.FAMILIES[family](rng, n, SAMPLE_RATE)
         if kind == "babble":
-            voices = [_unit(_excerpt(self.voices, rng, n)) * rng.uniform(0.5, 1) for _ in range(BABBLE_VOICES)]
-            return _unit(np.sum(voices, axis=0))
-        for _ in range(10):
-            excerpt = _excerpt(self.ambience if kind == "ambience" else self.events, rng, n)
-            if float(np.square(excerpt).mean()) > 1e-8:
-                break
-        return _unit(excerpt)
+            voices = [unit_power(_excerpt(rng, self.voices, n)) * rng.uniform(0.5, 1) for _ in range(BABBLE_VOICES)]
+            return unit_power(np.sum(voices, axis=0))
+        recordings = self.ambience if kind == "ambience" else self.events
+        return unit_power(first_audible(lambda: _excerpt(rng, recordings, n)))
 
 
 def noises(audio: Path, *, held_out: bool) -> Noises:
@@ -168,16 +164,14 @@ def noises(audio: Path, *, held_out: bool) -> Noises:
 
 
 def mixture(speech: Samples, noise: Samples, snr_db: float) -> Samples:
-    """Returns speech plus noise at an SNR, lowered where it would clip."""
-    out = speech + np.float32(noise_gain(speech, noise, snr_db)) * noise
-    return np.asarray(out / max(1.0, float(np.abs(out).max()) / PEAK), np.float32)
+    """Returns speech plus noise at an SNR, scaled down where it would clip."""
+    return mix_at_snr(speech, noise, snr_db, SAMPLE_RATE)[0]
 
 
-def _excerpt(recordings: list[Samples], rng: np.random.Generator, n: int) -> Samples:
-    samples = recordings[int(rng.integers(len(recordings)))]
-    start = int(rng.integers(0, max(len(samples) - n, 0) + 1))
-    return np.resize(samples[start : start + n], n)
+def _excerpt(rng: np.random.Generator, recordings: list[Samples], n: int) -> Samples:
+    return random_excerpt(rng, recordings[int(rng.integers(len(recordings)))], n)
 
 
-def _unit(samples: npt.NDArray[np.floating]) -> Samples:
+def unit_power(samples: npt.NDArray[np.floating]) -> Samples:
+    """Returns the samples scaled to mean power 1."""
     return np.asarray(samples / np.sqrt(np.square(samples).mean() + 1e-12), np.float32)

@@ -14,6 +14,7 @@ import scipy.signal
 from corpora import SAMPLE_RATE, Clip
 
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.ctc_recognizer import RecognizerConfig
+from gtcrn_frontend.audio.mixing import random_start
 
 Samples = npt.NDArray[np.float32]
 
@@ -176,7 +177,7 @@ def _clip(clip: Clip, rng: np.random.Generator) -> Utterance:
 def _none(clips: list[Clip], rng: np.random.Generator) -> Utterance:
     clip = clips[int(rng.integers(len(clips)))]
     n = int(rng.uniform(*NONE_S) * SAMPLE_RATE)
-    start = int(rng.integers(0, max(len(clip.samples) - n, 0) + 1))
+    start = random_start(rng, len(clip.samples), n)
     return Utterance(_levelled(clip.samples[start : start + n]), ())
 
 

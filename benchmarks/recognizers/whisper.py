@@ -32,6 +32,7 @@ from whisper_normalizer.english import EnglishTextNormalizer
 
 from gtcrn_frontend import Enhancer
 from gtcrn_frontend.audio import g711
+from gtcrn_frontend.audio.mixing import first_audible, random_excerpt
 from gtcrn_frontend.audio.resampler import resampled
 from gtcrn_frontend.training.config_file import load_config
 from gtcrn_frontend.training.data.corpus import list_recordings
@@ -137,14 +138,12 @@ def noise(audio: Path, rng: np.random.Generator, n: int) -> Samples:
         return corpora.noises(audio, held_out=True).draw("babble", rng, n)
     kinds = noise_recordings(audio)
     names = sorted(kinds)
-    for _ in range(10):
+
+    def draw() -> Samples:
         recordings = kinds[names[int(rng.integers(len(names)))]]
-        samples = recordings[int(rng.integers(len(recordings)))]
-        start = int(rng.integers(0, max(len(samples) - n, 0) + 1))
-        samples = np.resize(samples[start : start + n], n)
-        if np.square(samples).mean() > 1e-8:
-            break
-    return np.asarray(samples / np.sqrt(np.square(samples).mean() + 1e-12), np.float32)
+        return random_excerpt(rng, recordings[int(rng.integers(len(recordings)))], n)
+
+    return corpora.unit_power(first_audible(draw))
 
 
 @dataclass(frozen=True)
