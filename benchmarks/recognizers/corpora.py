@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,15 +15,16 @@ import soundfile
 
 from gtcrn_frontend.audio.mixing import first_audible, mix_at_snr, random_excerpt
 from gtcrn_frontend.training.augment.noise_synthesis import families
-from gtcrn_frontend.training.config_file import load_config
-from gtcrn_frontend.training.data.corpus import list_recordings
+from gtcrn_frontend.training.config import CorpusConfig, HeldOutConfig
+from gtcrn_frontend.training.data.corpus import Recording, list_recordings, manifest_entries
 from gtcrn_frontend.training.data.split import Split, load_or_draw_split
 
 Samples = npt.NDArray[np.float32]
 
 SAMPLE_RATE = 16000
 ROOT = Path(__file__).resolve().parents[2]
-TRAINING_OF_THE_ENHANCER = ROOT / "examples" / "train_gtcrn_asr.yaml"
+# Collections of ambiences share recordings: the same name counts as the same recording, whatever its folder.
+NOISE_GROUP = "noise/(?:moodist|blanket|noisekun|muges_ambient)/(?:[a-z]+_ambient|[a-z]+)_(.+)"
 DIGIT_SPEAKERS_HELD_OUT = ("lucas", "theo")
 BABBLE_VOICES = 6
 
@@ -56,17 +56,22 @@ def read(path: Path) -> Samples:
     return mono
 
 
+@cache
 def manifest(audio: Path) -> list[dict[str, str]]:
     """Returns the entries of the folder's manifest.json, in a fixed order."""
-    entries: list[dict[str, str]] = json.loads((audio / "manifest.json").read_text(encoding="utf-8"))
-    return sorted(entries, key=lambda entry: entry["path"])
+    return [dict(entry) for _, entry in manifest_entries(audio / "manifest.json")]
+
+
+@cache
+def recordings(audio: Path) -> list[Recording]:
+    """Returns the recordings of the manifest, with the groups that the split of the default model knows."""
+    return list_recordings([CorpusConfig(manifest=audio / "manifest.json", group=NOISE_GROUP)])
 
 
 @cache
 def split() -> Split:
-    """Returns what the default enhancer's training holds out; recognisers are judged on that only."""
-    config = load_config(TRAINING_OF_THE_ENHANCER)
-    return load_or_draw_split([], config.held_out, config.optim.seed)
+    """Returns which speakers, noises and rooms the training of the default model held out; only these are tested on."""
+    return load_or_draw_split([], HeldOutConfig(file=ROOT / "models" / "gtcrn-asr.split.json"), seed=1)
 
 
 def digits(audio: Path, *, held_out: bool) -> list[Clip]:
@@ -149,10 +154,7 @@ class Noises:
 
 def noises(audio: Path, *, held_out: bool) -> Noises:
     """Returns recorded noise: short events (ESC-10), longer ambiences, and speakers for babble."""
-    config = load_config(TRAINING_OF_THE_ENHANCER)
-    corpus = next(item for item in config.corpora if item.manifest is not None)
-    recordings = list_recordings([corpus])
-    chosen = [item for item in recordings if split().is_held_out(item) == held_out]
+    chosen = [item for item in recordings(audio) if split().is_held_out(item) == held_out]
     noise = [item for item in chosen if item.kind == "noise"]
     # Those with text say the sentences that recognisers are judged on.
     voices = [item for item in chosen if item.source == "librispeech" and not item.transcribed]

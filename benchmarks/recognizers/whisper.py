@@ -34,8 +34,6 @@ from gtcrn_frontend import Enhancer
 from gtcrn_frontend.audio import g711
 from gtcrn_frontend.audio.mixing import first_audible, random_excerpt
 from gtcrn_frontend.audio.resampler import resampled
-from gtcrn_frontend.training.config_file import load_config
-from gtcrn_frontend.training.data.corpus import list_recordings
 
 Samples = npt.NDArray[np.float32]
 
@@ -91,10 +89,8 @@ def utterances(audio: Path, more: tuple[Path, ...], count: int) -> list[corpora.
 @cache
 def noise_recordings(audio: Path) -> dict[str, list[Samples]]:
     """Returns the held-out recordings by kind: the classes of ESC-10, and each ambience as its own."""
-    config = load_config(corpora.TRAINING_OF_THE_ENHANCER)
-    corpus = next(item for item in config.corpora if item.manifest is not None)
     kinds: dict[str, list[Samples]] = {}
-    for item in list_recordings([corpus]):
+    for item in corpora.recordings(audio):
         if item.kind == "noise" and corpora.split().is_held_out(item):
             name = item.path.name.rsplit("_", 2)[0] if item.source == "esc10" else item.path.stem
             kinds.setdefault(name, []).append(corpora.read(item.path))
@@ -104,9 +100,7 @@ def noise_recordings(audio: Path) -> dict[str, list[Samples]]:
 @cache
 def rooms(audio: Path) -> list[Samples]:
     """Returns the held-out impulse responses."""
-    config = load_config(corpora.TRAINING_OF_THE_ENHANCER)
-    corpus = next(item for item in config.corpora if item.manifest is not None)
-    held_out = [i for i in list_recordings([corpus]) if i.kind == "room" and corpora.split().is_held_out(i)]
+    held_out = [i for i in corpora.recordings(audio) if i.kind == "room" and corpora.split().is_held_out(i)]
     return [corpora.read(item.path) for item in held_out]
 
 
