@@ -1,4 +1,4 @@
-"""Recorded speech with text, and noise, split into what recognisers learn from and what they are judged on."""
+"""Speech with transcripts and noise, split into training and test parts, for this project's recognisers."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Clip:
     """One recording.
 
     Attributes:
-        name: says where it came from.
+        name: its path, or its name within LibriSpeech.
         samples: `(n,) float32` at 16 kHz.
-        text: what is said, in lower case; empty where it does not matter.
-        speaker: who says it, where that is known.
+        text: transcript in lower case; empty where it is not needed.
+        speaker: empty where it is unknown.
     """
 
     name: str
@@ -84,7 +84,7 @@ def digits(audio: Path, *, held_out: bool) -> list[Clip]:
 
 
 def wake_words(audio: Path, *, held_out: bool) -> list[Clip]:
-    """Returns one word or phrase per clip; who speaks is not known, so clips are held out."""
+    """Returns one word or phrase per clip; speakers are unknown, so clips are held out."""
     groups = split().held_out["speech"]
     return [
         Clip(entry["path"], read(audio / entry["path"]), entry["text"])
@@ -94,7 +94,7 @@ def wake_words(audio: Path, *, held_out: bool) -> list[Clip]:
 
 
 def other_speech(audio: Path, *, held_out: bool) -> list[Clip]:
-    """Returns speech that holds no wake words: spoken coffee orders."""
+    """Returns speech without wake words: spoken coffee orders."""
     groups = split().held_out["speech"]
     return [
         Clip(entry["path"], read(audio / entry["path"]))
@@ -127,7 +127,13 @@ def _librispeech(folder: Path) -> Iterator[Clip]:
                 yield Clip(name, read(path), text.lower(), name.split("-")[0])
 
 
-SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones")  # what tables are compared over, old and new
+SYNTHETIC_KINDS = (
+    "coloured",
+    "modulated",
+    "hum",
+    "clicks",
+    "tones",
+)  # fixed, so that new tables compare with earlier ones
 
 
 @dataclass(frozen=True)
@@ -156,7 +162,7 @@ def noises(audio: Path, *, held_out: bool) -> Noises:
     """Returns recorded noise: short events (ESC-10), longer ambiences, and speakers for babble."""
     chosen = [item for item in recordings(audio) if split().is_held_out(item) == held_out]
     noise = [item for item in chosen if item.kind == "noise"]
-    # Those with text say the sentences that recognisers are judged on.
+    # Babble must not contain the test sentences.
     voices = [item for item in chosen if item.source == "librispeech" and not item.transcribed]
     return Noises(
         ambience=[read(item.path) for item in noise if item.source != "esc10"],

@@ -113,7 +113,7 @@ def test_bad_corpora_are_named(tmp_path):
         list_recordings([CorpusConfig(noise=tmp_path / "absent")])
     with pytest.raises(ConfigError, match="no audio"):
         list_recordings([CorpusConfig(noise=tmp_path)])
-    with pytest.raises(ConfigError, match="absent.json: expected a manifest"):
+    with pytest.raises(ConfigError, match=r"absent\.json: expected a manifest"):
         list_recordings([CorpusConfig(manifest=tmp_path / "absent.json")])
     manifest = tmp_path / "manifest.json"
     for content, message in (
