@@ -1,4 +1,4 @@
-"""Compiles the native engine; everything else about the package is in pyproject.toml."""
+"""Build of the C extension (native engine); all other metadata is in pyproject.toml."""
 
 import os
 import platform
@@ -15,8 +15,8 @@ FOLDER = Path("gtcrn_frontend/native")
 HEADERS = ("auto_strength.h", "gtcrn.h", "resample.h")  # the second one includes the first
 WINDOWS = os.name == "nt"
 
-# What -ffast-math allows, but for taking NaN and infinity for impossible; and not -ffast-math itself, because with it
-# gcc links code that switches the whole process to flush denormals.
+# The relaxations of -ffast-math except -ffinite-math-only; not -ffast-math itself, because gcc then links code that
+# makes the whole process flush denormals.
 MATH = ["-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"]
 KERNEL_FLAGS = ["-O3", *MATH, "-ffp-contract=fast", "-fvisibility=hidden"]
 X86_LEVELS = {
@@ -27,13 +27,13 @@ X86_LEVELS = {
 
 
 class BuildNative(build_ext):
-    """Compiles kernel.c once for each instruction set, and links all of them into the extension."""
+    """Compiles kernel.c once per instruction set and links all builds into the extension."""
 
     def build_extension(self, ext: Extension) -> None:
-        """Compiles and links; without a compiler setuptools goes on without the extension, as it is optional."""
+        """Compiles and links; without a compiler setuptools skips the extension, as it is optional."""
         if self.compiler.compiler_type == "msvc":
             self.compiler.initialize()
-            self.compiler.cc = os.environ.get("CC", "clang-cl")  # Microsoft's own compiler has no vector types
+            self.compiler.cc = os.environ.get("CC", "clang-cl")  # MSVC has no vector types
         ext.extra_objects = [
             obj for kernel, flags in kernels().items() for obj in self.compile_kernel(ext, kernel, flags)
         ]
@@ -44,7 +44,7 @@ class BuildNative(build_ext):
         super().build_extension(ext)
 
     def compile_kernel(self, ext: Extension, kernel: str, flags: list[str]) -> list[str]:
-        """Returns the object file of one build of the kernel, in a list."""
+        """Compiles one build of the kernel; returns the object file, in a list."""
         flags = [*KERNEL_FLAGS, *flags]
         return self.compiler.compile(
             [str(FOLDER / "kernel.c")],
@@ -57,22 +57,22 @@ class BuildNative(build_ext):
 
 
 def kernels() -> dict[str, list[str]]:
-    """Returns the builds of the kernel for this target: their names, and the compiler flags of each."""
+    """Returns the kernel builds for this target, by name, with their compiler flags."""
     target = os.environ.get("ARCHFLAGS") or platform.machine()
     return X86_LEVELS if "x86_64" in target or "AMD64" in target else {"generic": []}
 
 
 def packages() -> list[str]:
-    """Returns the packages of the three trees, by the names that they install under."""
+    """Returns the packages of the three source trees by their installed names."""
     inside = {"adapters": "gtcrn_frontend.adapters", "models": "gtcrn_frontend.models"}
     found = find_packages(include=["gtcrn_frontend*", *(f"{tree}*" for tree in inside)])
     return [re.sub("^(adapters|models)(?=[.]|$)", lambda tree: inside[tree[0]], name) for name in found]
 
 
 def declared() -> FFI:
-    """Returns what the headers declare between their marks; lines of the preprocessor are not for cffi."""
+    """Returns the declarations between the marks of the headers, without preprocessor lines, for cffi."""
     ffi = FFI()
-    ffi.cdef("#define GTCRN_STATE_FLOATS ...\n#define GTCRN_HOP 256")  # a length of arrays: cffi wants the number
+    ffi.cdef("#define GTCRN_STATE_FLOATS ...\n#define GTCRN_HOP 256")  # an array length: cffi needs the number
     for header in HEADERS:
         text = (FOLDER / header).read_text(encoding="utf-8")
         ffi.cdef(text.partition("/* cffi: begin.")[2].partition("*/")[2].partition("/* cffi: end.")[0])
@@ -86,13 +86,13 @@ if __name__ == "__main__":
         [str(FOLDER / f"{name}.c") for name in ("model", "dispatch", "path", "parallel", "auto_strength", "resample")],
         include_dirs=[str(FOLDER)],
         depends=[str(path) for path in sorted(FOLDER.glob("*.[ch]"))],
-        # One rounding per operation, as in numpy: what is mixed here and there shall be the same.
+        # One rounding per operation, as in numpy, so that mixing gives the same result in C and Python.
         extra_compile_args=["/clang:-ffp-contract=off"]
         if WINDOWS
         else ["-std=gnu11", "-fvisibility=hidden", "-ffp-contract=off"],
         extra_link_args=[] if WINDOWS else ["-pthread"],
         libraries=["m"] if sys.platform.startswith("linux") else [],
         py_limited_api=not sysconfig.get_config_var("Py_GIL_DISABLED"),  # one binary for all versions of Python
-        optional=True,  # without a compiler the package installs all the same, and ONNX Runtime runs the network
+        optional=True,  # the package also installs without a compiler; ONNX Runtime then runs the network
     )
     setup(packages=packages(), ext_modules=[native], cmdclass={"build_ext": BuildNative})

@@ -1,1 +1,1 @@
-"""Front-ends for speech toolkits, a package per host; installed as `gtcrn_frontend.adapters`."""
+"""Integrations with speech toolkits, one package per host; installed as `gtcrn_frontend.adapters`."""

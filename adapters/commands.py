@@ -1,4 +1,4 @@
-"""Recognisers of any make: a Python function, or a shell command. What the rest of this package knows no name for."""
+"""Adapters for arbitrary recognisers: a Python function or a shell command."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 F32 = npt.NDArray[np.float32]
 
 PLACE = "{}"
-"""Where the path of the wave file goes in a command."""
+"""Placeholder for the path of the WAV file in a command."""
 
-_SHOWN = 300  # characters of what a command said on stderr
+_SHOWN = 300  # characters of stderr shown in errors
 
 
 class FunctionRecognizer:
@@ -36,11 +36,11 @@ class FunctionRecognizer:
     '3 samples'
 
     Args:
-        name: `module:function`; the function may be anything that can be called, `module:object.method` as well.
-        folder: where modules are looked for first; None is where Python looks anyway.
+        name: `module:function`, or any other callable such as `module:object.method`.
+        folder: folder to search for modules first; None: Python's search path only.
 
     Raises:
-        ConfigError: there is no such function.
+        ConfigError: the function does not exist.
     """
 
     def __init__(self, name: str, folder: str | None = None) -> None:
@@ -69,24 +69,23 @@ class FunctionRecognizer:
 
 
 class CommandRecognizer:
-    """Runs a shell command on a wave file (mono, 16-bit PCM); what it prints on stdout is the transcript.
+    """Runs a shell command on a WAV file (mono, 16-bit PCM); its stdout is the transcript.
 
     >>> CommandRecognizer("echo one two; test -f {}")(np.zeros(160, np.float32), 16000).text
     'one two'
 
     Args:
-        command: for the shell, with `{}` where the path goes.
+        command: shell command, with `{}` in place of the path.
         folder: working directory of the command; None is the current one.
-        wave_folder: where the wave files go until they were read; None is the system's for temporary files. A process
-            that is killed leaves its file there.
+        wave_folder: folder for the temporary WAV files; None: the system's. A killed process leaves its file there.
 
     Raises:
-        ConfigError: there is no `{}` in it.
+        ConfigError: the command does not contain `{}`.
     """
 
     def __init__(self, command: str, folder: str | None = None, wave_folder: str | None = None) -> None:
         if PLACE not in command:
-            raise ConfigError(f"expected a command with {PLACE} where the wave file goes, got {command!r}")
+            raise ConfigError(f"expected a command with {PLACE} in place of the WAV file, got {command!r}")
         self._command = command
         self._folder = folder
         self._wave_folder = wave_folder
@@ -95,15 +94,15 @@ class CommandRecognizer:
         """Returns what the command prints for samples `(n,) float32` in [-1, 1] at `sample_rate` Hz.
 
         Raises:
-            ModelError: the command ends with another exit code than 0, or does not print text.
+            ModelError: the command exits with a code other than 0, or does not print UTF-8 text.
         """
-        # Not a name that this process deletes itself: on Windows a file that is open cannot be opened again.
+        # Not NamedTemporaryFile: on Windows an open file cannot be opened again by the command.
         handle, path = tempfile.mkstemp(suffix=".wav", prefix="gtcrn-frontend-", dir=self._wave_folder)
         os.close(handle)
         try:
             soundfile.write(path, np.clip(samples, -1, 1), sample_rate, subtype="PCM_16")
             command = self._command.replace(PLACE, shlex.quote(path))
-            done = subprocess.run(  # the user's own command, from the command line
+            done = subprocess.run(  # the user's own command, given on the command line
                 command, shell=True, cwd=self._folder, capture_output=True, stdin=subprocess.DEVNULL, check=False
             )
         finally:

@@ -3,19 +3,19 @@
 from pathlib import Path as _Path
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-# In a checkout `adapters/` and `models/` lie beside this package; an installation puts them inside. Python started in
-# the checkout finds this one first, whatever is installed.
+# In a checkout, `adapters/` and `models/` are siblings of this package; an installation puts them inside it. Python
+# started in the checkout imports this copy first, even if the package is installed.
 if not (_Path(__file__).parent / "models").is_dir():
     __path__.append(str(_Path(__file__).parents[1]))
 
-from gtcrn_frontend.config import EnhancerConfig, add_enhancer_args
+from gtcrn_frontend.config import AutoStrengthConfig, EnhancerConfig, add_enhancer_args
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, GtcrnFrontendError, ModelError, StateError
 from gtcrn_frontend.file_enhancement import enhance_file
 from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.pool import StreamInfo, StreamPool
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, AutoStrengthReport
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport
 from gtcrn_frontend.streaming.mixer import AlignedChunk
 
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
     "enhance_file",
 ]
 
-if not _TYPE_CHECKING:  # or every misspelt name would pass type checkers
+if not _TYPE_CHECKING:  # a visible __getattr__ would let misspelt names pass type checkers
 
     def __getattr__(name: str) -> object:
         """Returns a public object by its old name."""

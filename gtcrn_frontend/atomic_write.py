@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are complete."""
+"""Atomic file writes: a file appears under its name only once it is complete."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ _LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<process>[0-9]+)-[0-9a-f]{8}\.part",
 
 @contextmanager
 def replaced_at_end(path: Path) -> Iterator[Path]:
-    """A new file beside `path`, `.NAME.PID-XXXXXXXX.part`, that takes its name when all went well, and else vanishes.
+    """Yields a temporary file next to `path`, `.NAME.PID-XXXXXXXX.part`; renames it on success, deletes it on failure.
 
-    A symbolic link stays one: what it points to is replaced. A process that is killed leaves the file beside; see
-    `remove_leftovers`.
+    A symbolic link is kept and its target replaced. A killed process leaves the temporary file; see `remove_leftovers`.
 
     Raises:
-        OSError: the folder does not exist or cannot be written to, or `path` is there and no file: a pipe or a device.
-            Its file name is `path`, and never that of the new file.
+        OSError: the folder does not exist or is not writable, or `path` exists but is not a regular file (a pipe or a
+            device). `OSError.filename` is `path`, never the temporary file.
     """
     target = path.resolve()
     temporary = _new_beside(path)
@@ -36,16 +35,16 @@ def replaced_at_end(path: Path) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path) -> None:
-    """Finds out whether `replaced_at_end` can begin; `path` stays as it is.
+    """Checks that `replaced_at_end` can create its temporary file; `path` is unchanged.
 
     Raises:
-        OSError: it cannot, see there.
+        OSError: it cannot; see `replaced_at_end`.
     """
     _new_beside(path).unlink(missing_ok=True)
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
-    """Removes what killed runs left beside `paths`; what a living process is making stays."""
+    """Removes temporary files that killed processes left next to `paths`; keeps those of running processes."""
     names_by_folder: dict[Path, set[str]] = {}
     for path in paths:
         names_by_folder.setdefault(path.parent, set()).add(path.name[:_NAME_CHARACTERS])
@@ -58,12 +57,13 @@ def remove_leftovers(paths: Iterable[Path]) -> None:
 
 
 def _new_beside(path: Path) -> Path:
-    """The new file, empty; `OSError` that names `path` if there can be none."""
+    """Creates the empty temporary file; raises `OSError` naming `path` on failure."""
     target = path.resolve()
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "expected a file to replace, got a folder, pipe or device", str(path))
     temporary = target.parent / f".{target.name[:_NAME_CHARACTERS]}.{os.getpid()}-{secrets.token_hex(4)}.part"
-    # Not tempfile's: those are private, and to widen them one has to know the umask, which no thread can ask safely.
+    # Not from tempfile, whose files are private (0600): widening the mode needs the umask, which cannot be read
+    # thread-safely.
     with _named(path, temporary):
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return temporary
@@ -71,7 +71,7 @@ def _new_beside(path: Path) -> Path:
 
 @contextmanager
 def _named(path: Path, temporary: Path) -> Iterator[None]:
-    """Errors that name the temporary file, which nobody knows, name `path` instead."""
+    """Makes errors name `path` instead of the temporary file, which the caller does not know."""
     try:
         yield
     except OSError as error:
@@ -81,7 +81,7 @@ def _named(path: Path, temporary: Path) -> Iterator[None]:
 
 
 def _is_running(process_id: int) -> bool:
-    """Whether a process of this machine has this id; in doubt, yes."""
+    """Whether a process with this id runs on this machine; True if unknown."""
     if os.name == "nt":  # where signal 0 is Ctrl-C
         return True
     try:

@@ -1,4 +1,4 @@
-"""Old names of settings and attributes: they work for one release, with a `DeprecationWarning`."""
+"""Deprecated names of settings and attributes: accepted for one release, with a `DeprecationWarning`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_CLASSES: dict[type, Mapping[str, str]] = {}
 
 def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
     """Warns that `old` is now called `new`; `stacklevel` counts from the caller, as in `warnings.warn`."""
-    message = f"{old!r} was renamed to {new!r}; the old name goes away in the release after this one"
+    message = f"{old!r} was renamed to {new!r}; the old name will be removed in the next release"
     warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
 
 
@@ -78,6 +78,11 @@ def current_names(cls: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
     return with_new_names(values, _OF_CLASSES.get(cls, {}), stacklevel=4)
 
 
+def old_names(cls: type) -> Mapping[str, str]:
+    """Returns the new names of the fields of `cls` by their old ones, see `renamed_fields`."""
+    return _OF_CLASSES.get(cls, {})
+
+
 def renamed_attribute(old: str, new: str) -> Any:
     """Returns a property of a class that reads the attribute `new` under its old name."""
 
@@ -90,7 +95,7 @@ def renamed_attribute(old: str, new: str) -> Any:
 
 
 def add_renamed_option(group: argparse._ActionsContainer, old: str, new: str, **options: Any) -> None:
-    """Adds an option under its old name, which no help shows; `options` are those of `add_argument`."""
+    """Adds a hidden option under its old name; `options` are passed to `add_argument`."""
 
     class Renamed(argparse.Action):
         def __call__(self, parser: object, namespace: argparse.Namespace, values: Any, name: str | None = None) -> None:

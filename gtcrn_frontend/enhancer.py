@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.audio.pcm import pcm_bytes, whole_frames
-from gtcrn_frontend.config import EnhancerConfig, attenuation_of_strength
+from gtcrn_frontend.config import EnhancerConfig, EnhancerSettings, Strength, attenuation_of_strength
 from gtcrn_frontend.deprecation import renamed_arguments, renamed_attribute
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError
 from gtcrn_frontend.model_spec import ModelSpec
+from gtcrn_frontend.settings import check_keywords, check_value
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, AutoStrengthReport, Strength
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport
 from gtcrn_frontend.streaming.mixer import AlignedChunk
 from gtcrn_frontend.streaming.stream import Samples, Stream
 
@@ -37,18 +37,7 @@ class Enhancer:
     Args:
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
         engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
-        sample_rate: rate of the input in Hz, 8,000 to 192,000; None is the model's.
-        output_sample_rate: rate of the output in Hz; None is that of the input.
-        channels: 1 for chunks of shape `(n,)`; 2 to 16 for `(n, channels)`, each enhanced on its own.
-        downmix: average the channels first; the output is mono, `(n,)`.
-        strength: 0 (input unchanged) to 1 (full enhancement); or `auto`: the guard chooses it, hop by hop.
-        max_attenuation_db: the same knob as the most that noise is lowered, > 0 dB.
-        bypass: deliver the aligned input while the network keeps running.
-        auto_strength: parameters of the guard, also by name; None are those fitted.
-        num_threads: of ONNX Runtime within one operator, of `native` over channels; torch keeps those of the process.
-        providers: ONNX Runtime execution providers in order of preference.
-        segment_latency_ms: latency of `process_chunk`, 200 to 10,000 ms, with networks that need the future: the
-            longer, the less computing; None is 1000. `enhance` is not affected.
+        **settings: rates, channels, strength and so on: the fields of `EnhancerConfig`.
 
     Raises:
         ConfigError: a setting is out of range, or a segment latency is given for a network that runs frame by frame.
@@ -62,34 +51,10 @@ class Enhancer:
         self,
         model: str | Path = EnhancerConfig.model,
         engine: str = EnhancerConfig.engine,
-        *,
-        sample_rate: int | None = None,
-        output_sample_rate: int | None = None,
-        channels: int = 1,
-        downmix: bool = False,
-        strength: Strength = 1.0,
-        max_attenuation_db: float | None = None,
-        bypass: bool = False,
-        auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
-        num_threads: int = 1,
-        providers: Sequence[str] = (),
-        segment_latency_ms: int | None = None,
+        **settings: Unpack[EnhancerSettings],
     ) -> None:
-        self._config = EnhancerConfig(
-            model=model,
-            engine=engine,
-            sample_rate=sample_rate,
-            output_sample_rate=output_sample_rate,
-            channels=channels,
-            downmix=downmix,
-            strength=strength,
-            max_attenuation_db=max_attenuation_db,
-            bypass=bypass,
-            auto_strength=auto_strength,
-            num_threads=num_threads,
-            providers=providers,
-            segment_latency_ms=segment_latency_ms,
-        )
+        check_keywords(settings, EnhancerSettings.__annotations__, "Enhancer")
+        self._config = EnhancerConfig(model, engine, **settings)
         self._whole = False
         self._stream = Stream(self._load(), self._config)
 
@@ -160,7 +125,7 @@ class Enhancer:
 
     @strength.setter
     def strength(self, strength: Strength) -> None:
-        self._stream.strength = EnhancerConfig(strength=strength).strength_or_auto
+        self._stream.strength = check_value(EnhancerConfig, "strength", strength)
 
     @property
     def auto_strength_report(self) -> AutoStrengthReport | None:
@@ -197,7 +162,7 @@ class Enhancer:
 
     @bypass.setter
     def bypass(self, bypass: bool) -> None:
-        self._stream.bypass = EnhancerConfig(bypass=bypass).bypass
+        self._stream.bypass = check_value(EnhancerConfig, "bypass", bypass)
 
     def process_chunk(self, chunk: npt.ArrayLike) -> Samples:
         """Returns the enhanced samples that are complete, in the type of the chunk; may be empty.

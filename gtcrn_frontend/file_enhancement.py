@@ -1,4 +1,4 @@
-"""Audio files through an enhancer, block by block, so that a long file needs no more memory than a short one."""
+"""Block-wise enhancement of audio files, in constant memory."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Progress = Callable[[int], None]
 def enhance_file(
     source: Source, output_path: str | Path | None = None, config: EnhancerConfig | None = None
 ) -> Samples:
-    """Returns a whole audio file enhanced, `(n,)` or `(n, channels)`: int16 for 16-bit PCM, else float32.
+    """Returns an enhanced audio file, `(n,)` or `(n, channels)`: int16 for 16-bit PCM, else float32.
 
     >>> enhance_file("examples/noisy.flac").shape
     (130145,)
 
     Args:
-        source: path, the bytes of a file, or an open binary file; any format that libsndfile reads.
-        output_path: where to write the result as well, see `write_enhanced`; an existing file is replaced.
-        config: settings; sample rate and channels are those of the file.
+        source: path, contents as bytes, or an open binary file, in any format that libsndfile reads.
+        output_path: file to write the result to as well, see `write_enhanced`; an existing file is replaced.
+        config: settings; sample rate and channels are taken from the file.
 
     Raises:
         AudioFormatError: the source cannot be read, or the output cannot be written in its format.
-        ConfigError: the config is none.
+        ConfigError: `config` is not an `EnhancerConfig`.
     """
     config = EnhancerConfig() if config is None else config
     if not isinstance(config, EnhancerConfig):
@@ -52,15 +52,15 @@ def enhance_file(
 
 
 def write_enhanced(source: Source, output_path: str | Path, enhancer: Enhancer, progress: Progress) -> int:
-    """Returns the number of frames written to `output_path`, the enhanced source.
+    """Enhances a file into another one; returns the number of frames written.
 
-    The output keeps the sample format (16-bit PCM and so on) where its container, chosen by the suffix, has it. It
-    appears under its name when it is complete: an interrupted run leaves nothing, a killed one a hidden `.part` file.
+    The output keeps the sample format (16-bit PCM, ...) if its container, selected by the suffix, supports it. It
+    appears under its name once it is complete: an interrupted run leaves no file, a killed one a hidden `.part` file.
 
     Args:
         source: as in `enhance_file`.
-        output_path: the suffix decides on the container; an existing file is replaced.
-        enhancer: of the file's rate and channels, see `enhancer_for`; flushed at the end.
+        output_path: the suffix selects the container; an existing file is replaced.
+        enhancer: has the rate and channels of the file, see `enhancer_for`; flushed at the end.
         progress: called with the number of input frames after each block.
 
     Raises:
@@ -80,7 +80,7 @@ def enhancer_for(audio: soundfile.SoundFile, config: EnhancerConfig) -> Enhancer
     """Returns an enhancer with the settings of `config` and the rate and channels of the file.
 
     Raises:
-        AudioFormatError: its rate or channels are out of range; names the file.
+        AudioFormatError: the rate or channel count of the file is out of range; the message names the file.
         ModelError: the model or the engine cannot be loaded.
     """
     try:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Unpack
 from weakref import WeakSet
 
 import numpy.typing as npt
 
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import EngineSettings, EnhancerConfig, StreamSettings, Strength
 from gtcrn_frontend.deprecation import renamed_arguments, renamed_attribute
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError, StateError
 from gtcrn_frontend.model_spec import ModelSpec
+from gtcrn_frontend.settings import check_keywords, check_value
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, AutoStrengthReport, Strength
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport
 from gtcrn_frontend.streaming.stream import Samples, Stream
 from gtcrn_frontend.streaming.stream_batch import StreamBatch
 from gtcrn_frontend.streaming.thread_pool import ThreadPool
@@ -84,9 +86,8 @@ class StreamPool:
     Args:
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
         engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
-        num_threads: threads that divide the streams of a call among them; they pay from about 32 hops in a call.
-        providers: ONNX Runtime execution providers in order of preference.
-        segment_latency_ms: of all streams, with networks that need the future, see `Enhancer`.
+        **settings: `num_threads`, `providers` and `segment_latency_ms` of `EnhancerConfig`. The threads divide the
+            streams of a call among them; they pay from about 32 hops in a call.
 
     Raises:
         ConfigError: a setting is out of range, or a segment latency is given for a network that runs frame by frame.
@@ -97,20 +98,12 @@ class StreamPool:
         self,
         model: str | Path = EnhancerConfig.model,
         engine: str = EnhancerConfig.engine,
-        *,
-        num_threads: int = 1,
-        providers: Sequence[str] = (),
-        segment_latency_ms: int | None = None,
+        **settings: Unpack[EngineSettings],
     ) -> None:
-        self._config = EnhancerConfig(
-            model=str(model),
-            engine=engine,
-            num_threads=num_threads,
-            providers=tuple(providers),
-            segment_latency_ms=segment_latency_ms,
-        )
+        check_keywords(settings, EngineSettings.__annotations__, "StreamPool")
+        self._config = EnhancerConfig(model, engine, **settings)
         self._loaded = self._load()
-        self._workers = ThreadPool(num_threads)
+        self._workers = ThreadPool(self._config.num_threads)
         self._ids = itertools.count()
         self._streams: dict[int, Stream] = {}
         self._turn = Lock()
@@ -130,44 +123,18 @@ class StreamPool:
         return self._loaded.engine.name
 
     @renamed_arguments(guard="auto_strength")
-    def open(
-        self,
-        *,
-        sample_rate: int | None = None,
-        output_sample_rate: int | None = None,
-        channels: int = 1,
-        downmix: bool = False,
-        strength: Strength = 1.0,
-        max_attenuation_db: float | None = None,
-        bypass: bool = False,
-        auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
-    ) -> int:
+    def open(self, **settings: Unpack[StreamSettings]) -> int:
         """Returns the id of a new stream; an id is never given twice.
 
         Args:
-            sample_rate: as all others here, see `Enhancer`.
-            output_sample_rate: None is that of the input.
-            channels: 1 for chunks of shape `(n,)`, 2 to 16 for `(n, channels)`.
-            downmix: average the channels first.
-            strength: 0 (input unchanged) to 1 (full enhancement), or `auto`.
-            max_attenuation_db: the same knob in other units.
-            bypass: deliver the aligned input while the network keeps running.
-            auto_strength: parameters of the guard.
+            **settings: rates, channels, strength and so on: fields of `EnhancerConfig`, but for those of the engine,
+                which all streams share.
 
         Raises:
             ConfigError: a setting is out of range.
         """
-        config = dataclasses.replace(
-            self._config,
-            sample_rate=sample_rate,
-            output_sample_rate=output_sample_rate,
-            channels=channels,
-            downmix=downmix,
-            strength=strength,
-            max_attenuation_db=max_attenuation_db,
-            bypass=bypass,
-            auto_strength=auto_strength,
-        )
+        check_keywords(settings, StreamSettings.__annotations__, "StreamPool.open")
+        config = dataclasses.replace(self._config, **settings)
         stream = Stream(self._loaded_here(), config)
         stream_id = next(self._ids)
         self._streams[stream_id] = stream
@@ -236,12 +203,12 @@ class StreamPool:
 
     def set_strength(self, stream_id: int, strength: Strength) -> None:
         """Sets the strength of a stream, a number or `auto`; takes effect over one hop."""
-        self._stream(stream_id).strength = EnhancerConfig(strength=strength).strength_or_auto
+        self._stream(stream_id).strength = check_value(EnhancerConfig, "strength", strength)
         self._changed()
 
     def set_bypass(self, stream_id: int, bypass: bool) -> None:
         """Delivers a stream's aligned input, or the enhanced signal again: the network keeps running."""
-        self._stream(stream_id).bypass = EnhancerConfig(bypass=bypass).bypass
+        self._stream(stream_id).bypass = check_value(EnhancerConfig, "bypass", bypass)
         self._changed()
 
     def get_state(self, stream_id: int) -> StreamState:

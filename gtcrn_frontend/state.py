@@ -1,4 +1,4 @@
-"""`StreamState`: everything one stream needs to go on, also in another engine, process or machine."""
+"""`StreamState`: a saved stream, portable between engines, processes and machines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StreamState:
     """The state of one stream between two chunks.
 
     Attributes:
-        facts: what the state fits: the model's digest, sample rates, channels. Compared when a state is set.
+        facts: identity of the stream: model digest, sample rates, channels; must match where the state is loaded.
         arrays: by name: canonical engine arrays and those of the stages, see `ModelSpec.cache_shapes`.
     """
 
@@ -34,7 +34,7 @@ class StreamState:
 
     def to_bytes(self) -> bytes:
         """Returns the state as bytes: magic, version, SHA-256 of the rest, and a safetensors body."""
-        # not np.ascontiguousarray, which turns a number into an array of one
+        # not np.ascontiguousarray, which turns a scalar into an array of shape (1,)
         arrays = {name: np.asarray(array, order="C") for name, array in self.arrays.items()}
         body = safetensors.numpy.save(arrays, metadata={"facts": json.dumps(dict(self.facts), sort_keys=True)})
         return _MAGIC + bytes([_VERSION]) + hashlib.sha256(body).digest() + body
@@ -44,7 +44,7 @@ class StreamState:
         """Returns the state in `data`.
 
         Raises:
-            StateError: the bytes are no stream state, of another version, truncated or damaged.
+            StateError: the bytes are not a stream state, or one of another version, or truncated or damaged.
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise StateError(f"expected the bytes of a stream state, got {type(data).__name__}")
@@ -54,7 +54,7 @@ class StreamState:
         version = data[len(_MAGIC)]
         if version != _VERSION:
             raise StateError(
-                f"expected a stream state of version {_VERSION}, got version {version}: begin a new stream"
+                f"expected a stream state of version {_VERSION}, got version {version}: start a new stream"
             )
         body = data[_HEADER:]
         if hashlib.sha256(body).digest() != data[len(_MAGIC) + 1 : _HEADER]:

@@ -1,1 +1,1 @@
-"""Network graphs, weights and their cards, as package data; installed as `gtcrn_frontend.models`."""
+"""Package data: ONNX graphs, weights and model cards; installed as `gtcrn_frontend.models`."""

@@ -1,16 +1,16 @@
 """Builds `gtcrn.onnx`, GTCRN's streaming graph without weights: run `python models/build_gtcrn.py` after a change here.
 
-The graph names its weights as external data that does not exist; `engines/onnx/loading.py` binds arrays to the names
-when it loads the model, so any checkpoint runs in it and the package `onnx` is needed here only.
+The graph declares its weights as external data in a nonexistent file; `engines/onnx/loading.py` binds arrays to the
+names when it loads a model, so any checkpoint runs in it and the package `onnx` is needed only here.
 
     spec  (N, T, 257, 2)   spectrum, real and imaginary part          mask (N, T, 257, 2)
     conv  (N, 16, 32, 33)  rows of time: en2, en3, en4, de0, de1, de2  new_conv
     tra   (6, N, 16)       layers in the same order                    new_tra
     inter (2, 33 N, 16)    dp1, dp2                                    new_inter
 
-Few nodes matter more than few multiplications, as one frame has only half a million of them. So the channel shuffle
-after each temporal block is not carried out: blocks leave the convolved half before the passed half ("split order"),
-and the weights that read them are permuted instead (`onnx_layout` in `engines/onnx/gtcrn_layout.py`).
+Few nodes matter more than few multiplications: one frame has only half a million. The channel shuffle after each
+    temporal block is therefore omitted: blocks output the convolved half before the passed-through half ("split
+    order"), and the weights that read them are permuted instead (`onnx_layout` in `engines/onnx/gtcrn_layout.py`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROWS = {"en2": 2, "en3": 4, "en4": 10, "de0": 10, "de1": 4, "de2": 2}  # 2 * dil
 
 
 class Graph:
-    """Collects nodes and constants; each call of `add` returns the name of the tensor it makes."""
+    """Collects nodes and constants; `add` returns the name of the new tensor."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -82,7 +82,7 @@ def conv_block(g: Graph, x: str, name: str, **attributes: Any) -> str:
 
 
 def prelu(g: Graph, x: str, name: str) -> str:
-    """PReLU with one slope, as the operator that ONNX Runtime fuses into the convolution before it."""
+    """Adds a PReLU with one slope as LeakyRelu, which ONNX Runtime fuses into the preceding convolution."""
     return g.add("LeakyRelu", [x], alpha=slope_placeholder(name))
 
 
@@ -102,7 +102,7 @@ def temporal_block(g: Graph, x: str, name: str, past: str, hidden: str) -> tuple
     h = prelu(g, h, f"{name}.depth")
     h = g.add("Conv", [h, f"{name}.point2.weight", f"{name}.point2.bias"])
 
-    energy = g.add("ReduceSumSquare", [h, g.ints(3)], keepdims=0)  # the mean's 1/33 is inside of the GRU's weights
+    energy = g.add("ReduceSumSquare", [h, g.ints(3)], keepdims=0)  # the mean's 1/33 is in the GRU's weights
     steps = g.add("Transpose", [energy], perm=[2, 0, 1])
     y, hidden = gru(g, steps, f"{name}.gru", hidden, size=16)
     y = g.add("MatMul", [g.add("Squeeze", [y, g.ints(1)]), f"{name}.fc.weight"])
@@ -134,7 +134,7 @@ def linear_norm(g: Graph, x: str, name: str) -> str:
 
 
 def build() -> onnx.ModelProto:
-    """Returns the graph; its weights are named, typed and shaped, but absent."""
+    """Returns the graph, with names, types and shapes of the weights but no data."""
     g = Graph()
     pasts = dict(zip(ENCODER + DECODER, g.add_many("Split", ["conv", g.ints(*ROWS.values())], 6, axis=2), strict=True))
     hiddens = dict(zip(ENCODER + DECODER, g.add_many("Split", ["tra"], 6, axis=0, num_outputs=6), strict=True))

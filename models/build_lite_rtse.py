@@ -1,7 +1,7 @@
 """Builds `lite_rtse.onnx`, Lite-RTSE's streaming graph without weights: run `python models/build_lite_rtse.py`.
 
-As in `gtcrn.onnx`, weights are named as external data that does not exist and bound when a checkpoint is loaded. It has
-the form of published streaming graphs (`engines/onnx/streaming.py`), with any number T of frames per run:
+As in `gtcrn.onnx`, weights are declared as external data in a nonexistent file and bound when a checkpoint is loaded.
+It has the form of published streaming graphs (`engines/onnx/streaming.py`), with any number T of frames per run:
 
     mix         (1, 257, T, 2)    spectrum, real and imaginary part                     enh
     lstm_cache  (2, 2, 257)       first and second stage; hidden and cell state         lstm_cache_out
@@ -28,7 +28,7 @@ TARGET = Path(__file__).with_name("lite_rtse.onnx")
 SHAPES = {name: shape for name, shape in LITE_RTSE_SPEC.cache_shapes.items() if name in ("lstm", "scale", "order")}
 BINS = LITE_RTSE_SPEC.n_bins
 WIDTHS = (4, 8, 16, 32)  # channels of the pointwise path of the multi-order convolution
-FLOOR = np.float32(1e-12)  # the network's, below roots
+FLOOR = np.float32(1e-12)  # the network's, inside roots
 
 
 def linear(g: Graph, x: str, name: str) -> str:
@@ -36,12 +36,12 @@ def linear(g: Graph, x: str, name: str) -> str:
 
 
 def conv(g: Graph, x: str, name: str, group: int = 1, sides: int = 0) -> str:
-    """`sides` zeros to both sides of the frequencies; time is padded with the past."""
+    """Adds a convolution, padded by `sides` zeros on both sides of the frequency axis and by the past in time."""
     return g.add("Conv", [x, f"{name}.weight", f"{name}.bias"], group=group, pads=[0, sides, 0, sides])
 
 
 def lstm(g: Graph, x: str, name: str, hidden: str, cell: str) -> list[str]:
-    """The states of all frames, and the two after the last one."""
+    """Adds an LSTM; returns the states of all frames, and hidden and cell state after the last one."""
     steps = g.add("Unsqueeze", [x, [1]])
     inputs = [steps, f"{name}.w", f"{name}.r", f"{name}.b", "", hidden, cell]
     y, *state = g.add_many("LSTM", inputs, [f"{name}_{i}" for i in ("y", "h", "c")], hidden_size=BINS)
@@ -49,7 +49,7 @@ def lstm(g: Graph, x: str, name: str, hidden: str, cell: str) -> list[str]:
 
 
 def with_past(g: Graph, past: str, x: str, frames: int) -> tuple[str, str]:
-    """`x` behind its past, and the past of the frames to come."""
+    """Concatenates the past and `x`; returns that and the past for the next run."""
     x = g.add("Concat", [past, x], axis=2)
     return x, g.add("Slice", [x, [-frames], [np.iinfo(np.int64).max], [2]])
 
@@ -78,7 +78,7 @@ def magnitude(g: Graph, x: str, y: str) -> str:
 
 
 def build() -> onnx.ModelProto:
-    """Returns the graph; its weights are named, typed and shaped, but absent."""
+    """Returns the graph, with names, types and shapes of the weights but no data."""
     g = Graph()
     states = g.split(g.add("Reshape", ["lstm_cache", [4, 1, BINS]]), [1, 1, 1, 1], axis=0)
     scales = g.split("scale_cache", [1, 1], axis=0)

@@ -25,7 +25,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # No test judges speed, on a machine that may be busy with something else.
-hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("any machine")
 
 

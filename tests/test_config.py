@@ -1,13 +1,17 @@
 import argparse
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gtcrn_frontend.config
 from gtcrn_frontend import AutoStrengthConfig, ConfigError, Enhancer, EnhancerConfig, add_enhancer_args
+from gtcrn_frontend.config import EnhancerSettings
+from gtcrn_frontend.settings import setting_of, settings_table
 
 configs = st.builds(
     EnhancerConfig,
@@ -54,7 +58,23 @@ def test_no_arguments_are_the_defaults_and_every_setting_has_a_help_text():
     parser = argparse.ArgumentParser()
     add_enhancer_args(parser)
     assert EnhancerConfig.from_args(parser.parse_args([])) == EnhancerConfig()
-    assert all(f.metadata["help"] for f in fields(EnhancerConfig))
+    assert all(setting_of(f).help for cls in (EnhancerConfig, AutoStrengthConfig) for f in fields(cls))
+
+
+def test_keyword_arguments_are_the_fields():
+    keywords = get_type_hints(EnhancerSettings, vars(gtcrn_frontend.config)) | {"model": str | Path, "engine": str}
+    assert keywords == get_type_hints(EnhancerConfig)
+    config = EnhancerConfig(strength="auto", auto_strength={"caution": 0.1}, num_threads=2)
+    assert EnhancerConfig(config.model, config.engine, **config.stream_settings, **config.engine_settings) == config
+
+
+def test_the_table_of_the_documentation():
+    rows = settings_table(EnhancerConfig).splitlines()
+    assert len(rows) == 2 + len(fields(EnhancerConfig))
+    (rate,) = (row for row in rows if row.startswith("| `sample_rate` |"))
+    expected = "a whole number from 8000 to 192000 Hz, or none"
+    assert rate == f"| `sample_rate` | {expected} | the model's | Sample rate of the input. |"
+    assert "observation adding" in settings_table(EnhancerConfig)
 
 
 def test_the_enhancer_keeps_its_config():
@@ -78,9 +98,9 @@ def test_frozen():
         ({"auto_strength": {"caution": 2}}, "caution: expected a number from 0 to 1"),
         ({"auto_strength": {"caution": "much"}}, "caution: expected a number"),
         ({"auto_strength": {"noisy_snr_db": 40}}, "noisy_snr_db below clean_snr_db"),
-        ({"auto_strength": {"max_strength": 1}}, "max_strength < 1"),
-        ({"auto_strength": 3}, "parameters by name"),
-        ({"strength": 0.5, "max_attenuation_db": 12}, "one knob"),
+        ({"auto_strength": {"max_strength": 1}}, "max_strength: expected a number of at least 0 and below 1"),
+        ({"auto_strength": 3}, "settings by name"),
+        ({"strength": 0.5, "max_attenuation_db": 12}, "one setting in two units"),
         ({"max_attenuation_db": 0}, "above 0"),
         ({"channels": 17}, "from 1 to 16"),
         ({"channels": True}, "channels"),
@@ -92,7 +112,7 @@ def test_frozen():
         ({"segment_latency_ms": 10_001}, "segment_latency_ms"),
         ({"segment_latency_ms": 1000.5}, "segment_latency_ms"),
         ({"bypass": "yes"}, "true or false"),
-        ({"providers": "CUDAExecutionProvider"}, "list of names"),
+        ({"providers": "CUDAExecutionProvider"}, "list of strings"),
         ({"model": ""}, "model"),
         ({"sample_rate": 0}, "sample_rate"),
         ([1, 2], "by name"),
@@ -141,7 +161,7 @@ def test_the_guard_is_a_strength_and_its_parameters_go_everywhere(tmp_path):
     assert EnhancerConfig.from_args(args) == config
     with pytest.raises(ConfigError, match="'auto'"):
         _ = config.effective_strength
-    with pytest.raises(ConfigError, match="one knob"):
+    with pytest.raises(ConfigError, match="one setting in two units"):
         EnhancerConfig(strength="auto", max_attenuation_db=12)
 
 

@@ -553,8 +553,8 @@ def test_what_numpy_cannot_read_is_an_audio_format_error():
     ("settings", "message"),
     [
         ({"num_threads": 20000}, "num_threads"),
-        ({"providers": "CPUExecutionProvider"}, "list of names"),
-        ({"providers": 5}, "list of names"),
+        ({"providers": "CPUExecutionProvider"}, "list of strings"),
+        ({"providers": 5}, "list of strings"),
         ({"sample_rate": 5}, "8000 to 192000"),
     ],
 )

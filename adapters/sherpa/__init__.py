@@ -1,6 +1,6 @@
-"""For sherpa-onnx: the front-end in code, in configuration, and before a running server.
+"""sherpa-onnx integration: wrapped recognisers and VADs, pipeline files, and a proxy for its servers.
 
-Names are imported when they are first used, and sherpa-onnx when one of them needs it.
+Names are imported lazily; sherpa-onnx is imported when one of them needs it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options of a front-end for argparse programs in the style of sherpa-onnx's own examples."""
+"""Front-end options for argparse programs in the style of sherpa-onnx's examples."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from gtcrn_frontend.config import EnhancerConfig, add_enhancer_args
 from gtcrn_frontend.errors import ConfigError
 
 PREFIX = "frontend-"
-# Each stream has the rate of its own samples, and recognisers take one channel.
+# The rate is that of each stream's samples, and recognisers take one channel.
 _WITHOUT = ("sample_rate", "output_sample_rate", "channels", "downmix")
 
 
 def add_frontend_args(parser: argparse.ArgumentParser) -> None:
-    """Adds `--frontend-model`, `--frontend-strength` and so on; none is an option of sherpa-onnx's examples.
+    """Adds `--frontend-model`, `--frontend-strength` and so on; no clash with options of sherpa-onnx's examples.
 
     >>> parser = argparse.ArgumentParser()
     >>> add_frontend_args(parser)
@@ -24,7 +24,7 @@ def add_frontend_args(parser: argparse.ArgumentParser) -> None:
 
 
 def frontend_from_args(args: argparse.Namespace) -> EnhancerConfig:
-    """Returns the settings that a parser with `add_frontend_args` has parsed, for `with_frontend`.
+    """Returns the settings parsed by a parser with `add_frontend_args`, for `with_frontend`.
 
     Raises:
         ConfigError: a value is out of range.

@@ -1,4 +1,4 @@
-"""`PipelineConfig`: what a pipeline file says, checked before sherpa-onnx sees any of it."""
+"""`PipelineConfig`: a pipeline file, validated before anything is passed to sherpa-onnx."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import yaml
 from gtcrn_frontend.adapters.sherpa.factory_args import checked_arguments, factory
 from gtcrn_frontend.adapters.sherpa.vad import DEFAULT_ROUTE
 from gtcrn_frontend.adapters.sherpa.vad_config import VadConfig
-from gtcrn_frontend.config import EnhancerConfig, check_names
+from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.settings import check_names
 
 SECTIONS = ("frontend", "recognizer", "vad", "endpoint", "hotwords")
 
@@ -24,13 +25,13 @@ _RULES = ("rule1_min_trailing_silence", "rule2_min_trailing_silence", "rule3_min
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """A recogniser of sherpa-onnx with all that belongs to it.
+    """Settings of a sherpa-onnx recogniser with front-end, VAD, endpoint rules and hotwords.
 
     Attributes:
-        factory: such as `OnlineRecognizer.from_transducer`.
-        arguments: of the factory, checked, with absolute paths; endpoint rules and hotwords are among them.
-        frontend: settings of the enhancer; None is no front-end.
-        vad: a detector in front of an offline recogniser; None is none.
+        factory: for example `OnlineRecognizer.from_transducer`.
+        arguments: validated arguments of the factory with absolute paths, including endpoint rules and hotwords.
+        frontend: settings of the enhancer; None: no front-end.
+        vad: voice activity detector in front of an offline recogniser; None: none.
         hotwords: phrases for each stream, as `create_stream` takes them; empty for none.
     """
 
@@ -42,10 +43,10 @@ class PipelineConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], folder: str | Path = ".") -> PipelineConfig:
-        """Returns a config from sections by name; relative paths begin at `folder`.
+        """Returns a config from sections by name; relative paths are relative to `folder`.
 
         Raises:
-            ConfigError: something does not exist or does not fit; names the key.
+            ConfigError: a key is unknown or a value invalid; the message names the key.
             ImportError: sherpa-onnx is not installed.
         """
         _check_section(values, "sections by name")
@@ -78,10 +79,10 @@ class PipelineConfig:
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> PipelineConfig:
-        """Returns a config from a pipeline file; relative paths in it begin at its folder.
+        """Returns a config from a pipeline file; relative paths in it are relative to its folder.
 
         Raises:
-            ConfigError: the file cannot be read, or something in it does not exist or does not fit; names file and key.
+            ConfigError: the file cannot be read, a key is unknown or a value invalid; the message names file and key.
             ImportError: sherpa-onnx is not installed.
         """
         try:
@@ -96,7 +97,7 @@ class PipelineConfig:
 
 @contextmanager
 def _named(key: str) -> Iterator[None]:
-    """Puts a key in front of what a `ConfigError` says."""
+    """Prefixes the message of a `ConfigError` with a key."""
     try:
         yield
     except ConfigError as error:
@@ -113,12 +114,12 @@ def _frontend(values: Any) -> EnhancerConfig:
     config = EnhancerConfig.from_dict({} if values is True else _check_section(values, "settings by name"))
     wrong = [name for name in ("sample_rate", "channels", "downmix") if getattr(config, name) not in (None, 1, False)]
     if wrong:
-        raise ConfigError(f"{wrong[0]}: expected none, as each stream has that of its audio: leave it out")
+        raise ConfigError(f"{wrong[0]}: expected none, as each stream has the rate of its audio: remove it")
     return config
 
 
 def _endpoint(values: Any, known: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of the factory from the section `endpoint`: true, or rules by sherpa-onnx's names."""
+    """Returns factory arguments from the section `endpoint`: true, or rules by sherpa-onnx's names."""
     if values is None:
         return {}
     rules = {} if values is True else dict(_check_section(values, "true, or rules by name"))
@@ -133,7 +134,7 @@ def _endpoint(values: Any, known: list[str], given: Mapping[str, Any]) -> dict[s
 
 
 def _hotwords(values: Any, known: list[str], given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """Arguments of the factory from the section `hotwords`, and what each stream is given."""
+    """Returns factory arguments from the section `hotwords`, and the hotwords of each stream."""
     if values is None:
         return {}, ""
     section = _check_section(values, "file or phrases, and score")
@@ -142,10 +143,10 @@ def _hotwords(values: Any, known: list[str], given: Mapping[str, Any]) -> tuple[
         raise ConfigError("expected file or phrases, got both" if "file" in section else "expected file or phrases")
     if "hotwords_file" not in known:
         raise ConfigError(
-            "expected the factory of a transducer, others know no hotwords: sherpa-onnx would end the process"
+            "expected the factory of a transducer, others do not support hotwords: sherpa-onnx would end the process"
         )
     if given.get("decoding_method") != "modified_beam_search":
-        raise ConfigError("expected decoding_method: modified_beam_search under recognizer:, others know no hotwords")
+        raise ConfigError("expected decoding_method: modified_beam_search under recognizer:, hotwords need it")
     arguments = {"hotwords_score": section["score"]} if "score" in section else {}
     if "file" in section:
         arguments["hotwords_file"] = section["file"]

@@ -1,4 +1,4 @@
-"""sherpa-onnx's own GTCRN denoiser, on any streaming GTCRN in its layout."""
+"""sherpa-onnx's GTCRN denoiser with any streaming GTCRN in its layout, for comparisons."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def check_installed() -> None:
 
 
 def online_denoiser(model: Path) -> Any:
-    """Returns sherpa-onnx's `OnlineSpeechDenoiser`, with one thread; each holds a loaded model of its own.
+    """Returns sherpa-onnx's `OnlineSpeechDenoiser` with one thread; each loads its own copy of the model.
 
     Args:
-        model: what `with_metadata` returned, or an export in the layout sherpa-onnx; another file may end the process.
+        model: result of `with_metadata`, or an export in the layout `sherpa-onnx`; other files may end the process.
 
     Raises:
         ImportError: sherpa-onnx is not installed.
@@ -33,9 +33,9 @@ def online_denoiser(model: Path) -> Any:
 
 
 def with_metadata(model: str | Path, target: Path) -> Path:
-    """Returns a path that sherpa-onnx can load: `model` itself, or `target`, a copy with the metadata it lacks.
+    """Returns a path that sherpa-onnx can load: `model` itself, or `target`, a copy with the missing metadata.
 
-    `gtcrn_simple.onnx` lacks them as its author released it, and has them as sherpa-onnx distributes it.
+    `gtcrn_simple.onnx` lacks them as released by its author, and has them as distributed by sherpa-onnx.
 
     Raises:
         ImportError: the package onnx is not installed.
@@ -51,7 +51,7 @@ def with_metadata(model: str | Path, target: Path) -> Path:
         proto = onnx.load_from_string(content)
     except OSError as error:
         raise ModelError(f"cannot read {model}: {error.strerror or error}") from error
-    except Exception as error:  # protobuf's DecodeError is of the implementation that happens to be in use
+    except Exception as error:  # protobuf's DecodeError depends on the installed implementation
         raise ModelError(f"expected a streaming GTCRN in {model}, it is not an ONNX file: {error}") from error
 
     expected = {"mix": (1, GTCRN_SPEC.n_bins, 1, 2), **CACHES}

@@ -1,4 +1,4 @@
-"""Keyword arguments of sherpa-onnx's factories, checked before they are called: some mistakes end the process there."""
+"""Validation of keyword arguments of sherpa-onnx's factories, where some mistakes end the process."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gtcrn_frontend.adapters.sherpa.library import sherpa_onnx
-from gtcrn_frontend.config import check_names
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.settings import check_names
 
 CLASSES = ("OnlineRecognizer", "OfflineRecognizer")
 
@@ -28,16 +28,16 @@ FILE_LISTS = ("rule_fsts", "rule_fars", "hr_rule_fsts")
 FOLDERS = ("tokenizer", "hr_dict_dir")
 """Arguments that name a folder."""
 
-# Less than that crashes, or has no sense.
+# Minimum values; smaller ones crash or make no sense.
 _LEAST = {
     **dict.fromkeys(("num_threads", "feature_dim", "max_active_paths", "chunk_size", "window_size"), 1),
     "sample_rate": 8000,
     "buffer_size_in_seconds": 1,
 }
-_BEAM_SEARCH = "modified_beam_search"  # other factories than those of transducers end the process on it
+_BEAM_SEARCH = "modified_beam_search"  # factories of other models than transducers end the process with it
 _METHODS = ("greedy_search", _BEAM_SEARCH)
 _UNITS = ("cjkchar", "bpe", "cjkchar+bpe", "bbpe")
-# Annotations come as classes, or as their names where a module postpones them.
+# Annotations are classes, or names if the module postpones their evaluation.
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "bool": ((bool,), "true or false"),
     "int": ((int,), "a whole number"),
@@ -56,7 +56,7 @@ def factory(name: str) -> Callable[..., Any]:
     """Returns the factory of that name.
 
     Raises:
-        ConfigError: there is none; the nearest is named.
+        ConfigError: no such factory; the message suggests the closest name.
     """
     check_names({name: None}, factory_names(), "a factory of sherpa-onnx")
     kind, method = name.split(".")
@@ -70,10 +70,10 @@ def checked_arguments(name: str, given: Mapping[str, Any], folder: Path) -> dict
     Args:
         name: of the factory.
         given: arguments by name.
-        folder: that relative paths begin at.
+        folder: base of relative paths.
 
     Raises:
-        ConfigError: an argument is unknown, missing, of a wrong type, out of range, or names a file that is not there.
+        ConfigError: an argument is unknown, missing, of a wrong type, out of range, or names a missing file.
     """
     parameters = inspect.signature(factory(name)).parameters
     check_names(given, list(parameters), f"arguments of {name}")
@@ -88,10 +88,10 @@ def checked_arguments(name: str, given: Mapping[str, Any], folder: Path) -> dict
 
 
 def checked_value(key: str, value: Any, annotation: Any, folder: Path) -> Any:
-    """Returns a value of the type that an annotation asks for; what names files is made absolute.
+    """Returns a value in the annotated type; paths are made absolute.
 
     Raises:
-        ConfigError: it is of another type, out of range, or names a file that is not there.
+        ConfigError: the value is of a wrong type, out of range, or names a missing file.
     """
     expected = _TYPES.get(getattr(annotation, "__name__", str(annotation)))
     if expected:
@@ -103,7 +103,7 @@ def checked_value(key: str, value: Any, annotation: Any, folder: Path) -> Any:
         value = types[-1](value)
     if key in _LEAST and value < _LEAST[key]:
         raise ConfigError(f"{key}: expected at least {_LEAST[key]}, got {value}")
-    if value == "":  # sherpa-onnx's way to say none
+    if value == "":  # sherpa-onnx's value for none
         return value
     if key in FILES:
         return _existing(key, value, folder)
@@ -124,20 +124,20 @@ def _existing(key: str, text: str, folder: Path, *, is_folder: bool = False) -> 
     try:
         found = path.is_dir() if is_folder else path.is_file()
         empty = found and not is_folder and path.stat().st_size == 0
-    except (OSError, ValueError) as error:  # a name that is too long, or has a zero in it
+    except (OSError, ValueError) as error:  # for example a name that is too long or contains NUL
         raise ConfigError(f"{key}: expected a {kind}, {text!r} is none: {error}") from error
     if not found:
         other = "a file" if path.is_file() else "a folder" if path.is_dir() else "nothing there"
-        raise ConfigError(f"{key}: expected a {kind}, found {other}: {path}; relative paths begin at the pipeline file")
+        raise ConfigError(f"{key}: expected a {kind}, found {other}: {path}; paths are relative to the pipeline file")
     if empty:
-        raise ConfigError(f"{key}: expected a file with something in it, {path} is empty")
+        raise ConfigError(f"{key}: expected a file with content, {path} is empty")
     if not os.access(path, os.R_OK):
         raise ConfigError(f"{key}: expected a {kind} that may be read, {path} may not")
     return str(path.absolute())
 
 
 def _check_together(name: str, arguments: Mapping[str, Any]) -> None:
-    """Refuses what each argument allows, but not with the others; sherpa-onnx would crash or ignore it."""
+    """Rejects combinations of arguments that sherpa-onnx crashes on or ignores."""
     method, unit = arguments.get("decoding_method", _METHODS[0]), arguments.get("modeling_unit", _UNITS[0])
     known = _METHODS if "transducer" in name else _METHODS[:1]
     if method not in known:

@@ -1,4 +1,4 @@
-"""Segments as text, JSON lines or subtitles."""
+"""Output formats of segments: text, JSON lines, SubRip subtitles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def text_line(segment: Segment, name: str = "") -> str:
 
 
 def json_line(segment: Segment, name: str = "") -> str:
-    """Returns all that is known of a segment as one line of JSON."""
+    """Returns all fields of a segment as one line of JSON."""
     source = {"file": name} if name else {}
     return json.dumps(source | dataclasses.asdict(segment), ensure_ascii=False)
 

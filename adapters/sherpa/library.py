@@ -1,4 +1,4 @@
-"""The package sherpa-onnx, which this one works without."""
+"""Late import of the optional package sherpa-onnx."""
 
 from __future__ import annotations
 

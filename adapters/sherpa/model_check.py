@@ -1,8 +1,8 @@
-"""What sherpa-onnx takes for granted of a CTC model, checked before it ends the process over it.
+"""Model checks that sherpa-onnx omits: mismatches that would end the process or fail at the first chunk.
 
-sherpa-onnx binds tensors by position, and sizes the states it feeds by metadata. Where those are missing or do not fit
-the graph, it calls `_Exit`, reads beyond the end of a list, or fails at the first chunk. Found out with sherpa-onnx
-2.0.1 and its source (`online-zipformer2-ctc-model.cc`, `offline-zipformer-ctc-model.cc`).
+sherpa-onnx binds tensors by position and sizes states by metadata. If metadata are missing or do not match the graph,
+it calls `_Exit`, reads out of bounds, or fails at the first chunk. Verified with sherpa-onnx 2.0.1 and its source
+(`online-zipformer2-ctc-model.cc`, `offline-zipformer-ctc-model.cc`).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ LISTS = (
     "cnn_module_kernels",
     "left_context_len",
 )
-"""Metadata of a streaming Zipformer2 with an entry for each of its stacks, separated by commas."""
+"""Metadata of a streaming Zipformer2: comma-separated lists with one entry per stack."""
 
 COUNTS = ("T", "decode_chunk_len")
-"""Metadata of a streaming Zipformer2: frames that a chunk has, and by which it moves on."""
+"""Metadata of a streaming Zipformer2: frames per chunk, and chunk shift in frames."""
 
 FEATURE_DIM = 80  # sherpa-onnx's default
 
@@ -43,7 +43,7 @@ Size = int | str | None
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output; a size that is not an int is free."""
+    """An input or output; non-integer sizes are dynamic."""
 
     type: str
     shape: tuple[Size, ...]
@@ -52,7 +52,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Graph:
-    """What a model file says of itself."""
+    """Inputs, outputs and metadata of a model file."""
 
     path: Path
     inputs: tuple[Tensor, ...]
@@ -61,7 +61,7 @@ class Graph:
 
 
 def check_model(factory: str, arguments: Mapping[str, Any]) -> None:
-    """Raises `ModelError` if a model or its tokens would end the process, or fail at the first chunk.
+    """Raises `ModelError` if a model or its tokens would end the process or fail at the first chunk.
 
     Args:
         factory: a key of `CONTRACTS`.
@@ -76,7 +76,7 @@ def check_online_ctc(model: str | Path, tokens: str | Path, feature_dim: int = F
     Args:
         model: ONNX file.
         tokens: its `tokens.txt`.
-        feature_dim: bands of the features, as given to sherpa-onnx.
+        feature_dim: feature dimension, as passed to sherpa-onnx.
     """
     graph = read_graph(model)
     lists, (chunk, shift) = _zipformer2_metadata(graph)
@@ -121,7 +121,7 @@ def check_silero_vad(model: str | Path, window_size: int | None = None) -> None:
 
     Args:
         model: ONNX file.
-        window_size: samples per decision, as given to sherpa-onnx; None is its default.
+        window_size: samples per decision, as passed to sherpa-onnx; None: its default.
     """
     graph = read_graph(model)
     names = tuple(each.name for each in graph.inputs), tuple(each.name for each in graph.outputs)
@@ -137,13 +137,13 @@ SILERO_VERSIONS = {
     "version 5": (("input", "state", "sr"), ("output", "stateN")),
     "k2-fsa's": (("x", "h", "c"), ("prob", "new_h", "new_c")),
 }
-"""Names of the inputs and outputs that sherpa-onnx's `silero-vad-model.cc` asks for."""
+"""Input and output names that sherpa-onnx's `silero-vad-model.cc` expects."""
 
 CONTRACTS: Mapping[str, Callable[[str | Path, str | Path, int], None]] = {
     "OnlineRecognizer.from_zipformer2_ctc": check_online_ctc,
     "OfflineRecognizer.from_zipformer_ctc": check_offline_ctc,
 }
-"""The check for each factory whose contract is known."""
+"""Checks by factory, for factories whose requirements are known."""
 
 
 def read_graph(path: str | Path) -> Graph:
@@ -153,7 +153,7 @@ def read_graph(path: str | Path) -> Graph:
         ModelError: ONNX Runtime cannot load it.
     """
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # nothing is run
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # only loaded, never run
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -167,7 +167,7 @@ def read_graph(path: str | Path) -> Graph:
 
 
 def _zipformer2_metadata(graph: Graph) -> tuple[dict[str, list[int]], list[int]]:
-    """The lists by name, and the counts in their order."""
+    """Returns the metadata lists by name."""
     missing = [name for name in (*LISTS, *COUNTS) if not graph.metadata.get(name)]
     if missing:
         raise ModelError(
@@ -193,7 +193,7 @@ def _numbers(graph: Graph, name: str) -> list[int]:
 
 
 def _zipformer2_states(lists: Mapping[str, Sequence[int]]) -> list[Tensor]:
-    """The states in the order that sherpa-onnx feeds them, as its `InitStates` makes them."""
+    """Returns the states in the order in which sherpa-onnx passes them, see its `InitStates`."""
     states: list[Tensor] = []
     for dim, query, value, heads, layers, kernel, left in zip(*(lists[name] for name in LISTS), strict=True):
         layer = [
@@ -229,7 +229,7 @@ def _named(tensor: Tensor) -> str:
 
 
 def _vocabulary(graph: Graph) -> int | None:
-    """The last dimension of the first output; None where it is free."""
+    """Returns the last dimension of the first output; None if it is dynamic."""
     output = graph.outputs[0]
     if output.type != _FLOAT or len(output.shape) != 3:
         raise ModelError(f"{graph.path}: expected output 1 as float (N, T, vocabulary), got {_named(output)}")

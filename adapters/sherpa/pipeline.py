@@ -1,4 +1,4 @@
-"""`load_pipeline`: a recogniser of sherpa-onnx with a front-end, as a file describes it."""
+"""`load_pipeline`: a sherpa-onnx recogniser with front-end, configured by a YAML file."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from gtcrn_frontend.errors import AudioFormatError, GtcrnFrontendError, ModelErr
 
 
 def load_pipeline(path: str | Path, *, trial: bool = True) -> Pipeline:
-    """Returns the pipeline that a file describes, models loaded.
+    """Loads the pipeline and the models that a YAML file describes.
 
     >>> pipeline = load_pipeline("pipeline.yaml")  # doctest: +SKIP
     >>> pipeline.transcribe(samples, 16000).text  # doctest: +SKIP
     'seven three one'
 
     Args:
-        path: YAML with the sections `recognizer`, and, as wanted, `frontend`, `vad`, `endpoint` and `hotwords`.
-        trial: load models whose contract is not known in a child process first: sherpa-onnx might end it. False saves
-            that time for models that are known to load.
+        path: YAML file with the section `recognizer` and optionally `frontend`, `vad`, `endpoint` and `hotwords`.
+        trial: first load models that cannot be checked in a child process, because sherpa-onnx might end it. False
+            saves that time for models that are known to load.
 
     Raises:
-        ConfigError: something in the file does not exist or does not fit; names file and key.
+        ConfigError: a key is unknown or a value invalid; the message names file and key.
         ImportError: sherpa-onnx is not installed.
         ModelError: a model cannot be loaded, or sherpa-onnx would end the process over it.
     """
@@ -50,11 +50,11 @@ def load_pipeline(path: str | Path, *, trial: bool = True) -> Pipeline:
 
 
 class Pipeline:
-    """A recogniser with a front-end, ready for any number of signals.
+    """A sherpa-onnx recogniser with front-end, for any number of signals.
 
     Args:
-        config: what it is made of; of the recogniser, hotwords count only.
-        host: the recogniser of sherpa-onnx, without a front-end.
+        config: settings; of the recogniser's, only hotwords are used.
+        host: the sherpa-onnx recogniser, without front-end.
 
     Raises:
         ModelError: the model of the front-end cannot be loaded.
@@ -64,19 +64,19 @@ class Pipeline:
         self._config = config
         self._host = host
         self._enhancer = Enhancer.from_config(config.frontend) if config.frontend else None  # keeps the model loaded
-        # A detector has the front-end itself, and the recogniser behind it has none.
+        # With a VAD, the VAD has the front-end and the recogniser has none.
         self._recognizer = with_frontend(host, self._enhancer) if self._enhancer and not config.vad else host
 
     @classmethod
     def from_config(cls, config: PipelineConfig, *, trial: bool = True) -> Pipeline:
-        """Returns the pipeline that a config describes, models loaded; see `load_pipeline`.
+        """Loads the pipeline that a config describes; see `load_pipeline`.
 
         Raises:
             ImportError: sherpa-onnx is not installed.
             ModelError: a model cannot be loaded, or sherpa-onnx would end the process over it.
         """
         if config.frontend:
-            Enhancer.from_config(config.frontend)  # what is wrong with it is found before the recogniser is loaded
+            Enhancer.from_config(config.frontend)  # fails early, before the recogniser is loaded
         if config.vad:
             config.vad.check_model(trial=trial)
         if config.factory in CONTRACTS:
@@ -85,31 +85,31 @@ class Pipeline:
             try_factory(config.factory, config.arguments)
         try:
             host = factory(config.factory)(**config.arguments)
-        except (RuntimeError, ValueError, TypeError, AssertionError) as error:  # what it raises instead of exiting
+        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
             raise ModelError(f"{config.factory} fails: {error}") from error
         return cls(config, host)
 
     @property
     def config(self) -> PipelineConfig:
-        """What it is made of."""
+        """The settings."""
         return self._config
 
     @property
     def recognizer(self) -> Any:
-        """The recogniser of sherpa-onnx, with the front-end in its streams; behind a detector, without."""
+        """The sherpa-onnx recogniser; its streams have the front-end, unless a VAD does."""
         return self._recognizer
 
     @property
     def is_online(self) -> bool:
-        """Whether results come while audio arrives."""
+        """Whether the recogniser is streaming (online)."""
         return is_online(self._recognizer)
 
     def without_frontend(self) -> Pipeline:
-        """Returns a pipeline with the same recogniser, not loaded again, that hears the audio as it is."""
+        """Returns a pipeline with the same recogniser (not loaded again) and no front-end."""
         return type(self)(dataclasses.replace(self._config, frontend=None), self._host)
 
     def transcribe(self, samples: npt.ArrayLike, sample_rate: int) -> Result:
-        """Returns what is heard in a whole signal.
+        """Transcribes a complete signal.
 
         Args:
             samples: `(n,)`, n >= 0: floats in [-1, 1] or int16.
@@ -121,7 +121,7 @@ class Pipeline:
         return self.transcribe_many([samples], sample_rate)[0]
 
     def transcribe_many(self, signals: Sequence[npt.ArrayLike], sample_rate: int) -> list[Result]:
-        """Returns what is heard in each of several signals, decoded in parallel; see `transcribe`."""
+        """Transcribes several signals, decoded in batches; see `transcribe`."""
         sessions = [self.session(sample_rate) for _ in signals]
         lengths = []
         for session, samples in zip(sessions, signals, strict=True):
@@ -175,7 +175,7 @@ class Pipeline:
         return self._recognizer.create_stream(*hotwords)
 
     def _detector(self, vad: VadConfig, sample_rate: int) -> Any:
-        """A detector for one signal, with the front-end; one in bypass, that resamples alone, where there is none."""
+        """Returns a VAD with front-end for one signal; without front-end it is in bypass and only resamples."""
         settings, route = (self._config.frontend, vad.route) if self._config.frontend else (None, "raw_to_both")
         config = dataclasses.replace(settings or EnhancerConfig(bypass=True), sample_rate=sample_rate)
         return with_frontend(vad.create(), config, route=route)

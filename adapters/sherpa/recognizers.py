@@ -1,4 +1,4 @@
-"""Whatever in sherpa-onnx creates streams and takes them back, with an enhancer in front of each stream."""
+"""`FrontendRecognizer`: wraps sherpa-onnx objects that create streams; each stream gets an enhancer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gtcrn_frontend.enhancer import Enhancer
 
 
 class FrontendRecognizer:
-    """A recogniser (spotter, extractor, tagger, ...) whose streams enhance what they accept; all else is unchanged.
+    """A recogniser (spotter, extractor, tagger, ...) whose streams enhance their input; otherwise unchanged.
 
     Args:
         host: the object of sherpa-onnx.
-        enhancer: the template of the streams' enhancers; it holds the loaded model.
+        enhancer: template for the streams' enhancers; holds the loaded model.
     """
 
     __slots__ = ("__weakref__", "_enhancer", "_host")
@@ -25,15 +25,15 @@ class FrontendRecognizer:
         self._enhancer = enhancer
 
     def create_stream(self, *args: Any, **kwargs: Any) -> OnlineFrontendStream | OfflineFrontendStream:
-        """Returns a stream of the host with an enhancer of its own; arguments are those of the host's method."""
+        """Returns a stream of the host with its own enhancer; arguments are passed to the host's method."""
         stream = self._host.create_stream(*args, **kwargs)
-        # only an online stream is told that its input is finished
+        # only online streams have input_finished
         kind = OnlineFrontendStream if hasattr(stream, "input_finished") else OfflineFrontendStream
         return kind(stream, self._enhancer)
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the host has; its methods take the wrapped streams."""
-        if name.startswith("_"):  # of this class, and not set yet: copying asks for such before `__init__`
+        """Delegates to the host; wrapped streams are unwrapped in arguments of its methods."""
+        if name.startswith("_"):  # own attributes that are not set yet: copying looks them up before `__init__`
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         attribute = getattr(self._host, name)
         return _taking_wrapped_streams(attribute) if callable(attribute) else attribute
@@ -51,11 +51,11 @@ def _taking_wrapped_streams(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _unwrapped(value: Any) -> Any:
-    """The host's own stream, or streams, in place of wrapped ones; anything else as it is."""
+    """Returns the host's stream or streams in place of wrapped ones; other values unchanged."""
     if isinstance(value, FrontendStream):
         return value._stream
     if isinstance(value, Iterator):
-        value = list(value)  # sherpa-onnx takes generators, too
+        value = list(value)  # sherpa-onnx also accepts generators
     if isinstance(value, Collection) and any(isinstance(each, FrontendStream) for each in value):
         return [each._stream if isinstance(each, FrontendStream) else each for each in value]
     return value

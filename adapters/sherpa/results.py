@@ -1,4 +1,4 @@
-"""What a pipeline heard: segments of text, with times."""
+"""Recognition results: text segments with times."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 from gtcrn_frontend.adapters.sherpa.transcriber import confidence_of
 
 TOKEN_S = 0.24
-"""How long a token is taken to last where the recogniser says only when it began."""
+"""Assumed duration of a token, for recognisers that report only start times."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of speech between two endpoints, or of a voice activity detector, or a whole file.
+    """Transcribed speech between two endpoints, from a VAD segment, or of a complete file.
 
     Attributes:
-        index: number of the segment, from 0; a partial result has that of the final one to come.
-        text: what was heard, with single spaces between words; never empty.
-        start_s: when it begins, in seconds of the audio.
-        end_s: when it ends. Without a detector, shortly after its last token.
-        tokens: the units that the text was put together from.
-        timestamps: when each token begins, in seconds of the audio; empty where the model does not say.
-        confidence: mean probability per token, from 0 to 1; None where the model does not say.
-        is_final: whether it is over; a partial result may change yet.
+        index: number of the segment, from 0; partial results have that of the final one.
+        text: transcript, with single spaces between words; never empty.
+        start_s: start time in seconds of the audio.
+        end_s: end time; without a VAD, shortly after the last token.
+        tokens: tokens of the text.
+        timestamps: start of each token in seconds of the audio; empty if the model does not report it.
+        confidence: mean probability per token, from 0 to 1; None if the model does not report it.
+        is_final: whether the result is final; partial results may change.
     """
 
     index: int
@@ -39,19 +39,19 @@ class Segment:
 
 @dataclass(frozen=True)
 class Result:
-    """What was heard in a whole signal: final segments, and the length of the signal."""
+    """Result for a complete signal: final segments and the duration of the signal."""
 
     segments: tuple[Segment, ...]
     duration_s: float
 
     @property
     def text(self) -> str:
-        """All segments, with single spaces between them."""
+        """The text of all segments, joined by single spaces."""
         return " ".join(segment.text for segment in self.segments)
 
 
 def text_of(result: Any) -> str:
-    """Returns the text of a result of sherpa-onnx, with single spaces between words."""
+    """Returns the text of a sherpa-onnx result, with single spaces between words."""
     return " ".join(result.text.split())
 
 
@@ -64,14 +64,14 @@ def segment_of(
     bounds_s: tuple[float, float] | None = None,
     is_final: bool = True,
 ) -> Segment:
-    """Returns a result of sherpa-onnx as a segment.
+    """Converts a sherpa-onnx result to a segment.
 
     Args:
         result: of an online or offline recogniser.
         index: of the segment.
-        offset_s: where the audio that the recogniser heard begins in the audio.
-        duration_s: of the audio so far; nothing ends later.
-        bounds_s: where the segment begins and ends, if that is known; else the tokens say, or it is all the audio.
+        offset_s: start of the recogniser's input within the audio.
+        duration_s: duration of the audio so far, upper limit of the end time.
+        bounds_s: start and end of the segment, if known; else they come from the tokens, or span all the audio.
         is_final: see `Segment`.
     """
     timestamps = tuple(min(offset_s + time_s, duration_s) for time_s in result.timestamps)

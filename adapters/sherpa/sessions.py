@@ -1,7 +1,7 @@
-"""Audio on its way through a pipeline: one object for each kind of recogniser, all used in the same way.
+"""Recognition sessions: one signal through a pipeline, with a uniform interface for all kinds of recognisers.
 
-A session takes samples, offers streams that are ready to be decoded, and turns what was decoded into segments. It does
-not decode, so that `decode` can do that for many sessions at once.
+A session accepts samples, lists streams that are ready to be decoded, and converts results into segments. Decoding
+itself is left to `decode`, which batches many sessions.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ class Session(Protocol):
     """One signal, from its first sample to its last."""
 
     def accept_waveform(self, samples: npt.ArrayLike) -> None:
-        """Takes samples `(n,)`: floats in [-1, 1] or int16; `AudioFormatError` if they are none."""
+        """Takes samples `(n,)`: floats in [-1, 1] or int16; raises `AudioFormatError` for other input."""
 
     def input_finished(self) -> None:
-        """Says that no more samples come."""
+        """Marks the end of the input."""
 
     def ready(self) -> Sequence[Any]:
-        """Returns the streams that can be decoded one step."""
+        """Returns the streams that are ready for one decoding step."""
 
     def collect(self) -> Iterator[Segment]:
-        """Returns the segments that are new after the streams that were ready have been decoded."""
+        """Returns new segments, after the ready streams have been decoded."""
 
     def conclude(self) -> Iterator[Segment]:
-        """Returns the last segment if the input is finished and nothing is ready any more; once."""
+        """Returns the last segment, once, when the input is finished and no stream is ready."""
 
 
 def decode(recognizer: Any, sessions: Sequence[Session]) -> list[list[Segment]]:
-    """Returns the new segments of each session, after decoding all that is ready, in batches.
+    """Decodes all ready streams in batches; returns the new segments of each session.
 
     Args:
-        recognizer: of sherpa-onnx, that the sessions' streams belong to.
+        recognizer: sherpa-onnx recogniser of the sessions' streams.
         sessions: any number.
 
     Raises:
-        ModelError: sherpa-onnx fails: model, tokens and settings do not fit together.
+        ModelError: sherpa-onnx fails, for example because model, tokens and settings do not match.
     """
     segments: list[list[Segment]] = [[] for _ in sessions]
     while ready := {i: streams for i, session in enumerate(sessions) if (streams := session.ready())}:
@@ -64,7 +64,7 @@ def decode(recognizer: Any, sessions: Sequence[Session]) -> list[list[Segment]]:
 
 
 class OnlineSession:
-    """For an `OnlineRecognizer`: partial results as audio arrives, a final one at each endpoint and at the end."""
+    """Session of an `OnlineRecognizer`: partial results as audio arrives, final ones at endpoints and at the end."""
 
     def __init__(self, recognizer: Any, stream: Any, sample_rate: int) -> None:
         self._recognizer = recognizer
@@ -123,7 +123,7 @@ class OnlineSession:
 
 
 class OfflineSession:
-    """For an `OfflineRecognizer` alone: all audio waits for the end, and gives one segment."""
+    """Session of an `OfflineRecognizer` without VAD: buffers all audio and returns one segment at the end."""
 
     def __init__(self, create_stream: Callable[[], Any], sample_rate: int) -> None:
         self._create_stream = create_stream
@@ -162,11 +162,11 @@ class OfflineSession:
 
 
 class VadSession:
-    """For an `OfflineRecognizer` behind a `VoiceActivityDetector`: a segment for each stretch of speech.
+    """Session of an `OfflineRecognizer` behind a `VoiceActivityDetector`: one segment per VAD segment.
 
     Args:
-        create_stream: of the recogniser, without a front-end.
-        vad: what `with_frontend` made of a detector, for input at `sample_rate`: it decides what the recogniser hears.
+        create_stream: the recogniser's `create_stream`, without front-end.
+        vad: detector wrapped by `with_frontend`, for input at `sample_rate`; its route selects the recogniser's input.
         sample_rate: of the input in Hz.
     """
 
@@ -176,7 +176,7 @@ class VadSession:
         self._sample_rate = sample_rate
         self._samples = 0
         self._index = 0
-        self._speech: list[tuple[Any, tuple[float, float]]] = []  # streams, with where they begin and end
+        self._speech: list[tuple[Any, tuple[float, float]]] = []  # streams, with start and end
 
     def accept_waveform(self, samples: npt.ArrayLike) -> None:
         """See `Session`."""
@@ -224,6 +224,6 @@ class VadSession:
 def _as_model_error() -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, IndexError) as error:  # ONNX Runtime's, and of a token that tokens.txt lacks
+    except (RuntimeError, IndexError) as error:  # from ONNX Runtime, and for a token missing from tokens.txt
         hint = "do model, tokens and settings belong together?"
         raise ModelError(f"sherpa-onnx fails on this audio: {error}: {hint}") from error

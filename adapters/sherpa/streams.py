@@ -1,4 +1,4 @@
-"""Streams of sherpa-onnx with an enhancer in front of them."""
+"""Wrapped sherpa-onnx streams that enhance their input."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import check_chunk
+from gtcrn_frontend.config import Strength
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 
 class EnhancerControls:
-    """Strength and bypass of the enhancer of one stream. They may be set at any time, also from another thread."""
+    """Strength and bypass of one stream's enhancer; may be set at any time, also from another thread."""
 
     __slots__ = ("_enhancer",)
 
@@ -33,7 +33,7 @@ class EnhancerControls:
 
     @property
     def bypass(self) -> bool:
-        """Whether the host hears the input. May be set at any time, also back: the network keeps running."""
+        """Whether the host receives the unprocessed input. May be toggled at any time: the network keeps running."""
         return self._enhancer.bypass
 
     @bypass.setter
@@ -42,17 +42,17 @@ class EnhancerControls:
 
 
 class FrontendStream(EnhancerControls):
-    """A stream of sherpa-onnx that enhances what it accepts; all else is the host's stream, unchanged.
+    """A sherpa-onnx stream that enhances its input; otherwise delegates to the host's stream.
 
-    Samples are enhanced at the rate they come in, and handed over at that rate: at strength 0 the host gets them bit by
-    bit. They reach it up to the enhancer's latency later, at their own place in time: timestamps stay those of the
-    caller's audio. An endpoint's `recognizer.reset(stream)` leaves the enhancer as it is, as the audio goes on.
+    Samples are enhanced and passed on at their own sample rate: at strength 0 the host gets them bit-exactly. They
+        arrive later by up to the enhancer's latency but keep their position: timestamps refer to the caller's audio.
+        `recognizer.reset(stream)` at an endpoint does not reset the enhancer, as the audio continues.
 
-    One stream is for one thread at a time, as with `Enhancer`; strength and bypass may be set from another one.
+    Use a stream from one thread at a time, as an `Enhancer`; strength and bypass may be set from other threads.
 
     Args:
         stream: the host's stream.
-        template: its settings count, and its strength and bypass of this moment; its sample rate does not, as each
+        template: source of the settings and of the current strength and bypass; its sample rate is not used, as each
             stream has that of its first samples.
     """
 
@@ -62,11 +62,11 @@ class FrontendStream(EnhancerControls):
         self._stream = stream
         self._enhancer = new_enhancer(template, template.sample_rate)
         self._sample_rate: int | None = None
-        self._closed = ""  # what ended the stream
+        self._closed = ""  # call that ended the stream
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the host's stream has."""
-        if name.startswith("_"):  # of this class, and not set yet: copying asks for such before `__init__`
+        """Delegates to the host's stream."""
+        if name.startswith("_"):  # own attributes that are not set yet: copying looks them up before `__init__`
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self._stream, name)
 
@@ -94,12 +94,12 @@ class FrontendStream(EnhancerControls):
 
 
 class OnlineFrontendStream(FrontendStream):
-    """An `OnlineStream` that enhances what it accepts."""
+    """An `OnlineStream` that enhances its input."""
 
     __slots__ = ()
 
     def accept_waveform(self, sample_rate: float, waveform: npt.ArrayLike) -> None:
-        """Enhances samples and hands over those that are complete.
+        """Enhances samples and passes on those that are complete.
 
         Args:
             sample_rate: in Hz, 8,000 to 192,000; the same in all calls.
@@ -114,7 +114,7 @@ class OnlineFrontendStream(FrontendStream):
             self._hand_over(enhanced)
 
     def input_finished(self) -> None:
-        """Hands over the samples that still are in the enhancer, and ends the stream."""
+        """Passes on the samples left in the enhancer, and ends the stream."""
         rest = self._enhancer.flush()
         if len(rest):
             self._hand_over(rest)
@@ -123,12 +123,12 @@ class OnlineFrontendStream(FrontendStream):
 
 
 class OfflineFrontendStream(FrontendStream):
-    """An `OfflineStream` that enhances what it accepts: all samples in one call, as the host wants them."""
+    """An `OfflineStream` that enhances its input: all samples in one call, as the host requires."""
 
     __slots__ = ()
 
     def accept_waveform(self, sample_rate: float, waveform: npt.ArrayLike) -> None:
-        """Enhances all samples of the stream and hands them over.
+        """Enhances all samples of the stream and passes them on.
 
         Args:
             sample_rate: in Hz, 8,000 to 192,000.
@@ -143,12 +143,12 @@ class OfflineFrontendStream(FrontendStream):
 
 
 def new_enhancer(template: Enhancer, sample_rate: int, output_sample_rate: int | None = None) -> Enhancer:
-    """Returns an enhancer for a new stream with the settings, strength and bypass of another one.
+    """Returns an enhancer for a new stream, with the settings, strength and bypass of another enhancer.
 
     Args:
-        template: the other one.
+        template: source of the settings.
         sample_rate: of the input in Hz.
-        output_sample_rate: in Hz; None is what the settings of the other one say.
+        output_sample_rate: in Hz; None: that of the template's settings.
 
     Raises:
         AudioFormatError: a rate is out of range.
@@ -164,19 +164,19 @@ def new_enhancer(template: Enhancer, sample_rate: int, output_sample_rate: int |
 
 
 def as_float32(samples: npt.ArrayLike, enhancer: Enhancer) -> F32:
-    """Returns samples as sherpa-onnx wants them, and hence also enhanced ones: float32, in [-1, 1].
+    """Returns samples as float32 in [-1, 1], the format of sherpa-onnx.
 
     Raises:
-        AudioFormatError: the enhancer would refuse them.
+        AudioFormatError: the enhancer does not accept them.
     """
     return check_chunk(samples, enhancer.config.channels)[0]
 
 
 def whole_rate(sample_rate: Any) -> int:
-    """Returns a sample rate in Hz as a whole number; sherpa-onnx takes floats.
+    """Returns a sample rate in Hz as an int; sherpa-onnx also accepts floats.
 
     Raises:
-        AudioFormatError: it is none.
+        AudioFormatError: it is not a whole number.
     """
     try:
         rate = int(sample_rate)

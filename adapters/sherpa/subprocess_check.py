@@ -1,4 +1,4 @@
-"""A trial in a child process, for what sherpa-onnx may end the process over and no contract is known of."""
+"""Loads models in a child process first, for models that cannot be checked and might end the process."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ getattr(getattr(sherpa_onnx, kind), method)(**given["arguments"])
 
 
 def try_factory(name: str, arguments: Mapping[str, Any]) -> None:
-    """Raises `ModelError` if a factory fails or ends the process; it takes as long as loading the models.
+    """Raises `ModelError` if a factory fails or ends the process; takes as long as loading the models.
 
     Args:
         name: of the factory, such as `OnlineRecognizer.from_transducer`.
-        arguments: by name: numbers, flags and text.
+        arguments: by name: numbers, flags and strings.
     """
     try_in_child(_FACTORY, {"factory": name, "arguments": dict(arguments)}, name)
 
@@ -31,9 +31,9 @@ def try_in_child(code: str, given: Mapping[str, Any], name: str) -> None:
     """Raises `ModelError` if a program fails or ends itself.
 
     Args:
-        code: of the program.
-        given: what it finds under that name: anything that JSON holds.
-        name: of what is tried, for the error.
+        code: source of the program.
+        given: variable `given` of the program: any JSON value.
+        name: name of the object under test, for the message.
     """
     program = f"import json, sys\ngiven = json.load(sys.stdin)\n{code}"
     command = [sys.executable, "-c", program]

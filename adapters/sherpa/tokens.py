@@ -1,4 +1,4 @@
-"""`tokens.txt`, read as sherpa-onnx reads it, but for what ends the process there."""
+"""Reads `tokens.txt` as sherpa-onnx does, with errors where sherpa-onnx ends the process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from gtcrn_frontend.errors import ModelError
 
 BLANKS = ("<blk>", "<eps>", "<blank>")
-"""Names of the blank of CTC, any of which sherpa-onnx takes."""
+"""Names of the CTC blank that sherpa-onnx accepts."""
 
 _ID = re.compile(r"\d+")
 
@@ -17,7 +17,7 @@ def read_tokens(path: str | Path) -> dict[int, str]:
     """Returns the symbols by id. A line holds a symbol and its id, or, for the space, the id alone.
 
     Raises:
-        ModelError: the file cannot be read, has a line of another form, or an id twice; names file and line.
+        ModelError: the file cannot be read, has a malformed line, or an id twice; the message names file and line.
     """
     symbols: dict[int, str] = {}
     for number, line in enumerate(_lines(Path(path)), start=1):
@@ -42,7 +42,7 @@ def check_ctc_tokens(path: str | Path, vocabulary: int | None) -> None:
 
     Args:
         path: of `tokens.txt`.
-        vocabulary: outputs of the model, its last dimension; None where the model does not say.
+        vocabulary: number of outputs of the model; None if it is dynamic.
     """
     symbols = read_tokens(path)
     blank = next((token_id for name in BLANKS for token_id, symbol in symbols.items() if symbol == name), None)
@@ -60,7 +60,7 @@ def check_ctc_tokens(path: str | Path, vocabulary: int | None) -> None:
         raise ModelError(f"{path}: {said}, {_listed(missing)} missing: is this the tokens file of this model?")
     if blank >= outputs:
         raise ModelError(
-            f"{path}: expected a blank that the model can put out, 0 to {outputs - 1}, got {symbols[blank]} {blank}: "
+            f"{path}: expected the blank among the model's outputs, 0 to {outputs - 1}, got {symbols[blank]} {blank}: "
             "is this the tokens file of this model?"
         )
 
@@ -78,7 +78,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _split(line: str, where: str) -> tuple[str, int]:
-    # not str.split(): it splits at Unicode's spaces as well, and those may be symbols
+    # not str.split(): it also splits at Unicode spaces, which may be symbols
     fields = re.findall(r"[^ \t\r\f\v]+", line)
     symbol, token_id = (" ", fields[0]) if len(fields) == 1 else (fields[0], fields[-1])
     if len(fields) > 2 or not _ID.fullmatch(token_id):

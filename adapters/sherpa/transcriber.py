@@ -1,4 +1,4 @@
-"""`SherpaRecognizer`: a recogniser of sherpa-onnx as the project's own `Recognizer`."""
+"""`SherpaRecognizer`: a sherpa-onnx recogniser with this package's `Recognizer` interface."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ F32 = npt.NDArray[np.float32]
 
 BATCH_SIZE = 16
 SHORTEST_S = 0.03
-"""Less audio than that has no feature frame of 25 ms in it: nothing to hear, and models differ in how they fail."""
+"""Minimum duration: shorter audio has no 25 ms feature frame, and models differ in how they fail."""
 
-# The least is for the delay of the model behind its chunk; chunks of published models have up to 1.4 s.
+# The minimum covers the model's delay after a chunk; chunks of published models take up to 1.4 s.
 _LEAST_PADDING_S, _MOST_PADDING_S, _PADDING_STEP_S = 0.6, 4.0, 0.2
 
 
@@ -29,11 +29,11 @@ class SherpaRecognizer:
     >>> recognizer(samples, 16000).text  # doctest: +SKIP
     'seven three one'
 
-    Endpoints are not looked at: an utterance gives one transcript, however long its pauses. Confidence is the mean
-    probability per token (geometric) where the model gives log probabilities of its tokens, else None.
+    Endpoints are ignored: an utterance gives one transcript, however long its pauses. The confidence is the geometric
+        mean of the token probabilities if the model reports log probabilities, else None.
 
     Args:
-        recognizer: of sherpa-onnx, or what `with_frontend` made of one.
+        recognizer: a sherpa-onnx recogniser, or one wrapped by `with_frontend`.
     """
 
     def __init__(self, recognizer: Any) -> None:
@@ -54,7 +54,7 @@ class SherpaRecognizer:
             sample_rate: of all of them, in Hz.
             batch_size: signals decoded at a time, >= 1.
         """
-        # An offline batch is padded to its longest: neighbours in length waste least, and are disturbed least by it.
+        # Offline batches are padded to the longest signal: similar lengths waste least and are affected least.
         order = sorted(range(len(signals)), key=lambda i: len(signals[i]))
         long_enough = [i for i in order if len(signals[i]) >= SHORTEST_S * sample_rate]
         transcripts = [Transcript("", confidence=None) for _ in signals]
@@ -86,18 +86,18 @@ class SherpaRecognizer:
 
 
 def is_online(recognizer: Any) -> bool:
-    """Returns whether a recogniser of sherpa-onnx decodes while audio arrives."""
+    """Whether a sherpa-onnx recogniser is streaming (online)."""
     return hasattr(recognizer, "is_ready")
 
 
 def finish_online(recognizer: Any, stream: Any, sample_rate: int) -> None:
-    """Ends the input of an online stream after so much silence that all of its audio can be decoded.
+    """Ends the input of an online stream, after enough silence for all of its audio to be decoded.
 
-    A recogniser decodes whole chunks only, and the last one begins before the end of the audio.
+    Recognisers decode whole chunks only, and the last one extends beyond the end of the audio.
 
     Args:
         recognizer: of sherpa-onnx, or what `with_frontend` made of one.
-        stream: one of its streams that is not ready to be decoded: the rest of its audio is shorter than a chunk.
+        stream: one of its streams that is not ready, so that less than a chunk is left to decode.
         sample_rate: of its audio in Hz.
     """
     padded_s = 0.0

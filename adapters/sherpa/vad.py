@@ -1,4 +1,4 @@
-"""sherpa-onnx's voice activity detector with an enhancer in front of it: enhanced or raw to it, and out of it."""
+"""`FrontendVad`: sherpa-onnx's VAD with an enhancer; enhanced or raw audio for detection and for segments."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ ROUTES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "raw_to_both": ("dry", "dry"),
     }
 )
-"""Which signal of an `AlignedChunk` the detector hears, and which one its segments hold, by the name of the route.
+"""Routes: the signal of an `AlignedChunk` for detection, and the one for the segments.
 
-"Enhanced" is at the strength that is set. In the one route with "mixed" the detector hears full strength.
+"Enhanced" means at the strength that is set; only in the route with "mixed" is detection at full strength.
 """
 
 _LOOK_BACK_S = 1.0
-"""How far behind the last sample a segment may begin, beyond the least duration of speech: more than three windows of
-any detector; they take two."""
+"""Samples to keep beyond the minimum speech duration, for segments that begin before the last sample: more than three
+windows of any detector; two are needed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch of speech, like sherpa-onnx's `SpeechSegment`.
+    """A speech segment, like sherpa-onnx's `SpeechSegment`.
 
     Attributes:
-        start: number of its first sample since the detector's reset.
+        start: index of its first sample since the detector's reset.
         waveform: float32 `(n,)`, at the detector's rate.
     """
 
@@ -57,16 +57,15 @@ class Segment:
 
 
 class FrontendVad(EnhancerControls):
-    """A `VoiceActivityDetector` that enhances what it accepts; all else is the host's, unchanged.
+    """A `VoiceActivityDetector` that enhances its input; otherwise delegates to the host.
 
-    Segments begin and end where the detector says; their samples come from the signal that the route names, from the
-    same moments to the sample. The detector hears one window at a time however the samples are chunked, so that what it
-    finds does not depend on the chunks.
+    Segment bounds come from the detector; the samples are those of the route's signal, aligned to the sample. The
+    detector receives one window at a time, so that its decisions do not depend on the chunking.
 
     Args:
         host: the detector.
-        template: its settings count, and its strength and bypass of this moment. Its `sample_rate` is that of the
-            samples to come; None is the detector's.
+        template: source of the settings and of the current strength and bypass. Its `sample_rate` is that of the input;
+            None: the detector's.
         route: a key of `ROUTES`.
 
     Raises:
@@ -76,7 +75,7 @@ class FrontendVad(EnhancerControls):
     __slots__ = (
         "__weakref__",
         "_enhancer",
-        "_heard",
+        "_samples_fed",
         "_host",
         "_look_back_samples",
         "_recent",
@@ -102,24 +101,24 @@ class FrontendVad(EnhancerControls):
 
     @property
     def front(self) -> Segment:
-        """The first segment that waits.
+        """The first queued segment.
 
         Raises:
-            IndexError: none does.
+            IndexError: the queue is empty.
         """
         self._check_not_empty()
         return self._segments[0]
 
     @property
     def current_segment(self) -> Segment:
-        """The speech that goes on, so far; where there is none, without samples, and starting at -1."""
+        """The speech in progress; without samples and with start -1 if there is none."""
         segment = self._host.current_segment
         if segment.start < 0:
             return Segment(segment.start, np.empty(0, np.float32))
         return self._segment(segment)
 
     def accept_waveform(self, samples: npt.ArrayLike) -> None:
-        """Enhances samples and lets the detector hear those that are complete.
+        """Enhances samples and passes those that are complete to the detector.
 
         Args:
             samples: `(n,)`, n >= 0: floats in [-1, 1], also in a list, or int16, which is scaled to that.
@@ -130,33 +129,33 @@ class FrontendVad(EnhancerControls):
         self._hear(self._enhancer.process_aligned(as_float32(samples, self._enhancer)))
 
     def flush(self) -> None:
-        """Ends the speech that goes on, after the samples that still are in the enhancer."""
+        """Flushes the enhancer and ends the speech in progress."""
         self._hear(self._enhancer.flush_aligned())
         self._host.flush()
         self._collect()
 
     def reset(self) -> None:
-        """Begins a new signal; what waits, as audio or as segments, is lost."""
+        """Resets detector and enhancer; buffered audio and queued segments are lost."""
         self._host.reset()
         self._enhancer.reset()
         self._begin()
 
     def empty(self) -> bool:
-        """Returns whether no segment waits."""
+        """Whether the queue of segments is empty."""
         return not self._segments
 
     def pop(self) -> None:
-        """Removes the first segment that waits.
+        """Removes the first queued segment.
 
         Raises:
-            IndexError: none does.
+            IndexError: the queue is empty.
         """
         self._check_not_empty()
         self._segments.popleft()
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the host has."""
-        if name.startswith("_"):  # of this class, and not set yet: copying asks for such before `__init__`
+        """Delegates to the host."""
+        if name.startswith("_"):  # own attributes that are not set yet: copying looks them up before `__init__`
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self._host, name)
 
@@ -164,7 +163,7 @@ class FrontendVad(EnhancerControls):
         return f"<{type(self._host).__name__} with {self._enhancer!r}, {self._route}>"
 
     def _begin(self) -> None:
-        self._heard = 0  # samples that the detector has got
+        self._samples_fed = 0  # samples passed to the detector
         self._recent = _Recent()
         self._segments: deque[Segment] = deque()
 
@@ -175,12 +174,12 @@ class FrontendVad(EnhancerControls):
         heard: F32 = getattr(chunk, to_vad)
         self._recent.append(getattr(chunk, to_asr))
         for begin in range(0, len(heard), self._window_size):
-            # One window or none in each call: of several in a call the detector makes one decision for all.
+            # At most one window per call: the detector makes a single decision for all windows of a call.
             self._host.accept_waveform(heard[begin : begin + self._window_size])
             self._collect()
-        self._heard += len(heard)
+        self._samples_fed += len(heard)
         if not self._host.is_speech_detected():
-            self._recent.drop_before(self._heard - self._look_back_samples)
+            self._recent.drop_before(self._samples_fed - self._look_back_samples)
 
     def _collect(self) -> None:
         while not self._host.empty():
@@ -192,11 +191,11 @@ class FrontendVad(EnhancerControls):
 
     def _check_not_empty(self) -> None:
         if not self._segments:
-            raise IndexError("expected a segment that waits, there is none: ask empty() first")
+            raise IndexError("expected a queued segment, got none: check empty() first")
 
 
 class _Recent:
-    """The last samples of a signal, by their number since its beginning."""
+    """A buffer of the last samples of a signal, addressed by absolute index."""
 
     def __init__(self) -> None:
         self._chunks: deque[F32] = deque()
@@ -207,11 +206,11 @@ class _Recent:
             self._chunks.append(chunk)
 
     def drop_before(self, sample: int) -> None:
-        """Forgets whole chunks before that sample."""
+        """Discards whole chunks before a sample."""
         while self._chunks and self._start + len(self._chunks[0]) <= sample:
             self._start += len(self._chunks.popleft())
 
     def read(self, start: int, count: int) -> F32:
-        """Returns `count` samples from number `start` on."""
+        """Returns `count` samples from index `start` on."""
         first = start - self._start
         return np.concatenate(self._chunks)[first : first + count].copy()

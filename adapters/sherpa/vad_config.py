@@ -1,4 +1,4 @@
-"""`VadConfig`: a voice activity detector of sherpa-onnx, as a pipeline file describes it."""
+"""`VadConfig`: settings of sherpa-onnx's voice activity detectors in a pipeline file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gtcrn_frontend.adapters.sherpa.library import sherpa_onnx
 from gtcrn_frontend.adapters.sherpa.model_check import check_silero_vad
 from gtcrn_frontend.adapters.sherpa.subprocess_check import try_in_child
 from gtcrn_frontend.adapters.sherpa.vad import DEFAULT_ROUTE, ROUTES
-from gtcrn_frontend.config import check_names
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.settings import check_names
 
 MODELS = {"silero_vad": "SileroVadModelConfig", "ten_vad": "TenVadModelConfig"}
-"""Detectors by their name in a pipeline file, with sherpa-onnx's class for their settings."""
+"""Detectors by their name in pipeline files, with sherpa-onnx's settings classes."""
 
-SAMPLE_RATE = 16_000  # the only one that both detectors take; another ends the process
+SAMPLE_RATE = 16_000  # the only rate of both detectors; others end the process
 
 _CREATE = """
 from gtcrn_frontend.adapters.sherpa.vad_config import VadConfig
@@ -35,10 +35,10 @@ class VadConfig:
 
     Attributes:
         model: a key of `MODELS`.
-        settings: of its model, by sherpa-onnx's names, checked.
+        settings: validated settings of the model, by sherpa-onnx's names.
         common: of sherpa-onnx's `VadModelConfig`.
         route: a key of `vad.ROUTES`.
-        buffer_size_in_seconds: the longest speech that the detector holds at first.
+        buffer_size_in_seconds: initial buffer size of the detector.
     """
 
     model: str
@@ -49,10 +49,10 @@ class VadConfig:
 
     @classmethod
     def from_dict(cls, values: Any, folder: Path) -> VadConfig:
-        """Returns settings from a section of a pipeline file; relative paths begin at `folder`.
+        """Returns settings from a section of a pipeline file; relative paths are relative to `folder`.
 
         Raises:
-            ConfigError: a setting does not exist or does not fit.
+            ConfigError: a setting is unknown or invalid.
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"expected settings by name, got {values!r}")
@@ -74,7 +74,7 @@ class VadConfig:
         """Raises `ModelError` if sherpa-onnx would end the process over the model.
 
         Args:
-            trial: find that out in a child process, if the contract of the model is not known.
+            trial: load the model in a child process if it cannot be checked.
         """
         if self.model == "silero_vad":
             check_silero_vad(self.settings["model"], self.settings.get("window_size"))
@@ -104,7 +104,7 @@ def _model_settings(name: str, values: Any, folder: Path) -> dict[str, Any]:
 
 
 def _checked(defaults: Any, values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Values of the types that sherpa-onnx's own object has under the same names."""
+    """Validates values against the attribute types of sherpa-onnx's settings object."""
     known = {name: type(getattr(defaults, name)) for name in vars(type(defaults)) if not name.startswith("_")}
     known = {name: kind for name, kind in known.items() if kind in (bool, int, float, str)}
     check_names(values, list(known), "settings of sherpa-onnx")

@@ -1,4 +1,4 @@
-"""`with_frontend`: the one line that puts an enhancer in front of an object of sherpa-onnx."""
+"""`with_frontend`: adds speech enhancement to a sherpa-onnx recogniser or VAD."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gtcrn_frontend.errors import ConfigError
 
 
 def with_frontend(host: Any, frontend: Enhancer | EnhancerConfig, *, route: str = DEFAULT_ROUTE) -> Any:
-    """Returns an object that is used as `host` is, and enhances the audio that its streams, or it itself, accept.
+    """Returns a drop-in replacement for `host` that enhances the audio passed to it or its streams.
 
         recognizer = with_frontend(sherpa_onnx.OnlineRecognizer.from_transducer(...), Enhancer())
         stream = recognizer.create_stream()
@@ -22,26 +22,26 @@ def with_frontend(host: Any, frontend: Enhancer | EnhancerConfig, *, route: str 
         while recognizer.is_ready(stream):
             recognizer.decode_stream(stream)
 
-    Its streams, and a detector itself, have two more attributes, which may be set while they run: `strength` and
-    `bypass`. At strength 0 and in bypass the host gets the caller's samples unchanged, only later, by the enhancer's
-    latency. Samples go to the host at the rate they came in, and sherpa-onnx resamples as it always does; with
-    `output_sample_rate=16000` the enhancer hands over that rate, with 4.5 ms less delay for input at 48,000 Hz, and
-    through another resampling filter than without a front-end.
+    Its streams (or the wrapped detector) have two more attributes that may be set at any time: `strength` and `bypass`.
+    At strength 0 and in bypass, the host gets the caller's samples unchanged, delayed by the enhancer's latency.
+    Samples are passed on at their own rate, and sherpa-onnx resamples as usual; with `output_sample_rate=16000` the
+    enhancer resamples instead, with 4.5 ms less delay for input at 48,000 Hz and another resampling filter than without
+    front-end.
 
     Args:
         host: an `OnlineRecognizer`, `OfflineRecognizer`, `KeywordSpotter`, `SpokenLanguageIdentification`,
-            `SpeakerEmbeddingExtractor` or `AudioTagging`, or whatever else creates streams; or a
-            `VoiceActivityDetector`. It stays as it is.
-        frontend: settings for the enhancers; each stream gets one of its own, and all share the model. An `Enhancer` is
-            used for its settings only, and its strength and bypass at the time when a stream is created. Its
-            `sample_rate` counts for a detector only: streams take the rate that `accept_waveform` names.
-        route: for a detector, what it hears and what its segments hold: `enhanced_to_both`,
-            `enhanced_to_vad_raw_to_asr`, `raw_to_vad_enhanced_to_asr`, `raw_to_both`, or, with the detector at full
+            `SpeakerEmbeddingExtractor` or `AudioTagging`, or any other object with `create_stream`; or a
+            `VoiceActivityDetector`. It is not modified.
+        frontend: settings of the enhancers; each stream gets its own, and all share the model. An `Enhancer` only
+            provides its settings, and its strength and bypass at the time a stream is created. `sample_rate` applies to
+            detectors only: streams use the rate passed to `accept_waveform`.
+        route: for a detector, the signals for detection and for the segments: `enhanced_to_both`,
+            `enhanced_to_vad_raw_to_asr`, `raw_to_vad_enhanced_to_asr`, `raw_to_both`, or, with detection at full
             strength and segments at the strength that is set, `enhanced_to_vad_mixed_to_asr`.
 
     Raises:
         ImportError: sherpa-onnx is not installed.
-        ConfigError: host, frontend or route is something else, or the settings do not fit.
+        ConfigError: host, frontend or route is invalid, or the settings do not fit.
         ModelError: the model cannot be loaded.
     """
     vad_class = sherpa_onnx().VoiceActivityDetector
@@ -57,7 +57,7 @@ def with_frontend(host: Any, frontend: Enhancer | EnhancerConfig, *, route: str 
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(ROUTES)}"
         raise ConfigError(f"expected the name of a route, got {route!r}: {hint}")
     if isinstance(host, (FrontendRecognizer, FrontendVad)):
-        raise ConfigError(f"expected an object of sherpa-onnx, got one that has a front-end: {host!r}")
+        raise ConfigError(f"expected an object of sherpa-onnx, got one that already has a front-end: {host!r}")
     if isinstance(host, vad_class):
         return FrontendVad(host, enhancer, route)
     if isinstance(host, type) or not callable(getattr(host, "create_stream", None)):

@@ -1,7 +1,6 @@
-"""For SpeechBrain: the front-end in a recipe's YAML, its Brain, its data pipeline, and its inference classes.
+"""SpeechBrain integration: front-end for recipe YAML files, Brains, data pipelines and inference classes.
 
-Names are imported when they are first used: each takes only what it needs. Import this package before SpeechBrain where
-torch is a CPU build, see `torchaudio_fallback`.
+Names are imported lazily. With a CPU build of torch, import this package before SpeechBrain, see `torchaudio_fallback`.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def _check_installed() -> None:
     for library in ("torch", "speechbrain"):
         try:
             found = importlib.util.find_spec(library) is not None
-        except (ImportError, ValueError):  # a finder that forbids it; a stand-in in sys.modules
+        except (ImportError, ValueError):  # blocked by an import hook, or a placeholder in sys.modules
             found = False
         if not found:
             raise ImportError(

@@ -1,4 +1,4 @@
-"""`FrontendMixin`: enhances the batches of a SpeechBrain `Brain`, in its stages, and trains the front-end."""
+"""`FrontendMixin`: enhances the batches of a SpeechBrain `Brain` and trains the front-end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ STAGES = ("train", "valid", "test")
 
 
 class FrontendMixin:
-    """Put before `sb.Brain`, enhances `batch.sig` before `compute_forward` sees it.
+    """Mixin for `sb.Brain`: enhances `batch.sig` before `compute_forward`.
 
         class ASR(FrontendMixin, sb.Brain):
-            ...  # as it was
+            ... # unchanged
 
-    It may also stand before a whole Brain, `class EnhancedASR(FrontendMixin, ASR)`. Exactly one `EnhanceFrontend` has
-    to be among `modules`. All else is in the YAML, and may be left out:
+    It also works with an existing Brain, `class EnhancedASR(FrontendMixin, ASR)`. `modules` must contain exactly one
+    `EnhanceFrontend`. Optional settings in the YAML:
 
         frontend_stages: [train, valid, test]      # where to enhance
         frontend_input: sig                        # which item of the batch
@@ -30,17 +30,17 @@ class FrontendMixin:
         frontend_opt_class: !name:torch.optim.Adam # its own optimizer, with its own learning rate
             lr: 0.0001
 
-    For a strength that differs from item to item in training, see `EnhanceFrontend`. A recipe that adds noise in
-    `compute_forward` (`wav_augment`) would add it after the enhancement: put the front-end in front of
-    `compute_features` there, instead of using this class.
+    For a random strength per item in training, see `EnhanceFrontend`. A recipe that adds noise in `compute_forward`
+    (`wav_augment`) would add it after the enhancement: call the front-end before `compute_features` there instead of
+    using this class.
 
     Attributes:
         frontend: the front-end.
-        enhanced: the enhanced waveforms and their lengths of the last batch, with their gradient; None before. For
-            losses on the waveform in `compute_objectives`; `batch.sig` is there what it was.
+        enhanced: enhanced waveforms and lengths of the last batch, with gradients, for waveform losses in
+            `compute_objectives`, where `batch.sig` is the original; None before the first batch.
 
     Raises:
-        ConfigError: there is no front-end among the modules, or more than one, or a setting is wrong.
+        ConfigError: `modules` does not contain exactly one front-end, or a setting is invalid.
     """
 
     hparams: Any
@@ -64,7 +64,7 @@ class FrontendMixin:
         self._input: str = self._setting("frontend_input", "sig")
         self._train_epochs = _epochs(self._setting("frontend_train_epochs", None))
         self._opt_class = self._setting("frontend_opt_class", None)
-        # On the object, because a recipe defines these methods itself, in a class before or behind this one.
+        # Wrapped on the instance, because recipes define these methods in a class before or after this one in the MRO.
         self.compute_forward = partial(self._compute_forward, self.compute_forward)
         self.on_stage_start = partial(self._on_stage_start, self.on_stage_start)
         self.init_optimizers = partial(self._init_optimizers, self.init_optimizers)
@@ -86,7 +86,7 @@ class FrontendMixin:
         try:
             return compute_forward(batch, stage)
         finally:
-            setattr(batch, self._input, given)  # a batch that is used again must not be enhanced twice
+            setattr(batch, self._input, given)  # a reused batch must not be enhanced twice
 
     def _on_stage_start(self, on_stage_start: Callable[..., Any], stage: Any, epoch: int | None = None) -> Any:
         if stage.name == "TRAIN" and self._train_epochs is not None and epoch is not None:
@@ -99,7 +99,7 @@ class FrontendMixin:
         if self._opt_class is None:
             return
         own = {id(parameter) for parameter in self.frontend.parameters()}
-        self.optimizers_dict = self.optimizers_dict or {}  # None where the recogniser is not trained
+        self.optimizers_dict = self.optimizers_dict or {}  # None if the recogniser is not trained
         for optimizer in self.optimizers_dict.values():
             for group in optimizer.param_groups:
                 group["params"] = [parameter for parameter in group["params"] if id(parameter) not in own]
@@ -112,7 +112,7 @@ class FrontendMixin:
         active = freeze_optimizers(optimizers)
         if self.frontend.trainable:
             return active
-        # A gradient scaler refuses to step an optimizer whose parameters have no gradients.
+        # A gradient scaler rejects a step of an optimizer whose parameters have no gradients.
         return {name: optimizer for name, optimizer in active.items() if name != "frontend"}
 
 

@@ -1,20 +1,21 @@
-"""`enhanced_audio_pipeline`: reads, resamples and enhances in a recipe's data pipeline, in DataLoader workers."""
+"""`enhanced_audio_pipeline`: reads, resamples and enhances files in a recipe's data pipeline."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import soundfile
 import torch
 from speechbrain.utils.data_pipeline import DynamicItem
 
+from gtcrn_frontend.adapters.speechbrain.frontend import FrontendSettings
 from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.audio.io import open_audio
 from gtcrn_frontend.audio.types import F32
@@ -24,7 +25,7 @@ from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, Strength
+from gtcrn_frontend.settings import check_keywords
 
 _CACHE_VERSION = 1
 
@@ -37,28 +38,24 @@ def enhanced_audio_pipeline(
     provides: str = "sig",
     *,
     model: str | Path = EnhancerConfig.model,
-    strength: Strength = 1.0,
-    engine: str = EnhancerConfig.engine,
     sample_rate: int = GTCRN_SPEC.sample_rate,
     cache_folder: str | Path | None = None,
-    auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
+    **settings: Unpack[FrontendSettings],
 ) -> Any:
     """Returns a dynamic item for `speechbrain.dataio.dataset.add_dynamic_item`: files in, enhanced mono signals out.
 
-    Files may have any rate and any number of channels, which are averaged. For a random strength cache nothing and use
-    `EnhanceFrontend(train_strength=...)`.
+    Files may have any rate and any number of channels, which are averaged. For a random strength, use
+    `EnhanceFrontend(train_strength=...)` instead.
 
     Args:
-        takes: key of the file: a path, or a dict with `file`, `start` and `stop` (samples), as SpeechBrain's
-            `read_audio` takes; or three keys, of path, start and stop.
+        takes: key of the file: a path, or a dict with `file`, `start` and `stop` (samples) as for SpeechBrain's
+            `read_audio`; or three keys, for path, start and stop.
         provides: key of the signal, `(n,)` float32.
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
-        strength: 0 (file as it is, resampled) to 1 (full enhancement); or `auto`: the guard chooses it.
-        engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
         sample_rate: of the signal in Hz.
-        cache_folder: where enhanced signals are kept, 4 bytes a sample, for as long as the content of the file and all
-            of these settings are the same; is made if need be. Any number of processes may share it.
-        auto_strength: parameters of the guard, also by name; None are those fitted.
+        cache_folder: folder for a cache of enhanced signals (4 bytes per sample), keyed by file content and settings;
+            created if missing. Processes may share it.
+        **settings: see `EnhanceFrontend`.
 
     Raises:
         ConfigError: a setting is out of range, or `takes` is neither one key nor three.
@@ -66,23 +63,17 @@ def enhanced_audio_pipeline(
     keys = [takes] if isinstance(takes, str) else list(takes)
     if len(keys) not in (1, 3):
         raise ConfigError(f"takes: expected one key, or three (file, start, stop), got {keys}")
-    config = EnhancerConfig(
-        model=model,
-        strength=strength,
-        engine=engine,
-        output_sample_rate=sample_rate,
-        downmix=True,
-        auto_strength=auto_strength,
-    )
+    check_keywords(settings, FrontendSettings.__annotations__, "enhanced_audio_pipeline")
+    config = EnhancerConfig(model=model, output_sample_rate=sample_rate, downmix=True, **settings)
     cache = None if cache_folder is None else Path(cache_folder)
     return DynamicItem(takes=keys, func=EnhancedAudio(config, cache), provides=[provides])
 
 
 class EnhancedAudio:
-    """Reads a file and enhances it; can be pickled, and makes its engines in the process that calls it."""
+    """Reads and enhances a file; can be pickled, and creates its engines in the calling process."""
 
     def __init__(self, config: EnhancerConfig, cache_folder: Path | None) -> None:
-        """Settings of the enhancer, of which rate and channels of the input are those of each file."""
+        """Takes the settings of the enhancer; input rate and channels are those of each file."""
         self._config = config
         self._cache_folder = cache_folder
         self._enhancers: dict[tuple[int, int], Enhancer] = {}
@@ -90,10 +81,10 @@ class EnhancedAudio:
     def __call__(
         self, wav: str | Path | dict[str, Any], start: int | str | None = None, stop: int | str | None = None
     ) -> torch.Tensor:
-        """Returns the signal `(n,)` float32 of a file, or of its samples from `start` to before `stop`.
+        """Returns the enhanced signal `(n,)` float32 of a file, or of its samples `[start, stop)`.
 
         Raises:
-            AudioFormatError: the file cannot be read, or has fewer samples.
+            AudioFormatError: the file cannot be read, or is shorter than requested.
             ModelError: the model or the engine cannot be loaded.
         """
         if isinstance(wav, dict):
@@ -113,7 +104,7 @@ class EnhancedAudio:
             signal: F32 = np.load(entry, allow_pickle=False)
             if signal.dtype == np.float32 and signal.ndim == 1:
                 return signal
-            _log.warning("%s is no signal: enhancing %s again", entry, path)
+            _log.warning("%s is not a cached signal: enhancing %s again", entry, path)
         except FileNotFoundError:
             pass
         except (OSError, ValueError, EOFError) as error:
@@ -125,7 +116,7 @@ class EnhancedAudio:
         return signal
 
     def _key(self, path: Path, start: int, stop: int | None) -> str:
-        """What the signal depends on, as a name."""
+        """Returns the cache key: a hash of everything the signal depends on."""
         try:
             content = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
@@ -133,7 +124,7 @@ class EnhancedAudio:
         loaded = load(self._config.model, self._config.engine)
         auto_strength = (
             asdict(self._config.auto_strength_config) if self._config.strength == "auto" else None
-        )  # also where it is None
+        )  # the effective parameters, also if None
         settings = self._config.to_dict() | {
             "model": loaded.model.digest,
             "engine": loaded.engine.name,
@@ -146,15 +137,15 @@ class EnhancedAudio:
         with open_audio(path) as audio:
             last = audio.frames if stop is None else stop
             if not 0 <= start <= last <= audio.frames:
-                raise AudioFormatError(f"{path}: expected samples {start} to {last}, got {audio.frames} in all")
+                raise AudioFormatError(f"{path}: expected samples {start} to {last}, got {audio.frames} in total")
             try:
                 audio.seek(start)
                 samples = audio.read(last - start, dtype="float32")
             except soundfile.LibsndfileError as error:
-                raise AudioFormatError(f"{path}: damaged or cut short: {error}") from error
+                raise AudioFormatError(f"{path}: damaged or truncated: {error}") from error
             rate, channels = audio.samplerate, audio.channels
         if len(samples) < last - start:
-            raise AudioFormatError(f"{path}: cut short: {last - start} samples announced, {len(samples)} found")
+            raise AudioFormatError(f"{path}: truncated: expected {last - start} samples, got {len(samples)}")
         try:
             enhanced: F32 = self._enhancer(rate, channels).enhance(samples)
         except (AudioFormatError, ConfigError) as error:

@@ -1,4 +1,4 @@
-"""Whole signals through a torch network, with gradients, as the engines run it on signals that are there at once."""
+"""Differentiable enhancement of complete signals with a torch network, equal to the engines' output."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gtcrn_frontend.training.losses.hybrid import Transform
 
 
 def enhanced(net: nn.Module, spec: ModelSpec, signals: Tensor) -> Tensor:
-    """Returns signals `(N, n)` float32 enhanced, in their shape; silence lies around each, zeros at its end included.
+    """Enhances signals `(N, n)` float32; each is surrounded by silence, including zero padding at its end.
 
     Args:
         net: see `gtcrn_frontend.nets`.
-        spec: the facts of the network.
+        spec: spec of the network.
         signals: at its rate, n >= 1.
     """
     return _by_frames(net, spec, signals) if spec.segments is None else _in_segments(net, signals)
@@ -27,14 +27,14 @@ def enhanced(net: nn.Module, spec: ModelSpec, signals: Tensor) -> Tensor:
 
 def _by_frames(net: nn.Module, spec: ModelSpec, signals: Tensor) -> Tensor:
     samples = signals.shape[1]
-    # Whole hops: each sample then lies in two frames, as it does in a stream that is flushed; and what is seen ahead.
+    # Pad to whole hops, so that each sample is in two frames as in a flushed stream, plus the look-ahead.
     padded = functional.pad(signals, (0, -samples % spec.hop_length + spec.look_ahead))
     transform = Transform(spec, signals.device)
     return transform.inverse(transform.enhanced(net, padded), padded.shape[1])[:, :samples]
 
 
 def _in_segments(net: Any, signals: Tensor) -> Tensor:
-    """As `engines.segments` tells it, with all segments of equal length in one run of the network."""
+    """Overlap-add as in `engines.overlap_add`, with all segments of equal length in one run of the network."""
     size = WHOLE_SEGMENTS
     count, samples = signals.shape
     waiting = size.cross_fade + size.margin

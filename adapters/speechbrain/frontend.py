@@ -1,11 +1,11 @@
-"""`EnhanceFrontend`: the front-end as a torch module, for `modules:` of a SpeechBrain recipe."""
+"""`EnhanceFrontend`: the enhancer as a torch module, for `modules:` of a SpeechBrain recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -23,49 +23,54 @@ from gtcrn_frontend.adapters.speechbrain.network import (
 )
 from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import EngineSettings, EnhancerConfig, MixSettings, Strength
 from gtcrn_frontend.deprecation import renamed_arguments
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, ModelError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, Strength
+from gtcrn_frontend.settings import check_keywords
 from gtcrn_frontend.weights.model import load_model
 
-_ROUNDING = 1e-4  # lengths that were computed in float32 may come out just above 1
+_BATCHES = "whose batches have one rate and engine"
+_ROUNDING = 1e-4  # lengths computed in float32 may be slightly above 1
+
+
+class FrontendSettings(MixSettings, EngineSettings, total=False):
+    """Keyword arguments of `EnhanceFrontend`; see `EnhancerConfig`, whose fields they are."""
+
+    engine: str
 
 
 @register_checkpoint_hooks
 class EnhanceFrontend(nn.Module):
-    """Enhances a batch of waveforms: same shape, sample-aligned, padding zero.
+    """Enhances a batch of waveforms: same shape, sample-aligned, zero padding.
 
     >>> frontend = EnhanceFrontend()
     >>> frontend(torch.randn(2, 16000) / 10, lengths=torch.tensor([1.0, 0.5])).shape
     torch.Size([2, 16000])
 
     The weights are in the state dict in both modes, under the same names: a checkpoint of a trained front-end also
-    loads into a frozen one, and resuming brings back what was saved whatever `model` says by then.
+        loads into a frozen one, and saved weights take precedence over `model` when training resumes.
 
     Args:
         model: name of a registered model, or path of a checkpoint of any network (safetensors, a released `.tar`, or
-            what SpeechBrain's `Checkpointer` has saved of a front-end) or of a streaming ONNX file.
-        trainable: False runs the fastest engine on the CPU, outside of autograd; True runs the torch network where the
-            samples are, differentiable. May be set at any time, but for an ONNX file, which cannot be trained.
-        strength: 0 (input unchanged) to 1 (full enhancement); or `auto`: the guard chooses it, hop by hop. That runs in
-            the engine: a trainable front-end has no gradients then. May be set at any time.
-        train_strength: the strength in training mode; a pair (low, high) is drawn from anew for each item of a batch;
-            None is `strength`, which must be a number then if the front-end is trained.
-        freeze_batch_norm: keep the statistics of batch normalisation as they are while training. Scales and biases are
-            trained in any case.
-        sample_rate: of the waveforms in Hz; a frozen front-end resamples, a trainable one takes the model's only.
-        engine: of a frozen front-end: `auto` (the fastest present), `native`, `onnx` or `torch`.
-        num_threads: how many items of a batch a frozen front-end runs at once.
-        auto_strength: parameters of the guard, also by name; None are those fitted. Of no effect but with
-            `strength="auto"`.
-        segment_latency_ms: see `Enhancer`; of `StreamingASR` with networks that need the future. None is one second.
+            one saved by SpeechBrain's `Checkpointer`) or of a streaming ONNX file.
+        trainable: False runs the fastest engine on the CPU, without gradients; True runs the torch network,
+            differentiable, on the device of the samples. May be set at any time, except for ONNX files, which cannot be
+            trained.
+        train_strength: the strength in training mode; a pair (low, high) is sampled uniformly for each item of a batch;
+            None: `strength`, which must then be a number if the front-end is trained.
+        freeze_batch_norm: keep the running statistics of batch norms fixed in training. Scales and biases are trained
+            in any case.
+        sample_rate: of the waveforms in Hz; a frozen front-end resamples, a trainable one supports only the model's
+            rate.
+        **settings: fields of `EnhancerConfig`: engine and threads (items of a batch at once) of a frozen front-end,
+            strength (may be set at any time), `segment_latency_ms` of `StreamingASR`. With `strength="auto"` the
+            samples run through the engine: a trainable front-end has no gradients then.
 
     Raises:
         ConfigError: a setting is out of range.
-        ModelError: the model cannot be loaded, or not be trained.
+        ModelError: the model cannot be loaded, or cannot be trained.
     """
 
     @renamed_arguments(guard="auto_strength")
@@ -74,31 +79,18 @@ class EnhanceFrontend(nn.Module):
         model: str | Path = EnhancerConfig.model,
         *,
         trainable: bool = False,
-        strength: Strength = 1.0,
         train_strength: float | Sequence[float] | None = None,
         freeze_batch_norm: bool = True,
         sample_rate: int = GTCRN_SPEC.sample_rate,
-        engine: str = EnhancerConfig.engine,
-        num_threads: int = 1,
-        auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
-        segment_latency_ms: int | None = None,
+        **settings: Unpack[FrontendSettings],
     ) -> None:
         super().__init__()
-        config = EnhancerConfig(
-            engine=engine,
-            sample_rate=sample_rate,
-            strength=strength,
-            auto_strength=auto_strength,
-            num_threads=num_threads,
-            segment_latency_ms=segment_latency_ms,
-        )
-        if config.sample_rate is None:
-            raise ConfigError("sample_rate: expected the rate of the waveforms in Hz, got None")
-        self.sample_rate = config.sample_rate
+        config = _config_of(sample_rate, settings)
+        self.sample_rate = sample_rate
         self.freeze_batch_norm = freeze_batch_norm
-        self.strength = strength
+        self.strength = config.strength
         self.train_strength = train_strength
-        loaded = load(model, engine, segment_latency_ms=config.segment_latency_ms)
+        loaded = load(model, config.engine, segment_latency_ms=config.segment_latency_ms)
         self._spec = loaded.engine.spec
         self.net = module_for(loaded.model)
         self._learnable = {name for name, parameter in self.net.named_parameters() if parameter.requires_grad}
@@ -109,32 +101,28 @@ class EnhanceFrontend(nn.Module):
 
     @classmethod
     def from_config(cls, config: EnhancerConfig | str | Path, **settings: Any) -> EnhanceFrontend:
-        """Returns a front-end with the settings of an enhancer, or of a YAML file with them, as `calibrate` writes one.
+        """Returns a front-end with an enhancer's settings, from a config or a YAML file as written by `calibrate`.
 
         In YAML: `!apply:gtcrn_frontend.adapters.speechbrain.EnhanceFrontend.from_config [frontend.yaml]`.
 
         Args:
-            config: model, engine, strength, bypass, guard, threads and latency count.
-            settings: of the front-end, in place of those.
+            config: its model, engine, strength, bypass, auto strength, threads and latency are used.
+            settings: override those of the config, see `EnhanceFrontend`.
 
         Raises:
-            ConfigError: the file is wrong, or asks for what a batch of waveforms cannot have: other rates or channels.
+            ConfigError: the file is invalid, or has settings that do not apply to batches of waveforms: other rates or
+                channels.
         """
         if not isinstance(config, EnhancerConfig):
             config = EnhancerConfig.from_yaml(config)
         given = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != f.default}
-        if wrong := given.keys() & {"output_sample_rate", "channels", "downmix", "providers"}:
-            raise ConfigError(
-                f"expected settings without {', '.join(sorted(wrong))} for SpeechBrain, whose batches have one rate "
-                "and engine"
-            )
-        strength = 0.0 if given.pop("bypass", False) else config.strength_or_auto
-        given.pop("max_attenuation_db", None)
-        return cls(**given | {"strength": strength} | settings)
+        if wrong := given.keys() & {"output_sample_rate", "channels", "downmix"}:
+            raise ConfigError(f"expected settings without {', '.join(sorted(wrong))} for SpeechBrain, {_BATCHES}")
+        return cls(**given | settings)
 
     @property
     def trainable(self) -> bool:
-        """Whether the torch network runs, and its parameters have gradients."""
+        """Whether the torch network runs and its parameters have gradients."""
         return self._trainable
 
     @trainable.setter
@@ -169,7 +157,7 @@ class EnhanceFrontend(nn.Module):
 
     @property
     def train_strength(self) -> tuple[float, float] | None:
-        """Lowest and highest strength in training mode; None is `strength`."""
+        """Lowest and highest strength in training mode; None: `strength`."""
         return self._train_strength
 
     @train_strength.setter
@@ -184,14 +172,14 @@ class EnhanceFrontend(nn.Module):
         self._train_strength = (low, high)
 
     def forward(self, wavs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Returns the waveforms enhanced, in the shape and type they came in.
+        """Returns the enhanced waveforms, in the shape and type of the input.
 
-        A trainable front-end computes in float32 also under autocast, and leaves NaN and infinity to the loss.
+        A trainable front-end computes in float32 also under autocast, and propagates NaN and infinity.
 
         Args:
-            wavs: `(batch, time)` or `(batch, time, channels)` floats in [-1, 1]; channels are enhanced one by one.
-            lengths: `(batch,)`, fractions of `time` in (0, 1]; what lies beyond is not looked at, and comes back as
-                zeros. Without it all samples count.
+            wavs: `(batch, time)` or `(batch, time, channels)` floats in [-1, 1]; channels are enhanced independently.
+            lengths: `(batch,)`, fractions of `time` in (0, 1]; padding beyond is ignored and returned as zeros. None:
+                no padding.
 
         Raises:
             AudioFormatError: wrong shape or type, a length outside of (0, 1], and from a frozen front-end NaN, infinity
@@ -202,13 +190,13 @@ class EnhanceFrontend(nn.Module):
         return result
 
     def enhance_batch(self, noisy: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Returns what `forward` does; as in SpeechBrain's `WaveformEnhancement`, samples are moved to the network."""
+        """As `forward`, but moves the samples to the network's device, like SpeechBrain's `WaveformEnhancement`."""
         device = next(self.net.parameters()).device if self.trainable else noisy.device
         result: Tensor = self(noisy.to(device), lengths)
         return result
 
     def train(self, mode: bool = True) -> EnhanceFrontend:
-        """Sets the mode of training; frozen statistics of batch normalisation stay frozen."""
+        """Sets training mode; frozen batch norm statistics stay frozen."""
         super().train(mode)
         if self.freeze_batch_norm:
             for module in self.net.modules():
@@ -217,13 +205,13 @@ class EnhanceFrontend(nn.Module):
         return self
 
     def save_safetensors(self, path: str | Path) -> None:
-        """Writes the weights to a file that `Enhancer(model=path)` streams; it appears when it is complete.
+        """Writes the weights to a file for `Enhancer(model=path)`, atomically.
 
         Raises:
             ModelError: the front-end runs an ONNX graph.
         """
         if isinstance(self.net, ReadyGraph):
-            raise ModelError(f"expected weights to write to {path}, this front-end has an ONNX graph: copy its file")
+            raise ModelError(f"expected weights to write to {path}, got a front-end with an ONNX graph: copy its file")
         with replaced_at_end(Path(path)) as temporary:
             write_weights(self.net, temporary, self._spec.name)
 
@@ -232,8 +220,8 @@ class EnhanceFrontend(nn.Module):
         """Loads the weights of a checkpoint of the same network; SpeechBrain's `Pretrainer` calls it.
 
         Args:
-            path: see `model`. A `Pretrainer` makes a path of everything that it is given; where no file is there, the
-                last part of the path may be the name of a registered model.
+            path: see `model`. A `Pretrainer` converts everything to a path; if there is no such file, the last part of
+                the path may be the name of a registered model.
 
         Raises:
             ModelError: the file cannot be read, is damaged, or is of another network.
@@ -242,7 +230,7 @@ class EnhanceFrontend(nn.Module):
         take_weights(self.net, load_model(weights_file(Path(path)), network))
 
     def extra_repr(self) -> str:
-        """The settings, for people."""
+        """Returns the settings for `repr`."""
         return f"trainable={self.trainable}, strength={self.strength}, train_strength={self.train_strength}"
 
     def _strengths(self, count: int) -> list[Strength]:
@@ -252,8 +240,8 @@ class EnhanceFrontend(nn.Module):
         drawn: list[Strength] = (low + (high - low) * torch.rand(count)).tolist()
         return drawn
 
-    # torch.compile cannot trace a GRU, and compiles for minutes what lies between them. Not on forward itself:
-    # SpeechBrain looks at its arguments, and would not find them behind a decorator.
+    # torch.compile cannot trace a GRU, and spends minutes on the code in between. Not on `forward` itself: SpeechBrain
+    # inspects its signature, which a decorator would hide.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _enhance(self, wavs: Tensor, lengths: Tensor | None) -> Tensor:
         _check(wavs, lengths)
@@ -271,7 +259,7 @@ class EnhanceFrontend(nn.Module):
         return rows if wavs.dim() == 2 else rows.view(wavs.transpose(1, 2).shape).transpose(1, 2)
 
     def _enhance_rows(self, rows: Tensor, counts: Tensor, strengths: list[Strength]) -> Tensor:
-        """Rows `(N, time)`, of which so many samples count, each with its strength."""
+        """Enhances rows `(N, time)` with the given sample counts and strengths."""
         if self.trainable and "auto" not in strengths:
             return self._enhance_trainable(rows, counts, torch.tensor(strengths, device=rows.device))
         if self.trainable and self.training:
@@ -282,7 +270,7 @@ class EnhanceFrontend(nn.Module):
         return self._enhance_frozen(rows, counts, strengths)
 
     def _enhance_trainable(self, rows: Tensor, counts: Tensor, strengths: Tensor) -> Tensor:
-        """Rows through the torch network."""
+        """Runs rows through the torch network."""
         with torch.autocast(rows.device.type, enabled=False):
             mask = torch.arange(rows.shape[1], device=rows.device) < counts[:, None]
             dry = torch.where(mask, rows.float(), 0.0)
@@ -291,13 +279,25 @@ class EnhanceFrontend(nn.Module):
             return torch.where(mask, mixed, 0.0).to(rows.dtype)
 
     def _enhance_frozen(self, rows: Tensor, counts: Tensor, strengths: list[Strength]) -> Tensor:
-        """Rows through the engine."""
+        """Runs rows through the engine."""
         samples: F32 = rows.detach().to("cpu", torch.float32).numpy()
         signals = [row[:count] for row, count in zip(samples, counts.tolist(), strict=True)]
         results = np.zeros_like(samples)
         for row, signal in zip(results, self.engine.enhance(signals, strengths), strict=True):
             row[: len(signal)] = signal
         return torch.from_numpy(results).to(rows.device, rows.dtype)
+
+
+def _config_of(sample_rate: int, settings: FrontendSettings) -> EnhancerConfig:
+    """Returns the settings of a front-end; bypass and attenuation are a strength in it."""
+    check_keywords(settings, FrontendSettings.__annotations__, "EnhanceFrontend")
+    config = EnhancerConfig(sample_rate=sample_rate, **settings)
+    if config.sample_rate is None:
+        raise ConfigError("sample_rate: expected the rate of the waveforms in Hz, got None")
+    if config.providers:
+        raise ConfigError(f"expected settings without providers for SpeechBrain, {_BATCHES}")
+    strength = 0.0 if config.bypass else config.strength_or_auto
+    return replace(config, strength=strength, max_attenuation_db=None, bypass=False)
 
 
 def _check(wavs: Any, lengths: Any) -> None:

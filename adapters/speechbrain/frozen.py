@@ -14,10 +14,9 @@ from torch import nn
 
 from gtcrn_frontend.adapters.speechbrain.network import ReadyGraph, write_weights
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 from gtcrn_frontend.streaming.stream import Job, Stream, run
 from gtcrn_frontend.streaming.thread_pool import ThreadPool
 

@@ -1,4 +1,4 @@
-"""`with_frontend`: a SpeechBrain inference object that enhances what it is given, exactly once."""
+"""`with_frontend`: adds speech enhancement to SpeechBrain's inference classes."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from gtcrn_frontend.errors import ConfigError
 def with_frontend(
     recogniser: Any, frontend: EnhanceFrontend | Enhancer | EnhancerConfig | None = None, **settings: Any
 ) -> Any:
-    """Returns the recogniser with the front-end in front; the one given stays as it is, and shares its networks.
+    """Returns a copy of a recogniser that enhances its input; shares the networks, the original is unchanged.
 
     >>> asr = with_frontend(EncoderASR.from_hparams("speechbrain/..."), strength=0.8)
     >>> asr.transcribe_file("noisy.wav")
 
     It is an object of the same class (a subclass), whose attribute `frontend` holds the settings. Files and batches are
     enhanced exactly once, in `encode_batch` (recognisers, speaker recognition), in `get_speech_prob_chunk` (VAD), or
-    chunk by chunk (`StreamingASR`, see `EnhancesStreams`); `load_audio` and `audio_normalizer` return the audio as it
-    is. For `WhisperASR`, files are enhanced whole, before they are cut into segments.
+    chunk by chunk (`StreamingASR`, see `EnhancesStreams`); `load_audio` and `audio_normalizer` return unprocessed
+    audio. For `WhisperASR`, complete files are enhanced before segmentation.
 
     Args:
         recogniser: `EncoderASR`, `EncoderDecoderASR`, `WhisperASR`, `StreamingASR`, `SpeakerRecognition`, `VAD`, or any
             other inference class of SpeechBrain with an `encode_batch(wavs, wav_lens)`.
-        frontend: a front-end; None makes one for the recogniser's sample rate. An `Enhancer` or its config gives the
-            settings for one, see `EnhanceFrontend.from_config`.
-        settings: of the front-end to make, see `EnhanceFrontend`.
+        frontend: a front-end, or an `Enhancer` or its config as settings for one (see `EnhanceFrontend.from_config`);
+            None creates one for the recogniser's sample rate.
+        settings: of a new front-end, see `EnhanceFrontend`.
 
     Raises:
-        ConfigError: the class is not supported, enhances already, or runs at another rate than the front-end; or the
-            front-end is something else.
+        ConfigError: the class is not supported, already enhances, or has another sample rate; or the front-end is of a
+            wrong type.
     """
     mixin = _mixin_for(recogniser)
     if isinstance(recogniser.audio_normalizer, EnhancingAudioNormalizer):
@@ -68,7 +68,7 @@ def with_frontend(
             f"make it with sample_rate={sample_rate}"
         )
     enhancing = copy.copy(recogniser)
-    enhancing._modules = dict(recogniser._modules)  # a copy of a module shares them, and gets one more
+    enhancing._modules = dict(recogniser._modules)  # the copy shares the submodules, and gets one more
     plain: Any = getattr(recogniser, "_plain_class", type(recogniser))
     enhancing.__class__ = _enhancing_class(mixin, plain)
     enhancing.frontend = frontend.eval()
@@ -76,18 +76,18 @@ def with_frontend(
 
 
 class _EnhancesBatches:
-    """Goes before classes whose every path ends in `encode_batch`."""
+    """Mixin for classes whose methods all use `encode_batch`."""
 
     frontend: EnhanceFrontend
 
     def encode_batch(self, wavs: Tensor, wav_lens: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Encodes the enhanced batch, see the class behind."""
+        """Encodes the enhanced batch, see the base class."""
         enhanced = _enhance(self.frontend, wavs, wav_lens)
         return super().encode_batch(enhanced, wav_lens, *args, **kwargs)  # type: ignore[misc]
 
 
 class _EnhancesSpeechProb:
-    """Goes before `VAD`, which reads files itself, piece by piece."""
+    """Mixin for `VAD`, which reads files in pieces itself."""
 
     frontend: EnhanceFrontend
 
@@ -98,7 +98,7 @@ class _EnhancesSpeechProb:
 
 
 class _EnhancesWhisper(_EnhancesBatches):
-    """Goes before `WhisperASR`, whose file methods do not come by `encode_batch`."""
+    """Mixin for `WhisperASR`, whose file methods bypass `encode_batch`."""
 
     audio_normalizer: Any
     _plain_class: type
@@ -116,7 +116,7 @@ class _EnhancesWhisper(_EnhancesBatches):
         yield from self._reading_enhanced().transcribe_file_streaming(path, *args, **kwargs)
 
     def _reading_enhanced(self) -> Any:
-        """This recogniser without its front-end, but for reading files."""
+        """Returns a copy of this recogniser that enhances files when reading them, and nothing else."""
         plain: Any = copy.copy(self)
         plain.__class__ = self._plain_class
         plain.audio_normalizer = EnhancingAudioNormalizer.around(self.audio_normalizer, self.frontend)
@@ -130,7 +130,7 @@ def _enhance(frontend: EnhanceFrontend, wavs: Tensor, wav_lens: Tensor | None) -
 
 
 def _enhanced_blocks(frontend: EnhanceFrontend, read: Any, streamer: Any, frames_per_chunk: int) -> Iterator[Tensor]:
-    """Yields what a method `_get_audio_stream` reads, enhanced, in blocks of the same size."""
+    """Yields enhanced blocks of the same size as those read by `_get_audio_stream`."""
     lanes = Lanes(frontend, 1)
     for chunk in read(streamer, frames_per_chunk):
         lanes.push(chunk)

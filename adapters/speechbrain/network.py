@@ -1,4 +1,4 @@
-"""The network of a front-end as a torch module: what a recipe trains and saves, and what engines are made from."""
+"""Torch modules of the networks, for training, saving and creating engines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gtcrn_frontend.weights.model import Model, installed_registry, model_path
 
 
 class ReadyGraph(nn.Module):
-    """A ready ONNX graph: nothing in it can be trained, but checkpoints and copies hold it.
+    """An ONNX graph as a module: not trainable, but part of checkpoints and copies.
 
     Attributes:
         graph: the bytes of the file, `(n,) uint8`.
@@ -35,14 +35,14 @@ def module_for(model: Model) -> nn.Module:
 
 @torch.no_grad()
 def take_weights(module: nn.Module, model: Model) -> None:
-    """Gives a module the weights of a model.
+    """Loads the weights of a model into a module.
 
     Raises:
-        ModelError: the model is of another network, or a ready graph and the module is none, or the other way round.
+        ModelError: the model is of another network, or only one of model and module is an ONNX graph.
     """
     if isinstance(module, ReadyGraph):
         if model.graph is None:
-            raise ModelError(f"{model.source}: expected an ONNX graph, as this front-end began with one")
+            raise ModelError(f"{model.source}: expected an ONNX graph, as this front-end was created with one")
         module.graph = torch.frombuffer(bytearray(model.graph), dtype=torch.uint8).to(module.graph.device)
         return
     if model.parameters is None:
@@ -51,18 +51,18 @@ def take_weights(module: nn.Module, model: Model) -> None:
         raise ModelError(f"{model.source}: expected weights of this front-end's network, got others")
     arrays = {name: torch.from_numpy(array) for name, array in model.parameters.items()}
     missing, _ = module.load_state_dict(arrays, strict=False)
-    # Batch counters are not among checked parameters: they begin anew.
+    # Batch counters are not part of validated parameters: reset them.
     for name in missing:
         module.get_buffer(name).zero_()
 
 
 def write_weights(module: nn.Module, path: Path, network: str) -> None:
-    """Writes the weights of a module, or its graph, to a file that engines load.
+    """Writes the weights of a module, or its graph, to a file for engines.
 
     Args:
         module: see `module_for`.
         path: of the file; its folder must exist.
-        network: name of the network, which is written beside the weights.
+        network: name of the network, stored with the weights.
     """
     if isinstance(module, ReadyGraph):
         path.write_bytes(module.graph.cpu().numpy().tobytes())
@@ -72,9 +72,9 @@ def write_weights(module: nn.Module, path: Path, network: str) -> None:
 
 
 def weights_file(path: Path) -> Path:
-    """Returns the file that a `Pretrainer` of SpeechBrain means.
+    """Resolves a path passed by SpeechBrain's `Pretrainer`.
 
-    It makes a link of its own to each file, which hides the suffix; of the name of a model, one that leads nowhere.
+    It symlinks each file under a name without suffix; for a model name, the link is dangling.
     """
     target = Path(os.path.realpath(path))
     if path.is_file():

@@ -1,38 +1,35 @@
-"""`EnhancingAudioNormalizer`: enhances what SpeechBrain's inference classes read from files."""
+"""`EnhancingAudioNormalizer`: enhances files read by SpeechBrain's inference classes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from speechbrain.dataio.preprocess import AudioNormalizer
 from torch import Tensor
 
-from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend
+from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend, FrontendSettings
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.deprecation import renamed_arguments
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, Strength
 
 
 class EnhancingAudioNormalizer:
-    """Converts rate and channels as SpeechBrain's `AudioNormalizer` does, then enhances.
+    """Converts rate and channels like SpeechBrain's `AudioNormalizer`, then enhances.
 
-    For an inference YAML, without code:
+    Usage in an inference YAML file:
 
         audio_normalizer: !new:gtcrn_frontend.adapters.speechbrain.EnhancingAudioNormalizer
             sample_rate: 16000
 
-    It is called for files only. For batches as well, use `with_frontend` instead.
+    It applies to files only; to enhance batches as well, use `with_frontend`.
 
     Args:
         sample_rate: of the output in Hz.
         mix: `avg-to-mono` for `(time,)`, or `keep` for `(time, channels)`.
         model: see `EnhanceFrontend`.
-        strength: 0 (as `AudioNormalizer`) to 1 (full enhancement); or `auto`: the guard chooses it.
-        engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
-        auto_strength: parameters of the guard, also by name; None are those fitted.
+        **settings: see `EnhanceFrontend`.
     """
 
     @renamed_arguments(guard="auto_strength")
@@ -42,18 +39,14 @@ class EnhancingAudioNormalizer:
         mix: str = "avg-to-mono",
         *,
         model: str | Path = EnhancerConfig.model,
-        strength: Strength = 1.0,
-        engine: str = EnhancerConfig.engine,
-        auto_strength: AutoStrengthConfig | Mapping[str, float] | None = None,
+        **settings: Unpack[FrontendSettings],
     ) -> None:
-        frontend = EnhanceFrontend(
-            model, strength=strength, sample_rate=sample_rate, engine=engine, auto_strength=auto_strength
-        )
+        frontend = EnhanceFrontend(model, sample_rate=sample_rate, **settings)
         self._set_up(AudioNormalizer(sample_rate=sample_rate, mix=mix), frontend)
 
     @classmethod
     def around(cls, normalizer: Callable[..., Tensor], frontend: EnhanceFrontend) -> EnhancingAudioNormalizer:
-        """Returns one that enhances the output of another normalizer, which has a `sample_rate`."""
+        """Wraps another normalizer, which must have a `sample_rate`."""
         enhancing = cls.__new__(cls)
         enhancing._set_up(normalizer, frontend)
         return enhancing
@@ -68,7 +61,7 @@ class EnhancingAudioNormalizer:
         return int(self.normalizer.sample_rate)
 
     def __call__(self, audio: Tensor, sample_rate: int) -> Tensor:
-        """Returns the signal `(time,)`, or `(time, channels)`, converted and enhanced.
+        """Returns the converted and enhanced signal, `(time,)` or `(time, channels)`.
 
         Args:
             audio: `(time,)` or `(time, channels)`.

@@ -1,4 +1,4 @@
-"""Enhancement in front of SpeechBrain's `StreamingASR`: chunks in, blocks of exactly the size it wants out."""
+"""Enhancement for SpeechBrain's `StreamingASR`: chunks of any size in, blocks of the required size out."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from gtcrn_frontend.errors import AudioFormatError, ConfigError, StateError
 from gtcrn_frontend.streaming.stream import Stream
 
 Block = tuple[Tensor, Tensor]
-"""Samples `(lanes, size)` and which part of each lane counts, `(lanes,)` fractions."""
+"""Samples `(lanes, size)` and relative lengths `(lanes,)`."""
 
 
 class Lanes:
-    """The enhancers of a batch of streams, and what they have enhanced of a block that is not full yet.
+    """Enhancers of a batch of streams, with the enhanced samples of an incomplete block.
 
     Args:
-        frontend: with the settings of now, but for the strength, which may change on the way.
-        count: streams, "lanes", in the batch.
+        frontend: source of the settings, which are fixed here except for the strength.
+        count: number of streams ("lanes") in the batch.
     """
 
     def __init__(self, frontend: EnhanceFrontend, count: int) -> None:
@@ -42,10 +42,10 @@ class Lanes:
         return all(self._ended)
 
     def push(self, chunk: Tensor, lengths: Tensor | None = None) -> None:
-        """Takes the next samples `(lanes, n)`; a lane of which less than all counts ends.
+        """Takes the next samples `(lanes, n)`; a lane with a relative length below 1 ends.
 
         Raises:
-            AudioFormatError: the chunk has another shape or bad samples.
+            AudioFormatError: the chunk has a wrong shape or invalid samples.
             StateError: samples for a lane that has ended.
         """
         samples: F32 = chunk.detach().to("cpu", torch.float32).numpy()
@@ -56,12 +56,12 @@ class Lanes:
             counts = (lengths.to("cpu", torch.float64) * samples.shape[1]).round().long().tolist()
         late = [lane for lane, count in enumerate(counts) if count and self._ended[lane]]
         if late:
-            raise StateError(f"expected no more samples in lane {late[0]}, it has ended: begin a new stream")
+            raise StateError(f"expected no more samples in lane {late[0]}, it has ended: start a new stream")
         self._collect(range(len(counts)), [row[:count] for row, count in zip(samples, counts, strict=True)])
         self.finish([lane for lane, count in enumerate(counts) if count < samples.shape[1]])
 
     def finish(self, lanes: Iterable[int] | None = None) -> None:
-        """Ends lanes, all by default; what has ended already stays as it is."""
+        """Ends lanes, all by default; lanes that have ended are unchanged."""
         ending = [lane for lane in (range(len(self._streams)) if lanes is None else lanes) if not self._ended[lane]]
         tails = self._frontend.engine.finish([self._streams[lane] for lane in ending])
         for lane, tail in zip(ending, tails, strict=True):
@@ -69,14 +69,14 @@ class Lanes:
             self._ended[lane] = True
 
     def take(self, size: int) -> Iterator[Block]:
-        """Returns the full blocks; after the end of all lanes also the last block, padded with zeros."""
+        """Returns complete blocks; after the end of all lanes also the last one, zero-padded."""
         running = [len(w) for w, ended in zip(self._waiting, self._ended, strict=True) if not ended]
         longest = max(len(w) for w in self._waiting)
         for _ in range(min(running) // size if running else -(-longest // size)):
             yield self._block(size)
 
     def rest(self, size: int) -> Iterator[Block]:
-        """Ends all lanes and returns what is left: full blocks, and a last one that may be shorter."""
+        """Ends all lanes; returns the remaining blocks, of which the last may be shorter."""
         self.finish()
         while longest := max(len(w) for w in self._waiting):
             yield self._block(min(size, longest))
@@ -108,40 +108,40 @@ class Lanes:
 
 @dataclasses.dataclass
 class EnhancedStreamingContext(ASRStreamingContext):  # type: ignore[misc]  # SpeechBrain has no types
-    """SpeechBrain's context of a stream, with the enhancers of the stream beside it; `copy.deepcopy` copies both."""
+    """SpeechBrain's streaming context with the enhancers of the streams; `copy.deepcopy` copies both."""
 
     lanes: Lanes | None = None
-    """None until the first chunk tells how many streams there are."""
+    """None until the first chunk, which determines the number of streams."""
 
 
 class EnhancesStreams:
-    """Goes before `StreamingASR`: chunks may then have any size, and come out enhanced.
+    """Mixin for `StreamingASR`: accepts chunks of any size and enhances them.
 
-    The recogniser takes blocks of exactly `get_chunk_size_frames` samples. A call encodes as many as are complete,
-    maybe none: with chunks of that size, the first call encodes nothing, because the enhancer holds back 32 ms. Where
-    that is too late, pass smaller chunks. At the end of the audio call `transcribe_rest` (or `encode_rest`); chunks
-    that follow it, of silence for the recogniser, are not enhanced.
+    The recogniser needs blocks of exactly `get_chunk_size_frames` samples. A call encodes all complete blocks, possibly
+        none: with chunks of that size, the first call encodes nothing because of the enhancer's latency of 32 ms. Pass
+        smaller chunks to reduce the delay. At the end of the audio call `transcribe_rest` (or `encode_rest`); later
+        chunks (silence for the recogniser) are not enhanced.
     """
 
     frontend: EnhanceFrontend
     device: Any
     hparams: Any
-    _width: int | None = None  # of an encoded frame
+    _width: int | None = None  # per encoded frame
 
     def make_streaming_context(self, dynchunktrain_config: Any) -> EnhancedStreamingContext:
-        """Returns the context of a stream that begins, see `StreamingASR`."""
+        """Returns the context of a new stream, see `StreamingASR`."""
         context = super().make_streaming_context(dynchunktrain_config)  # type: ignore[misc]
         names = [field.name for field in dataclasses.fields(ASRStreamingContext)]
         return EnhancedStreamingContext(**{name: getattr(context, name) for name in names})
 
     @torch.no_grad()
     def encode_chunk(self, context: Any, chunk: Tensor, chunk_len: Tensor | None = None) -> Tensor:
-        """Returns the encoding of all blocks that are complete, `(batch, frames, ...)`; frames may be 0.
+        """Encodes all complete blocks, `(batch, frames, ...)`; frames may be 0.
 
         Args:
-            context: made by this recogniser.
+            context: created by this recogniser.
             chunk: `(batch, n)` samples, n of any size.
-            chunk_len: `(batch,)`, which part of the chunk counts; a stream ends in the chunk in which it is below 1.
+            chunk_len: `(batch,)`, relative length of the chunk; below 1 it ends the stream.
         """
         if not isinstance(context, EnhancedStreamingContext):
             raise StateError(
@@ -157,31 +157,31 @@ class EnhancesStreams:
 
     @torch.no_grad()
     def encode_rest(self, context: Any) -> Tensor:
-        """Returns the encoding of what the enhancer has held back, and ends the stream, see `encode_chunk`."""
+        """Encodes the samples left in the enhancer, and ends the stream; see `encode_chunk`."""
         if not isinstance(context, EnhancedStreamingContext) or context.lanes is None:
-            raise StateError("expected a context of this recogniser that has seen a chunk: nothing can be held back")
+            raise StateError("expected a context that has received a chunk, got a new one: there is nothing to flush")
         lanes = context.lanes
         return self._encode_blocks(context, lanes.rest(self._block_size(context)), len(lanes._streams))
 
     @torch.no_grad()
     def decode_chunk(self, context: Any, x: Tensor) -> tuple[list[str], list[Any]]:
-        """Returns words and tokens for each stream, see `StreamingASR`; nothing for an encoding without frames."""
+        """Returns words and tokens per stream, see `StreamingASR`; empty for an encoding without frames."""
         if x.shape[1] == 0:
             return [""] * len(x), [[] for _ in range(len(x))]
         words, tokens = super().decode_chunk(context, x)  # type: ignore[misc]
         return words, tokens
 
     def transcribe_rest(self, context: Any) -> list[str]:
-        """Returns the words in what the enhancer has held back, for each stream; ends the stream."""
+        """Transcribes the samples left in the enhancer, per stream; ends the stream."""
         return self.decode_chunk(context, self.encode_rest(context))[0]
 
     def transcribe_file_streaming(
         self, path: Any, dynchunktrain_config: Any, use_torchaudio_streaming: bool = True, **kwargs: Any
     ) -> Iterator[str]:
-        """Yields the transcript of a file in pieces, see `StreamingASR`.
+        """Yields the transcript of a file in chunks, see `StreamingASR`.
 
         Raises:
-            ConfigError: torchaudio cannot read streams (any more): pass `use_torchaudio_streaming=False`.
+            ConfigError: torchaudio has no StreamReader (any more): pass `use_torchaudio_streaming=False`.
         """
         size = self.get_chunk_size_frames(dynchunktrain_config)  # type: ignore[attr-defined]
         if use_torchaudio_streaming:
@@ -206,7 +206,7 @@ class EnhancesStreams:
         encoded = [encode(context, samples, lengths) for samples, lengths in blocks]
         if encoded:
             return torch.cat(encoded, dim=1)
-        if self._width is None:  # known to the layers, which have no common way to tell
+        if self._width is None:  # known only to the layers, without a common interface
             size = self._block_size(context)
             fresh = super().make_streaming_context(context.config)  # type: ignore[misc]
             self._width = encode(fresh, torch.zeros(1, size), torch.ones(1)).shape[-1]

@@ -1,9 +1,9 @@
-"""Lets torchaudio be imported next to a torch build that its C++ extension does not fit.
+"""Import hook that makes torchaudio importable if its C++ extension does not match the torch build.
 
 SpeechBrain requires torchaudio. The torchaudio wheels for Linux are linked against CUDA libraries; next to a CPU
 build of torch, loading the extension raises OSError and with it `import torchaudio` fails, although torchaudio works
 without the extension (it skips an extension file that is absent). The import hook below turns "cannot be loaded" into
-"absent"; where the extension loads, nothing changes.
+"absent"; if the extension loads, nothing changes.
 
 This file imports neither torch nor torchaudio, nor anything of this package: it can be run on its own, from a
 `sitecustomize.py` for example, for processes that import SpeechBrain before they import this package.
@@ -19,10 +19,10 @@ EXTENSION = "torchaudio._extension"
 
 
 class OptionalExtensionLoader(SourceFileLoader):
-    """Loads `torchaudio._extension`, which in turn loads the shared library, or does without that library."""
+    """Loads `torchaudio._extension`, with or without the shared library that it loads."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Runs the module; if the shared library cannot be loaded, sets what the module sets where it is absent."""
+        """Executes the module; if the shared library cannot be loaded, sets the attributes of a build without it."""
         try:
             super().exec_module(module)
         except OSError:
@@ -34,7 +34,7 @@ class OptionalExtensionLoader(SourceFileLoader):
 
 
 class OptionalExtensionFinder:
-    """Finds `torchaudio._extension` where it is installed and has it loaded by `OptionalExtensionLoader`."""
+    """Finds `torchaudio._extension` and has it loaded by `OptionalExtensionLoader`."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -48,11 +48,11 @@ class OptionalExtensionFinder:
 
 
 def ensure_torchaudio() -> None:
-    """Makes `import torchaudio` work from now on, if only its C++ extension stands in the way.
+    """Makes `import torchaudio` work if only its C++ extension fails to load.
 
     Importing `gtcrn_frontend.adapters.speechbrain` calls it, so import that before SpeechBrain. Forked processes
     inherit the hook; a process that is spawned has it as soon as its main module imports this package.
     """
-    names = [getattr(finder, "__name__", None) for finder in sys.meta_path]  # this file may have been run by itself
+    names = [getattr(finder, "__name__", None) for finder in sys.meta_path]  # this file may be run on its own
     if OptionalExtensionFinder.__name__ not in names:
         sys.meta_path.insert(0, OptionalExtensionFinder)

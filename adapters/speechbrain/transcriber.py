@@ -1,4 +1,4 @@
-"""`SpeechBrainRecognizer`: a trained model of SpeechBrain as the project's own `Recognizer`."""
+"""`SpeechBrainRecognizer`: a SpeechBrain model with this package's `Recognizer` interface."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 
 
 class SpeechBrainRecognizer:
-    """Transcribes whole utterances with an inference class of SpeechBrain.
+    """Transcribes utterances with an inference class of SpeechBrain.
 
     Args:
-        recognizer: `EncoderASR`, `EncoderDecoderASR`, `WhisperASR`, or what `with_frontend` made of one: anything with
+        recognizer: `EncoderASR`, `EncoderDecoderASR`, `WhisperASR`, or one wrapped by `with_frontend`: any object with
             `transcribe_batch(wavs, wav_lens)` and an `audio_normalizer`.
     """
 
@@ -39,20 +39,20 @@ class SpeechBrainRecognizer:
         signal = self._recognizer.audio_normalizer(torch.from_numpy(samples), sample_rate)
         with torch.no_grad():
             found, *_ = self._recognizer.transcribe_batch(signal[None], torch.ones(1))
-        text = found[0] if isinstance(found[0], str) else " ".join(found[0])  # whisper's are lists of words
+        text = found[0] if isinstance(found[0], str) else " ".join(found[0])  # Whisper's are lists of words
         return Transcript(" ".join(text.split()))
 
 
 def load_recognizer(path: str | Path) -> SpeechBrainRecognizer:
-    """Returns the recogniser of a model's folder, or of its hyperparameter file. That file can run any code: trust it.
+    """Loads a model from its folder or hyperparameter file, which can execute arbitrary code: load trusted files only.
 
-    Front-ends of its own are left out: an `EnhancingAudioNormalizer`, and each `EnhanceFrontend` among its modules.
+    The model's own front-ends are removed: an `EnhancingAudioNormalizer`, and any `EnhanceFrontend` among its modules.
 
     Args:
-        path: a folder with `hyperparams.yaml`, or the file itself, by whatever name.
+        path: a folder with `hyperparams.yaml`, or a hyperparameter file of any name.
 
     Raises:
-        ConfigError: there is no such file, or it describes no recogniser of whole utterances.
+        ConfigError: the file does not exist, or does not describe a recogniser of complete utterances.
         ModelError: the model cannot be loaded.
     """
     path = Path(path)
@@ -65,14 +65,14 @@ def load_recognizer(path: str | Path) -> SpeechBrainRecognizer:
             savedir=str(file.parent),
             local_strategy=LocalStrategy.NO_LINK,
         )
-    except Exception as error:  # whatever the classes that the file names raise
+    except Exception as error:  # any exception of the classes named in the file
         raise ModelError(f"{file}: the model cannot be loaded: {type(error).__name__}: {error}") from error
     _leave_out_frontends(recognizer, file)
     return SpeechBrainRecognizer(recognizer)
 
 
 def _leave_out_frontends(recognizer: Any, file: Path) -> None:
-    """Takes the model's own front-ends away: what it is to hear is enhanced already, or is to be heard as it is."""
+    """Removes the model's own front-ends: the caller decides whether the input is enhanced."""
     left_out = []
     while isinstance(recognizer.audio_normalizer, EnhancingAudioNormalizer):
         recognizer.audio_normalizer = recognizer.audio_normalizer.normalizer
@@ -80,15 +80,15 @@ def _leave_out_frontends(recognizer: Any, file: Path) -> None:
     settings = vars(recognizer.hparams).values()
     modules = [recognizer, *(value for value in settings if isinstance(value, torch.nn.Module))]
     for frontend in {part for module in modules for part in module.modules() if isinstance(part, EnhanceFrontend)}:
-        frontend.strength = 0.0  # out of the middle of a network it cannot be taken
+        frontend.strength = 0.0  # cannot be removed from the middle of a network
         frontend.train_strength = None
         left_out.append(EnhanceFrontend.__name__)
     if left_out:
-        _log.warning("%s: the model's own front-end (%s) is left out", file, ", ".join(left_out))
+        _log.warning("%s: removed the model's own front-end (%s)", file, ", ".join(left_out))
 
 
 def _class_for(file: Path) -> Any:
-    """The inference class that asks for the names that the file has."""
+    """Returns the inference class for the names defined in the file."""
     names = _names(file)
     modules = names.get("modules", set())
     if {"whisper", "decoder"} <= modules:
@@ -104,7 +104,7 @@ def _class_for(file: Path) -> Any:
 
 
 def _names(file: Path) -> dict[str, set[str]]:
-    """Names at the top of a hyperparameter file, and the names below each; nothing in it is made."""
+    """Returns the top-level names of a hyperparameter file and the names below each, without instantiating anything."""
     try:
         root = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

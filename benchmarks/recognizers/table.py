@@ -30,12 +30,12 @@ from verdicts import MIDDLE_DB, RAW, Counts, Results, front_end, goals, with_cho
 
 from gtcrn_frontend import AutoStrengthConfig, EnhancerConfig
 from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
+from gtcrn_frontend.config import Strength
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, count_errors, error_rate, rate_difference
 from gtcrn_frontend.evaluation.environment import environment
 from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
 from gtcrn_frontend.evaluation.systems import Enhanced, distinct_models
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 STRENGTHS: tuple[Strength, ...] = (1.0, 0.85, 0.7, 0.5, "auto")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from noisy_set import Condition
 
 from gtcrn_frontend import EnhancerConfig
+from gtcrn_frontend.config import Strength
 from gtcrn_frontend.evaluation.asr.decision import decide
 from gtcrn_frontend.evaluation.asr.scores import Scores
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, error_rate, rate_difference
@@ -15,7 +16,6 @@ from gtcrn_frontend.evaluation.manifest import CLEAN, Utterance
 from gtcrn_frontend.evaluation.noisy_set import Item
 from gtcrn_frontend.evaluation.report.tables import Value
 from gtcrn_frontend.evaluation.systems import RAW as NO_FRONT_END
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 RAW = "raw"
 MIDDLE_DB = (0, 5, 10)  # where a front-end should help; the noise table is over these

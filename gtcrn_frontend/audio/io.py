@@ -1,4 +1,4 @@
-"""Audio files, read and written block by block, with errors that name the file."""
+"""Block-wise reading and writing of audio files; errors name the file."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _CONTAINERS = {name.lower(): name for name in soundfile.available_formats()} | {
     "snd": "AU",
     "sph": "NIST",
 }
-# libsndfile estimates the length of an MP3 without index, and may be wrong by one of its frames.
+# libsndfile estimates the length of an MP3 file without an index and can be off by one MP3 frame.
 _UNCERTAIN_FRAMES = 1152
-# libsndfile's log of WAV, AIFF and AU: bytes of samples by the header, and in the file.
+# libsndfile's log for WAV, AIFF and AU: bytes of audio data according to the header, and in the file.
 _CUT_SHORT = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-# Programs that write to a pipe cannot know the size, and give one from here up to the largest.
+# Programs that write to a pipe do not know the size and use a placeholder in this range.
 _UNKNOWN_SIZE = 0x7FFF0000
 _OGG_WITHOUT_END = re.compile(r"without an End-Of-Stream flag|lacks an end-of-stream bit")
 
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 def container_of(path: Path) -> str | None:
-    """Returns libsndfile's name of the container that a file's suffix stands for, or None."""
+    """Returns libsndfile's name of the container for a file's suffix, or None."""
     return _CONTAINERS.get(path.suffix.removeprefix(".").lower())
 
 
@@ -51,7 +51,7 @@ def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
     """Opens an audio file for reading.
 
     Raises:
-        AudioFormatError: there is none, libsndfile cannot read it, or it is cut short; names the source.
+        AudioFormatError: the file is missing, unreadable for libsndfile, or truncated; the message names the source.
     """
     name = name_of(source)
     if isinstance(source, (str, Path)):
@@ -71,10 +71,10 @@ def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
         cut = _CUT_SHORT.search(log)
         if cut and int(cut[1]) < _UNKNOWN_SIZE:
             raise AudioFormatError(
-                f"{name}: cut short: {cut[1]} bytes of samples announced, {audio.frames} frames found"
+                f"{name}: truncated file: the header announces {cut[1]} bytes of samples, found {audio.frames} frames"
             )
         if _OGG_WITHOUT_END.search(log):
-            _log.warning("%s: ends without the mark of an end: maybe cut short", name)
+            _log.warning("%s: missing end-of-stream marker, the file may be truncated", name)
         yield audio
 
 
@@ -84,37 +84,37 @@ def read_blocks(audio: soundfile.SoundFile) -> Iterator[Samples]:
     They are int16 for 16-bit PCM, else float32 in [-1, 1].
 
     Raises:
-        AudioFormatError: the file is damaged or cut short; names it.
+        AudioFormatError: the file is damaged or truncated; the message names it.
     """
-    # libsndfile reads and writes 16-bit integers as they are, but scales floats by 32768 one way and 32767 the other.
+    # libsndfile passes 16-bit integers through unchanged, but scales floats by 32768 on reading and 32767 on writing.
     dtype = "int16" if audio.subtype == "PCM_16" else "float32"
     name, frames = name_of(audio.name), 0
     while True:
         try:
             block = audio.read(int(BLOCK_S * audio.samplerate), dtype=dtype)
         except soundfile.LibsndfileError as error:
-            raise AudioFormatError(f"{name}: damaged or cut short: {_reason(error)}") from error
+            raise AudioFormatError(f"{name}: damaged or truncated audio file: {_reason(error)}") from error
         if len(block) == 0:
             break
         frames += len(block)
         yield block
     if frames < audio.frames - _UNCERTAIN_FRAMES:
-        raise AudioFormatError(f"{name}: cut short: {audio.frames} frames announced, {frames} found")
+        raise AudioFormatError(f"{name}: truncated file: the header announces {audio.frames} frames, found {frames}")
 
 
 @contextmanager
 def audio_writer(path: Path, sample_rate: int, channels: int, subtype: str) -> Iterator[Callable[[Samples], None]]:
-    """Yields a function that writes samples to a new file, which appears under its name when it is complete.
+    """Yields a function that appends samples to a new file; the file appears under its name once it is complete.
 
     Args:
-        path: the suffix decides on the container; an existing file is replaced.
+        path: the suffix selects the container; an existing file is replaced.
         sample_rate: in Hz.
         channels: of the samples.
-        subtype: libsndfile's name of a sample format; where the container does not have it, the container's default is
-            taken.
+        subtype: libsndfile's name of a sample format; if the container does not support it, the container's default.
 
     Raises:
-        AudioFormatError: the container or its folder is not there, or it cannot hold such audio, or writing fails.
+        AudioFormatError: the container or the folder does not exist, the container does not support such audio, or
+            writing fails.
     """
     container = container_of(path)
     if container is None:
@@ -138,7 +138,7 @@ def audio_writer(path: Path, sample_rate: int, channels: int, subtype: str) -> I
 
 
 def name_of(source: object) -> str:
-    """Returns what error messages call a source."""
+    """Returns the name of a source in error messages."""
     return str(source) if isinstance(source, (str, Path)) else "audio data"
 
 
@@ -150,7 +150,7 @@ def _check_file(path: Path) -> None:
             raise AudioFormatError(f"{path}: expected an audio file, found nothing there")
         if path.stat().st_size == 0:
             raise AudioFormatError(f"{path}: expected an audio file, got an empty file")
-    except OSError as error:  # a name that is too long, say
+    except OSError as error:  # for example a name that is too long
         raise AudioFormatError(f"{path}: cannot be read: {error.strerror}") from error
 
 
@@ -160,5 +160,5 @@ def _is_open_binary(source: object) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """libsndfile's own words, without the repeated name of the file."""
+    """Returns libsndfile's message without the repeated file name."""
     return str(getattr(error, "error_string", error)).strip().rstrip(".")

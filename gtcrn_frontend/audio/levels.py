@@ -1,4 +1,4 @@
-"""Levels of signals: power while someone speaks, and scaling noise to a signal-to-noise ratio."""
+"""Signal levels: active speech power, and noise gains for a given SNR."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def noise_gain(speech: Samples, noise: Samples, snr_db: float, sample_rate: int 
 
 
 def snr_db(speech: Samples, mixture: Samples, sample_rate: int = 16_000) -> float:
-    """Returns active speech power / mean power of what the mixture has besides the speech, in dB.
+    """Returns the SNR in dB: active speech power over the mean power of mixture minus speech.
 
     Args:
         speech, mixture: `(n,)`, aligned, full scale 1.
         sample_rate: in Hz.
 
     Returns:
-        -inf without speech, +inf where nothing is added, nan where both.
+        -inf without speech, +inf without noise, nan without either.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         power = np.float64(active_power(speech, sample_rate)), np.float64(np.square(mixture - speech).mean())

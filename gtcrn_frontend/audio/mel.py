@@ -1,4 +1,4 @@
-"""Mel filters and power spectra in numpy, as the measures need them."""
+"""Mel filter banks and power spectra in numpy, for the metrics."""
 
 from __future__ import annotations
 

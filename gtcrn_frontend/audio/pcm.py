@@ -1,4 +1,4 @@
-"""Raw PCM, as it comes through pipes and sockets: bytes without a header, in pieces that end anywhere."""
+"""Headerless PCM from pipes and sockets, in byte chunks of any size."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy.typing as npt
 from gtcrn_frontend.audio.validation import INT16_SCALE, restore_type
 
 PCM_FORMATS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
-"""Sample formats by the names that ffmpeg and GStreamer know them by."""
+"""Sample formats, by their names in ffmpeg and GStreamer."""
 
 
 def frame_bytes(pcm_format: str, channels: int) -> int:
-    """Returns the bytes of one sample of all channels."""
+    """Returns the size of one frame (one sample of each channel) in bytes."""
     return PCM_FORMATS[pcm_format].itemsize * channels
 
 
 def whole_frames(data: bytes, pcm_format: str, channels: int) -> tuple[npt.NDArray[Any], bytes]:
-    """Returns the samples in `data`, `(n,)` or `(n, channels)`, and the bytes that are left over.
+    """Returns the complete frames in `data`, `(n,)` or `(n, channels)`, and the remaining bytes.
 
     Args:
-        data: interleaved samples; put the bytes that were left over before the new ones.
-        pcm_format: one of `PCM_FORMATS`: int16 or float32 comes out.
+        data: interleaved samples; prepend the remaining bytes of the previous call.
+        pcm_format: one of `PCM_FORMATS`; the result is int16 or float32.
         channels: 1 for the shape `(n,)`.
     """
     whole = len(data) - len(data) % frame_bytes(pcm_format, channels)
@@ -33,7 +33,7 @@ def whole_frames(data: bytes, pcm_format: str, channels: int) -> tuple[npt.NDArr
 
 
 def pcm_bytes(samples: npt.NDArray[Any], pcm_format: str) -> bytes:
-    """Returns samples as interleaved PCM; between integers and floats, full scale stays full scale.
+    """Returns samples as interleaved PCM; conversion between integer and float formats preserves full scale.
 
     Args:
         samples: int16, float32 or float64, `(n,)` or `(n, channels)`.

@@ -10,7 +10,7 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import load
 
 if TYPE_CHECKING:
-    from gtcrn_frontend.streaming.auto_strength.controller import Strength
+    from gtcrn_frontend.config import Strength
 
 NOISY = "noisy"
 

@@ -21,11 +21,11 @@ from gtcrn_frontend.deprecation import add_renamed_option
 from gtcrn_frontend.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from gtcrn_frontend.config import Strength
     from gtcrn_frontend.evaluation.asr.calibrate import Calibration, Counting
     from gtcrn_frontend.evaluation.asr.sweep import MissingResult, Sweep
     from gtcrn_frontend.evaluation.manifest import Manifest
     from gtcrn_frontend.evaluation.noisy_set import Item
-    from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 DEFAULT_SNRS = "clean,10,5,0"
 MOST_JOBS = 4  # each process loads the recogniser

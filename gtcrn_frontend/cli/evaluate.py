@@ -29,10 +29,10 @@ from gtcrn_frontend.evaluation.quality.metric_registry import (
 )
 
 if TYPE_CHECKING:
+    from gtcrn_frontend.config import Strength
     from gtcrn_frontend.evaluation.quality.pairs import PairSource
     from gtcrn_frontend.evaluation.quality.quality_tables import Row
     from gtcrn_frontend.evaluation.quality.score_signals import Plan, Scored
-    from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 EXAMPLES = """examples:
   gtcrn-frontend evaluate --pairs voicebank_demand/ --model gtcrn-asr gtcrn-vctk --dnsmos DNSMOS/

@@ -1,1 +1,1 @@
-"""Engines: what runs a network. `base.py` is the seam, `loading.py` chooses."""
+"""Inference engines. `base.py` defines the interface, `loading.py` selects one."""

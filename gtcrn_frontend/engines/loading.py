@@ -1,4 +1,4 @@
-"""Chooses and loads engines; equal requests share one loaded model."""
+"""Selects and loads engines; equal requests share one loaded model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gtcrn_frontend.weights.model import Model, load_model, model_path
 from gtcrn_frontend.weights.random import random_network
 
 ENGINES = ("native", "onnx", "torch")
-"""Engines in order of speed: `auto` takes the first that is present and can run the model."""
+"""Engines in order of speed: `auto` takes the first one that is installed and supports the model."""
 
 _lock = RLock()
 _loaded: WeakValueDictionary[tuple[Any, ...], LoadedModel] = WeakValueDictionary()
@@ -25,32 +25,32 @@ _of_parent: list[Any] = []
 
 
 class LoadedModel:
-    """A model and an engine that runs it. Streams hold on to it; the last one to go frees it.
+    """A model and the engine that runs it. Streams keep a reference; it is freed with the last one.
 
     Args:
-        model: what is loaded.
-        engine: that runs it.
-        origin: what the engine was made from without loading anything, and shares its network with.
+        model: the loaded model.
+        engine: the engine that runs it.
+        origin: the loaded model this one was derived from, sharing its network.
     """
 
     def __init__(self, model: Model, engine: Engine[Any], origin: LoadedModel | None = None) -> None:
         self.model = model
         self.engine = engine
         self.process_id = os.getpid()
-        self._origin = origin  # while this one is in use, the next request for it finds it loaded
+        self._origin = origin  # keeps the original in the cache of loaded models while this one is in use
 
     def for_whole_signals(self) -> LoadedModel:
-        """Returns the model in the engine for signals that are there from begin to end, see `Engine`."""
+        """Returns the model in an engine for complete signals, see `Engine`."""
         engine = self.engine.for_whole_signals()
         return self if engine is self.engine else LoadedModel(self.model, engine, self)
 
     def with_segment_latency(self, latency_ms: int) -> LoadedModel:
-        """Returns the model with another latency in a stream; `ConfigError` if its network runs frame by frame."""
+        """Returns the model with another streaming latency; `ConfigError` if its network runs frame by frame."""
         return LoadedModel(self.model, self.engine.with_segment_latency(latency_ms), self)
 
 
 def absent_engines() -> dict[str, str]:
-    """Returns why an engine cannot be used, by name, for those that cannot."""
+    """Returns the unavailable engines, by name, each with the reason."""
     reasons = {}
     if (reason := why_absent()) is not None:
         reasons["native"] = reason
@@ -66,19 +66,19 @@ def load(
     providers: Sequence[str] = (),
     segment_latency_ms: int | None = None,
 ) -> LoadedModel:
-    """Returns the model, loaded into an engine; the same one for the same request while it is in use.
+    """Loads a model into an engine; equal requests return the same object while it is in use.
 
     Args:
         model: a model name, the path of a checkpoint or streaming ONNX file, or `random:NETWORK` for random weights.
         engine: `auto` or one of `ENGINES`.
         num_threads: see `engines.onnx.load_onnx`.
-        providers: ONNX Runtime execution providers; they ask for the engine `onnx`.
-        segment_latency_ms: see `EnhancerConfig`, which checks its range. Models that differ in it alone share their
+        providers: ONNX Runtime execution providers; they imply the engine `onnx`.
+        segment_latency_ms: see `EnhancerConfig`, which checks its range. Models that differ only in this share their
             weights.
 
     Raises:
-        ConfigError: there is no such engine, it takes no providers, or the network runs frame by frame.
-        ModelError: the model cannot be loaded, or the engine is not present.
+        ConfigError: the engine does not exist or takes no providers, or the network runs frame by frame.
+        ModelError: the model cannot be loaded, or the engine is not available.
     """
     if engine not in ("auto", *ENGINES):
         raise ConfigError(f"expected an engine out of {('auto', *ENGINES)}, got {engine!r}")
@@ -101,7 +101,7 @@ def load(
 
 
 def _version(path: Path) -> tuple[int, ...]:
-    """What changes with a file's content; nothing for random weights."""
+    """Returns the modification time and size of the file; empty for random weights."""
     if random_network(str(path)):
         return ()
     try:
@@ -117,7 +117,7 @@ def _build(model: Model, engine: str, num_threads: int, providers: Sequence[str]
         able = ("onnx",) if providers else tuple(name for name in ENGINES if name in model.engines)
         engine = next((name for name in able if name not in absent), able[0])
     if engine in absent:
-        raise ModelError(f"engine {engine!r} is not present: {absent[engine]}")
+        raise ModelError(f"engine {engine!r} is not available: {absent[engine]}")
     if engine == "native":
         from gtcrn_frontend.engines.native import NativeEngine
 
@@ -134,14 +134,14 @@ def _build(model: Model, engine: str, num_threads: int, providers: Sequence[str]
 def _importable(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):  # a finder that forbids it; a stand-in in sys.modules
+    except (ImportError, ValueError):  # blocked by an import hook, or a placeholder in sys.modules
         return False
 
 
 def _after_fork_in_child() -> None:
-    """Forgets what the parent loaded: the threads of its engines do not exist in the child.
+    """Clears the cache: the threads of the parent's engines do not exist in the child.
 
-    The objects stay referenced, as destroying them would wait for those threads.
+    The objects stay referenced because destroying them would wait for those threads.
     """
     global _lock
     _lock = RLock()

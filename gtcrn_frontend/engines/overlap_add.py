@@ -1,16 +1,16 @@
-"""Networks that need the future, run on segments of a stream that overlap and are cross-faded.
+"""Streaming for non-causal networks: overlapping segments of the stream, cross-faded by overlap-add.
 
-After every `advance` new samples the network sees the last `length` of them. Of what it makes of them, the samples
-between the context on the left and the margin on the right are kept: `advance` to be delivered, and `cross_fade` more
-that fade out while the next segment's fade in. That the margin is cut off is what makes a sample wait.
+After every `advance` new samples the network runs on the last `length` samples. Of its output, the samples between the
+    left context and the right margin are kept: `advance` samples to deliver and `cross_fade` more that fade out while
+    those of the next segment fade in. The latency comes from the discarded margin.
 
     segment     |------- context -------|- cross_fade -|-------- advance --------|--- margin ---|
     kept                                 fades in ............................. fades out
     the next segment, `advance` later    |------- context -------|- cross_fade -|-------- ...
 
-Digital silence at either end of a segment is not shown to the network (at the beginning in steps of the grid): it is
-what lies before a stream and behind it, and would count in averages over time. So a signal within one segment is
-enhanced exactly as the network does by itself.
+Digital silence at either end of a segment is not passed to the network (at the start, in multiples of the grid): it is
+the padding before and after a stream, and would bias averages over time. A signal that fits into one segment is
+therefore enhanced exactly as by the network alone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.model_spec import ModelSpec, Segments, stream_segments
 
 Enhance = Callable[[F32], F32]
-"""A network: a signal `(n,)`, n >= 1, to its enhanced signal of the same length."""
+"""The network as a function from a signal `(n,)`, n >= 1, to the enhanced signal of the same length."""
 
 
 @dataclass
@@ -36,10 +36,10 @@ class SegmentState:
     """One stream.
 
     Attributes:
-        recent: the last `length` samples of the input; silence before the first.
-        ready: the last `advance` samples that were enhanced, of which the first `position` hops are delivered.
-        fading: the `cross_fade` samples behind them.
-        position: hops since the last run of the network.
+        recent: the last `length` samples of the input; zeros before the first.
+        ready: the last `advance` enhanced samples, of which the first `position` hops are delivered.
+        fading: the `cross_fade` samples after them.
+        position: number of hops since the last run of the network.
     """
 
     recent: F32
@@ -49,14 +49,14 @@ class SegmentState:
 
 
 class SegmentEngine(Engine[SegmentState]):
-    """An engine for a network that is run on whole signals.
+    """Engine for a network that runs on whole signals.
 
     Args:
         name: of the engine that runs the network.
         description: see `Engine`.
         spec: with segments.
         enhance: the network; called from any thread.
-        long: segments for whole signals, where waiting does not matter; None are those of `spec`.
+        long: segments for complete signals, where latency does not matter; None: those of `spec`.
     """
 
     def __init__(
@@ -70,22 +70,22 @@ class SegmentEngine(Engine[SegmentState]):
         self._long = long
 
     def for_whole_signals(self) -> Engine[SegmentState]:
-        """Returns the same network in longer segments: fewer overlaps, more context, and more delay."""
+        """Returns the same network with longer segments: less overlap, more context, more latency."""
         if self._long is None:
             return self
         return SegmentEngine(self.name, self.description, in_segments(self.spec, self._long), self._enhance)
 
     def with_segment_latency(self, latency_ms: int) -> Engine[SegmentState]:
-        """Returns the same network in segments of another latency."""
+        """Returns the same network with segments for another latency."""
         segments = stream_segments(latency_ms * self.spec.sample_rate // 1000)
         return SegmentEngine(self.name, self.description, in_segments(self.spec, segments), self._enhance, self._long)
 
     def new_state(self) -> SegmentState:
-        """Returns the state of a stream that begins, see `Engine`."""
+        """Returns the initial state of a stream, see `Engine`."""
         return self.import_state({name: np.zeros(shape, np.float32) for name, shape in self.spec.cache_shapes.items()})
 
     def process_many(self, streams: Sequence[tuple[F32, SegmentState]]) -> list[F32]:
-        """Returns the enhanced hops of several streams, one after the other: each run is large enough by itself."""
+        """Returns the enhanced hops of several streams; not batched, as each run is large enough by itself."""
         return [self.process(hops, state) for hops, state in streams]
 
     def process(self, hops: F32, state: SegmentState) -> F32:
@@ -96,7 +96,7 @@ class SegmentEngine(Engine[SegmentState]):
         recent, ready, fading, position = state.recent, state.ready, state.fading, state.position
         done = 0
         while done < n_hops:
-            # Up to the end of what is ready, one hop before the next run, and then the run.
+            # Deliver what is ready, up to one hop before the next run; then run the network.
             taken = min(n_hops - done, per_run - 1 - position)
             enhanced[done : done + taken] = ready.reshape(-1, hop)[position + 1 : position + 1 + taken]
             if done + taken < n_hops:
@@ -121,7 +121,7 @@ class SegmentEngine(Engine[SegmentState]):
         }
 
     def import_state(self, arrays: Mapping[str, F32]) -> SegmentState:
-        """Returns a state made from canonical arrays; `StateError` if they are none of this model."""
+        """Returns a state made from canonical arrays; `StateError` if they do not fit this model."""
         checked = check_canonical(arrays, self.spec)
         position, per_run = float(checked["position"][0]), self._segments.advance // self.spec.hop_length
         if not position.is_integer() or not 0 <= position < per_run:
@@ -129,7 +129,7 @@ class SegmentEngine(Engine[SegmentState]):
         return SegmentState(checked["recent"].copy(), checked["ready"].copy(), checked["fading"].copy(), int(position))
 
     def _run(self, segment: F32, fading: F32) -> tuple[F32, F32]:
-        """Returns the samples that are complete, and those behind them that the next segment's will fade into."""
+        """Returns the complete samples, and those after them that the next segment cross-fades with."""
         size = self._segments
         kept = np.zeros(size.cross_fade + size.advance, np.float32)
         part = part_to_run(segment, size)
@@ -141,7 +141,7 @@ class SegmentEngine(Engine[SegmentState]):
 
 
 class Part(NamedTuple):
-    """What is made of a segment: `kept[part.kept] = enhance(segment[part.shown])[part.used]`."""
+    """The slices for one run: `kept[part.kept] = enhance(segment[part.shown])[part.used]`."""
 
     shown: slice
     used: slice
@@ -149,7 +149,7 @@ class Part(NamedTuple):
 
 
 def part_to_run(segment: F32, size: Segments) -> Part | None:
-    """Returns which part of a segment `(length,)` the network sees; None if there is silence in what is kept of it."""
+    """Returns the slices of a segment `(length,)` to run; None if the part that is kept is silent."""
     first, last = size.context, size.length - size.margin
     sounding = np.flatnonzero(segment)
     if not len(sounding) or sounding[0] >= last or sounding[-1] < first:
@@ -160,14 +160,14 @@ def part_to_run(segment: F32, size: Segments) -> Part | None:
 
 
 def in_segments(spec: ModelSpec, segments: Segments) -> ModelSpec:
-    """Returns the facts of a network that is run in other segments."""
+    """Returns the spec of a network with other segments."""
     look_ahead = segments.latency - spec.win_length
     return replace(spec, segments=segments, look_ahead=look_ahead, cache_shapes=segments.cache_shapes)
 
 
 @lru_cache
 def fade_in(length: int) -> F32:
-    """Returns the weights `(length,)` from 0 to 1, a squared sine: what falls as it rises adds up to 1 with it."""
+    """Returns fade-in weights `(length,)` from 0 to 1, a squared sine; fade-in and reversed fade-out add up to 1."""
     values = np.sin(0.5 * np.pi * (np.arange(length) + 0.5) / length) ** 2
     rise: F32 = values.astype(np.float32)
     rise.setflags(write=False)

@@ -1,7 +1,7 @@
-"""Streaming short-time Fourier transform and its inverse by overlap-add, for any number of streams at once.
+"""Streaming STFT and inverse STFT by overlap-add, batched over streams.
 
 Frame t covers the `win_length` samples that end with hop t. The inverse of frame t completes the hop that starts
-`win_length - hop_length` samples earlier: that is the delay of the pair.
+`win_length - hop_length` samples earlier, which is the delay of analysis plus synthesis.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ C64 = npt.NDArray[np.complex64]
 def window(spec: ModelSpec) -> F32:
     """Returns the analysis and synthesis window, `(win_length,) float32`, read-only.
 
-    `hann_sqrt` is the square root of the periodic Hann window: its square adds up to one at half overlap, so that
-    analysis and synthesis together are the identity.
+    `hann_sqrt` is the square root of the periodic Hann window: its square adds up to one at 50 % overlap, so that
+        analysis followed by synthesis is the identity.
     """
     return _window(spec.window, spec.win_length)
 
@@ -38,14 +38,14 @@ def _window(name: str, length: int) -> F32:
 
 
 def analyse(spec: ModelSpec, hops: F32, past: F32) -> tuple[C64, F32]:
-    """Returns the spectra of the next frames and the new past.
+    """Returns the spectra of the next frames, and the new `past`.
 
     Args:
         hops: `(streams, n_hops, hop_length)`, n_hops >= 1.
         past: the last `(streams, win_length - hop_length)` samples before.
 
     Returns:
-        `(streams, n_hops, n_bins)`, and past as before, for the next call.
+        `(streams, n_hops, n_bins)`, and `past` for the next call.
     """
     streams, n_hops, hop = hops.shape
     samples = np.concatenate([past, hops.reshape(streams, n_hops * hop)], axis=1)
@@ -53,27 +53,27 @@ def analyse(spec: ModelSpec, hops: F32, past: F32) -> tuple[C64, F32]:
     step = samples.itemsize
     strides = (samples.strides[0], hop * step, step)
     frames: F32 = np.ndarray((streams, n_hops, spec.win_length), samples.dtype, samples, strides=strides)
-    # Single precision, also from numpy 1, whose transforms are double.
+    # Single precision also with numpy 1, whose transforms return double.
     spectra = np.fft.rfft(frames * window(spec), n=spec.n_fft).astype(np.complex64, copy=False)
     return spectra, samples[:, n_hops * hop :]
 
 
 def synthesise(spec: ModelSpec, spectra: C64, tail: F32) -> tuple[F32, F32]:
-    """Returns the samples that the next frames complete and the new tail.
+    """Returns the samples that the next frames complete, and the new `tail`.
 
     Args:
         spectra: `(streams, n_hops, n_bins)`, n_hops >= 1.
-        tail: `(streams, win_length - hop_length)`, what earlier frames add to the samples to come.
+        tail: `(streams, win_length - hop_length)`, the contribution of earlier frames to the next samples.
 
     Returns:
-        `(streams, n_hops, hop_length)`, and tail as before, for the next call.
+        `(streams, n_hops, hop_length)`, and `tail` for the next call.
     """
     streams, n_hops, _ = spectra.shape
     hop, overlap = spec.hop_length, spec.overlap
     frames = np.fft.irfft(spectra, n=spec.n_fft).astype(np.float32, copy=False)[..., : spec.win_length]
     frames *= window(spec)
     samples = np.empty((streams, n_hops, hop), np.float32)
-    # Half overlap (GTCRN and relatives): a hop is the second half of one frame plus the first half of the next.
+    # 50 % overlap (GTCRN and similar): a hop is the second half of one frame plus the first half of the next.
     np.add(frames[:, 0, :hop], tail, out=samples[:, 0])
     if n_hops > 1:
         np.add(frames[:, 1:, :hop], frames[:, :-1, hop:], out=samples[:, 1:])

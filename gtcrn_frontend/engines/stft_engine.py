@@ -1,4 +1,4 @@
-"""What engines share whose network maps frames to frames: the transform around it, and streams side by side."""
+"""Base of engines whose network maps frames to frames: STFT, batching of streams, canonical state."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gtcrn_frontend.engines.base import Engine, check_canonical
 from gtcrn_frontend.engines.stft import C64, analyse, synthesise
 
 MAX_FRAMES = 128
-"""Frames of all streams together in one run of the network: more are no faster, and take more memory."""
+"""Most frames of all streams in one run of the network: more are no faster and take more memory."""
 
 
 @dataclass
 class SpectralState:
-    """One stream: canonical arrays of the transform, and the network's caches in a layout of the engine's own."""
+    """State of one stream: canonical arrays of the STFT, and the network's caches in the engine's layout."""
 
     analysis: F32
     synthesis: F32
@@ -27,11 +27,11 @@ class SpectralState:
 
 
 class SpectralEngine(Engine[SpectralState]):
-    """An engine made of a streaming transform and a network that is run on blocks of equally many frames per stream.
+    """A streaming transform around a network that runs on batches of streams with equally many frames.
 
-    The transform is the STFT. Another one takes its place in a subclass as a pair of functions with the same arguments:
-    frames `(streams, n_frames, ...)` of `win_length` samples each from hops and the past, and hops from frames and the
-    tail, both of `overlap` samples.
+    The transform is the STFT; a subclass may replace it by another pair of functions with the same arguments: hops and
+    the past to frames `(streams, n_frames, ...)` of `win_length` samples each, and frames and the tail to hops; past
+    and tail have `overlap` samples.
     """
 
     _analyse = staticmethod(analyse)
@@ -39,43 +39,43 @@ class SpectralEngine(Engine[SpectralState]):
 
     @abstractmethod
     def _run(self, spectra: C64, caches: tuple[Any, ...]) -> tuple[C64, tuple[Any, ...]]:
-        """The network on `(streams, n_frames, n_bins)`, with the stacked caches; both come back, updated."""
+        """Runs the network on `(streams, n_frames, n_bins)`; returns the spectra and the new stacked caches."""
 
     @abstractmethod
     def _stack(self, caches: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-        """The caches of several streams as those of one batch."""
+        """Stacks the caches of several streams into those of one batch."""
 
     @abstractmethod
     def _unstack(self, caches: tuple[Any, ...], streams: int) -> list[tuple[Any, ...]]:
-        """The inverse of `_stack`; no stream may hold on to memory of another."""
+        """The inverse of `_stack`; streams must not share memory."""
 
     @abstractmethod
     def _caches_to_canonical(self, caches: tuple[Any, ...]) -> dict[str, F32]:
-        """Copies of one stream's caches, by canonical name."""
+        """Returns copies of one stream's caches, by canonical name."""
 
     @abstractmethod
     def _caches_from_canonical(self, arrays: Mapping[str, F32]) -> tuple[Any, ...]:
         """The inverse of `_caches_to_canonical`, copied as well."""
 
     def new_state(self) -> SpectralState:
-        """Returns the state of a stream that begins, see `Engine`."""
+        """Returns the initial state of a stream, see `Engine`."""
         return self.import_state({name: np.zeros(shape, np.float32) for name, shape in self.spec.cache_shapes.items()})
 
     def process(self, hops: F32, state: SpectralState) -> F32:
-        """Returns the enhanced hops of one stream, without the bookkeeping of several."""
+        """Returns the enhanced hops of one stream, without the overhead of batching."""
         if len(hops) == 0:
             return np.empty_like(hops)
         return self._process_batch([hops], [state])[0]
 
     def process_many(self, streams: Sequence[tuple[F32, SpectralState]]) -> list[F32]:
-        """Returns the enhanced hops of several streams; those with equally many go through the network together."""
+        """Returns the enhanced hops of several streams; those with equally many hops are batched."""
         outputs = [np.empty_like(hops) for hops, _ in streams]
         by_length: dict[int, list[int]] = {}
         for index, (hops, _) in enumerate(streams):
             if len(hops):
                 by_length.setdefault(len(hops), []).append(index)
         for n_hops, indices in by_length.items():
-            # Fewer streams at a time rather than fewer hops: stacking the caches costs as much for one hop as for many.
+            # Limit the streams rather than the hops: stacking the caches costs as much for one hop as for many.
             streams_at_once = max(1, MAX_FRAMES // n_hops)
             for start in range(0, len(indices), streams_at_once):
                 batch = indices[start : start + streams_at_once]
@@ -85,7 +85,7 @@ class SpectralEngine(Engine[SpectralState]):
         return outputs
 
     def _process_batch(self, hops: list[F32], states: list[SpectralState]) -> list[F32]:
-        """Streams with equally many hops, at least one, in blocks of bounded size."""
+        """Runs streams with equally many hops (at least one) in batches of bounded size."""
         n_hops = len(hops[0])
         block = max(1, MAX_FRAMES // len(hops))
         if n_hops <= block:
@@ -103,10 +103,10 @@ class SpectralEngine(Engine[SpectralState]):
         spectra, caches = self._run(spectra, caches)
         samples, tail = self._synthesise(self.spec, spectra, tail)
 
-        # Only now, when nothing can fail any more, do the streams move on.
+        # Update the streams only now, when nothing can fail any more.
         each = [caches] if single else self._unstack(caches, len(states))
         for i, state in enumerate(states):
-            # Copies, as a view would keep the whole block alive.
+            # Copies: a view would keep the whole batch alive.
             state.analysis, state.synthesis, state.caches = past[i].copy(), tail[i].copy(), each[i]
         return list(samples)
 
@@ -116,7 +116,7 @@ class SpectralEngine(Engine[SpectralState]):
         return transform | self._caches_to_canonical(state.caches)
 
     def import_state(self, arrays: Mapping[str, F32]) -> SpectralState:
-        """Returns a state made from canonical arrays; `StateError` if they are none of this model."""
+        """Returns a state made from canonical arrays; `StateError` if they do not fit this model."""
         checked = check_canonical(arrays, self.spec)
         return SpectralState(
             checked["analysis"].copy(), checked["synthesis"].copy(), self._caches_from_canonical(checked)

@@ -1,4 +1,4 @@
-"""The torch engine: the readable reference that the others are measured against."""
+"""The torch engine: the reference implementation for the other engines."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _IMPORTED_IN_PROCESS = os.getpid()
 def load_torch(model: Model) -> Engine[Any]:
     """Returns an engine that runs the model in torch, in evaluation mode, outside of autograd.
 
-    Torch's number of threads belongs to the process; this engine leaves it alone. Only in a forked child it sets it to
-    one, as torch's own data loaders do: OpenMP would wait there for threads that stayed behind in the parent.
+    Torch's number of threads is per process and left unchanged, except in a forked child, where it is set to one (as
+    torch's own data loaders do): OpenMP would wait for threads that exist only in the parent.
 
     Raises:
         ModelError: the model is a ready graph.
@@ -45,7 +45,7 @@ def load_torch(model: Model) -> Engine[Any]:
 
 
 class TorchEngine(SpectralEngine):
-    """Any `nets.SpectralNet`. Caches are those of the network, batch of one."""
+    """Runs any `nets.SpectralNet`. Caches are those of the network with batch size one."""
 
     name = "torch"
     description = f"torch {torch.__version__}, CPU"
@@ -80,6 +80,6 @@ def _load_net(model: Model) -> nn.Module:
     if os.getpid() != _IMPORTED_IN_PROCESS:
         torch.set_num_threads(1)
     net = new_net(spec.name).eval().requires_grad_(False)
-    # The batch counters are absent from checked parameters, and evaluation does not read them.
+    # Checked parameters lack the batch counters, which evaluation does not use.
     net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in parameters.items()}, strict=False)
     return net

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import AutoStrengthConfig, EnhancerConfig
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig, new_levels
+from gtcrn_frontend.streaming.auto_strength.controller import new_levels
 from gtcrn_frontend.streaming.auto_strength.level_tracker import Energies, decide, hop_energies
 from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthRamp
 

@@ -1,4 +1,4 @@
-"""Models as files for other programs: a self-contained ONNX graph, sherpa-onnx's denoisers, plain safetensors."""
+"""Exports models for other programs: self-contained ONNX graphs, sherpa-onnx denoisers, safetensors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.config import is_number
+from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.onnx.loading import STREAMING_LAYOUTS
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.export.origin import Origin
@@ -18,7 +18,7 @@ from gtcrn_frontend.weights.model import load_model, model_path
 from gtcrn_frontend.weights.networks import batch_counters
 
 LAYOUTS = ("onnx", "sherpa-onnx", "safetensors")
-"""`onnx`: any number of streams and frames per run. `sherpa-onnx`: one of each, as its denoisers want it."""
+"""`onnx`: any number of streams and frames per run. `sherpa-onnx`: one of each, as its denoisers require."""
 
 _SUFFIXES = {"onnx": ".onnx", "sherpa-onnx": ".onnx", "safetensors": ".safetensors"}
 
@@ -32,21 +32,21 @@ def export_model(
     force: bool = False,
     network: str = "",
 ) -> Origin:
-    """Returns where the weights come from, after writing them in another layout.
+    """Writes a model in another layout; returns the origin of its weights.
 
-    The file appears under its name when it is complete; an export that fails leaves what was there.
+    The file is written atomically; a failed export leaves an existing file unchanged.
 
     Args:
         model: name of a registered model, or path of a checkpoint.
         output: file to write; its suffix is `.safetensors` in that layout, else `.onnx`.
         layout: one of `LAYOUTS`.
-        strength: 0 (input unchanged) to 1 (full enhancement), carried in the mask of a graph: s M + (1 - s).
+        strength: 0 (input unchanged) to 1 (full enhancement), baked into the mask of a graph: s M + (1 - s).
         force: whether to replace a file that exists.
         network: of the checkpoint, see `weights.model.load_model`.
 
     Raises:
         ConfigError: a setting is out of range or does not fit the layout, or the output exists or has no folder.
-        ModelError: the model cannot be loaded or is a graph already, or the package `onnx` is not installed.
+        ModelError: the model cannot be loaded or is an ONNX graph already, or the package `onnx` is not installed.
         OSError: the file cannot be written.
     """
     output = Path(output)
@@ -55,12 +55,12 @@ def export_model(
     loaded = load_model(source, network)
     if loaded.spec is None or loaded.parameters is None:
         raise ModelError(
-            f"{source}: expected a checkpoint (.safetensors, .tar), got a graph, whose parameters are folded into it: "
-            "export the checkpoint that it was made from"
+            f"{source}: expected a checkpoint (.safetensors, .tar), got an ONNX graph with folded parameters: "
+            "export the checkpoint it was made from"
         )
     origin = Origin.of(model, loaded)
     if layout == "safetensors":
-        # as released, with the batch counters that inference leaves out: torch loads the result with strict=True
+        # with the batch counters that inference does not use: torch then loads the result with strict=True
         arrays = loaded.parameters | batch_counters(read_checkpoint(source), loaded.spec.name)
         with replaced_at_end(output) as part:
             write_safetensors(part, arrays, {"architecture": loaded.spec.name} | origin.to_metadata())
@@ -72,7 +72,7 @@ def export_model(
 
 
 def _graph(spec: ModelSpec, parameters: dict[str, F32], layout: str, origin: Origin, strength: float) -> bytes:
-    """The ONNX file; `ModelError` if this network has none in this layout."""
+    """Returns the ONNX file; `ModelError` if this network has none in this layout."""
     if layout == "onnx" and spec.name in STREAMING_LAYOUTS:
         from gtcrn_frontend.export.streaming import streaming_graph
 
@@ -95,15 +95,14 @@ def _graph(spec: ModelSpec, parameters: dict[str, F32], layout: str, origin: Ori
 
 
 def _check(output: Path, layout: str, strength: float, force: bool) -> None:
-    """All that can be said before anything is read or downloaded."""
+    """Validates the arguments before anything is read or downloaded."""
     if layout not in LAYOUTS:
         raise ConfigError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
-    if not is_number(strength) or not 0 <= strength <= 1:
-        raise ConfigError(f"strength: expected a number from 0 to 1, got {strength!r}")
+    _ = EnhancerConfig(strength=strength).effective_strength  # refuses `auto` and what is out of range
     if layout == "safetensors" and strength != 1:
         raise ConfigError(
             f"expected strength 1 in the layout safetensors, got {strength}: weights cannot carry a strength, "
-            "give it to whatever runs them"
+            "set it where the model runs"
         )
     if output.suffix != _SUFFIXES[layout]:
         raise ConfigError(f"expected an output that ends in {_SUFFIXES[layout]} for the layout {layout}, got {output}")

@@ -1,12 +1,12 @@
-"""FRCRN as an ONNX graph from waveform to waveform: whole signals or segments of any length, any number at once.
+"""FRCRN as a waveform-to-waveform ONNX graph: batches of complete signals or segments of any length.
 
-A complex tensor is a pair of real ones `(N, C, F, T)`, real and imaginary part. Three forms make it fast in ONNX
-Runtime, with the same results:
+Complex tensors are pairs of real ones `(N, C, F, T)`, real and imaginary part. Three equivalent forms make it fast in
+ONNX Runtime:
 
-- A product with complex weights takes three real convolutions instead of four:
-  (a + ib)(c + id) = (k - b(c + d)) + i(k + a(d - c)) with k = c(a + b).
-- A transposed convolution of stride 2 is two ordinary ones, of the even and of the odd frequencies.
-- Batch norms follow the convolutions, whose offsets are in their means.
+- A complex convolution takes three real ones instead of four: (a + ib)(c + id) = (k - b(c + d)) + i(k + a(d - c)) with
+  k = c(a + b).
+- A transposed convolution of stride 2 is split into two ordinary ones, for the even and the odd frequencies.
+- Biases of convolutions are folded into the means of the batch norms that follow.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DOCUMENTATION = """{name}, speech enhancement of whole signals: samples in, enha
 
     wav (N, samples)   N signals of any length, full scale 1, {sample_rate} Hz    enhanced
 
-Everything is float32. The network averages over the whole signal: a stream is run in segments that overlap.
+Everything is float32. The network averages over the whole signal: run streams in overlapping segments.
 """
 OPSET, IR_VERSION = 17, 8
 INPUT, OUTPUT = "wav", "enhanced"
@@ -36,7 +36,7 @@ _LEAK = 0.01
 _STRIDE: dict[str, Any] = {"strides": [2, 1], "pads": [0, 1, 0, 1]}
 
 Pair = tuple[str, str]
-"""Names of a real and an imaginary part."""
+"""Tensor names of a real and an imaginary part."""
 
 
 def frcrn_graph(parameters: Mapping[str, F32], spec: ModelSpec, origin: Origin, strength: float) -> bytes:
@@ -125,10 +125,10 @@ class _Network(Graph):
     def _decoder(self, path: str, x: Pair, width: int) -> tuple[Pair, int]:
         """The next level up, and its number of frequencies."""
         transposed = [self._parameters[f"{path}.transconv.tconv_{part}.weight"] for part in ("re", "im")]
-        if transposed[0].shape[1] == 1:  # for a single output they are slower
+        if transposed[0].shape[1] == 1:  # slower for a single output
             convolved = self._product(x, transposed, op="ConvTranspose", **_STRIDE)
             return self._normed(path, "transconv.tconv", convolved), 2 * (width - 1) + transposed[0].shape[2]
-        # As weights of ordinary convolutions: inputs are the first axis of transposed ones, and steps count backwards.
+        # As weights of ordinary convolutions: transposed ones have inputs first and reversed taps.
         turned = [weight.swapaxes(0, 1)[:, :, ::-1, ::-1] for weight in transposed]
         kernel = turned[0].shape[2]
         half = width + (kernel - 1) // 2  # outputs of each parity; the last odd one of an odd kernel is cut off below
@@ -150,9 +150,9 @@ class _Network(Graph):
         return in_order if width == 2 * half else self.add("Slice", [in_order, [0], [width], [2]])
 
     def _product(self, x: Pair, weights: Sequence[F32], op: str = "Conv", **conv: Any) -> Pair:
-        """The convolution with complex weights, without offset.
+        """Adds a complex convolution, without bias.
 
-        The file holds the weights once: ONNX Runtime computes what depends on constants alone when it loads a graph.
+        The file stores the weights once: ONNX Runtime folds expressions of constants at load.
         """
         re, im = weights
         both = self.add(op, [self.add("Add", x), re], **conv)
@@ -162,7 +162,7 @@ class _Network(Graph):
         return self.add("Add", [both, of_re]), self.add("Add", [both, of_im])
 
     def _normed(self, path: str, conv: str, x: Pair) -> Pair:
-        """The offset of a convolution, batch norm and activation."""
+        """Adds the bias of a convolution, batch norm and activation."""
         parts = []
         for part, name, offset in zip(x, ("re", "im"), self._offsets(f"{path}.{conv}"), strict=True):
             scale, shift, mean, var = (
@@ -175,14 +175,14 @@ class _Network(Graph):
         return parts[0], parts[1]
 
     def _memory(self, path: str, layer: int, x: Pair, *, along_time: bool) -> Pair:
-        """Sequential memory: both modules, of real and imaginary weights, on both parts of x."""
+        """Adds the sequential memory (FSMN): the modules with real and imaginary weights, on both parts of x."""
         modules = [f"{path}.fsmn_{part}_L{layer}" for part in ("re", "im")]
         linear, biases, project, memory = (
             _tall([self._parameters[f"{module}.{name}"] for module in modules])
             for name in ("linear.weight", "linear.bias", "project.weight", "conv1.weight")
         )
         taps = memory.copy()
-        taps[:, 0, -1] += 1  # the projection itself is added, too
+        taps[:, 0, -1] += 1  # the projection itself is added as well
         past = taps.shape[2] - 1
         taps, pads = (taps.swapaxes(2, 3), [0, past, 0, 0]) if along_time else (taps, [past, 0, 0, 0])
         recalled = []
@@ -197,7 +197,7 @@ class _Network(Graph):
         return re, self.add("Add", [own_im, self.add("Add", [im_re, re_im])])
 
     def _scaled(self, path: str, x: Pair) -> Pair:
-        """Squeeze and excitation: both modules on both averages."""
+        """Adds squeeze and excitation: both modules on both averages."""
         gates = []
         for part in x:
             mean = self.add("ReduceMean", [part], axes=[2, 3])
@@ -218,7 +218,7 @@ class _Network(Graph):
         return first, second
 
     def _offsets(self, path: str) -> tuple[F32, F32]:
-        """The complex offset of a pair of convolutions."""
+        """Returns the complex bias of a pair of convolutions."""
         re, im = (self._parameters[f"{path}_{part}.bias"] for part in ("re", "im"))
         return re - im, re + im
 

@@ -1,4 +1,4 @@
-"""A small writer of ONNX graphs."""
+"""A minimal builder for ONNX graphs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Shape = Sequence[int | str]
 class Graph:
     """Collects nodes and constants. An input is the name of a tensor, or an array, which becomes a constant.
 
-    Tensors get names that begin with `prefix`.
+    Tensor names begin with `prefix`.
     """
 
     def __init__(self, prefix: str = "") -> None:
@@ -25,16 +25,16 @@ class Graph:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def add(self, op: str, inputs: Sequence[Any], output: str = "", **attributes: Any) -> str:
-        """Returns the name of the tensor that a new node makes."""
+        """Adds a node with one output; returns its name."""
         return self.add_many(op, inputs, [output or self._unused(op)], **attributes)[0]
 
     def split(self, x: str, sizes: Sequence[int], axis: int) -> list[str]:
-        """Returns the names of the parts of `x` along an axis."""
+        """Adds a Split node; returns the names of the parts of `x` along an axis."""
         name = self._unused("Split")
         return self.add_many("Split", [x, list(sizes)], [f"{name}_{i}" for i in range(len(sizes))], axis=axis)
 
     def add_many(self, op: str, inputs: Sequence[Any], outputs: list[str], **attributes: Any) -> list[str]:
-        """Returns `outputs`, the names of the tensors that a new node makes; an empty name is a result not wanted."""
+        """Adds a node with several outputs; returns their names, `outputs`. An empty name discards an output."""
         names = [value if isinstance(value, str) else self._constant(np.asarray(value)) for value in inputs]
         self.nodes.append(helper.make_node(op, names, outputs, **attributes))
         return outputs
@@ -63,7 +63,7 @@ class Graph:
             ir_version=ir_version,
             producer_name="gtcrn_frontend",
         )
-        if documentation:  # an empty one would be written
+        if documentation:  # an empty one would be serialised
             model.doc_string = documentation
         helper.set_model_props(model, dict(metadata))
         return bytes(model.SerializeToString(deterministic=True))
@@ -72,21 +72,21 @@ class Graph:
         return f"{self._prefix}{op.lower()}_{len(self.nodes)}"
 
     def _constant(self, array: npt.NDArray[Any]) -> str:
-        """The name of a constant, float32 or int64; equal ones are one."""
+        """Returns the name of a constant, float32 or int64; equal constants are shared."""
         array = np.ascontiguousarray(array, np.float32 if array.dtype.kind == "f" else np.int64)
         key = (array.dtype.str, array.shape, array.tobytes())
         return self._constants.setdefault(key, f"{self._prefix}constant_{len(self._constants)}")
 
 
 def embed_weights(model: onnx.ModelProto, weights: Mapping[str, npt.NDArray[np.float32]]) -> None:
-    """Puts arrays into the place of a graph's absent weights, by name."""
+    """Replaces a graph's external weights by arrays, by name."""
     for initializer in model.graph.initializer:
         if initializer.name in weights:
             initializer.CopyFrom(numpy_helper.from_array(weights[initializer.name], initializer.name))
 
 
 def absent_weights(shapes: Mapping[str, tuple[int, ...]]) -> list[onnx.TensorProto]:
-    """Returns weights whose data lies in a file that does not exist: to be bound, by name, when the graph is loaded."""
+    """Returns initializers with external data in a nonexistent file, to be bound by name when the graph is loaded."""
     tensors = []
     for name, shape in shapes.items():
         tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape, data_location=TensorProto.EXTERNAL)

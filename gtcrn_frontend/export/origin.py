@@ -1,4 +1,4 @@
-"""Where exported weights come from, as it is written into the file."""
+"""Provenance of exported weights, written into the file's metadata."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gtcrn_frontend.weights.model import Model, installed_registry
 
 @dataclass(frozen=True)
 class Origin:
-    """Where weights come from.
+    """Provenance of weights.
 
     Attributes:
-        name: the registered name, or the name of the file without its folder.
+        name: the registered name, or the file name without the folder.
         digest: `Model.digest`.
         url: of a registered download; else empty.
         licence: of the weights (SPDX); empty where it is not known.
@@ -26,7 +26,7 @@ class Origin:
 
     @classmethod
     def of(cls, model: str | Path, loaded: Model) -> Origin:
-        """Returns the origin of a loaded model that was asked for as `model`."""
+        """Returns the origin of a loaded model that was requested as `model`."""
         registered = installed_registry().models.get(str(model))
         if registered is None:
             return cls(loaded.source.name, loaded.digest)
@@ -34,6 +34,6 @@ class Origin:
         return cls(registered.name, loaded.digest, url, registered.licence)
 
     def to_metadata(self) -> dict[str, str]:
-        """Returns what is known as text by key."""
+        """Returns the known fields as text by key."""
         known = {"source": self.url or self.name, "licence": self.licence, "digest": self.digest}
         return {key: text for key, text in known.items() if text}

@@ -1,9 +1,9 @@
-"""The dual-path block of GTCRN for one frame, in the form that ONNX Runtime does fastest.
+"""The dual-path block of GTCRN for one frame, in the form that is fastest in ONNX Runtime.
 
-- Over the bands: the two directions are one GRU of twice the width, whose input is band b beside band 32 - b. That is
-  half as many steps, and steps cost the same at either width.
-- Over time there is one step, written out for all bands at once: `Gemm` with its activation is one node, and all ten of
-  them together take a third of the time of `GRU`.
+- Over the bands: both directions are one GRU of twice the width, whose input is band b concatenated with band 32 - b.
+  That is half as many steps, at the same cost per step.
+- Over time: a single step, written out for all bands at once. A `Gemm` with its activation is one node, and all ten of
+  them take a third of the time of `GRU`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def dual_path(g: Graph, x: str, hidden: str, name: str, weights: Mapping[str, F3
 
 
 def gru_attributes(hidden_size: int) -> dict[str, Any]:
-    """Returns the attributes of ONNX's GRU that make it torch's."""
+    """Returns the attributes that make ONNX's GRU equal to torch's."""
     return {"hidden_size": hidden_size, "linear_before_reset": 1}
 
 
@@ -42,7 +42,7 @@ def _intra(g: Graph, x: str, w: Mapping[str, F32]) -> str:
     both = g.add("Reshape", [g.add("Gather", [x, _BOTH_WAYS]), [_BANDS, 1, 2 * _CHANNELS]])
     merged = [_merge_directions(w[f"intra.gru.{kind}"]) for kind in "wrb"]
     steps = g.add("GRU", [both, *merged], **gru_attributes(_CHANNELS))
-    # Beside the forward state of band b stands the backward one of band 32 - b, so they are brought together again.
+    # The forward state of band b is next to the backward one of band 32 - b: reorder them.
     y = g.add("Reshape", [g.add("Gather", [steps, _BOTH_WAYS]), [_BANDS, 2 * _CHANNELS]])
     fc = np.zeros((2 * _CHANNELS, _CHANNELS), np.float32)
     fc[:_HALF], fc[-_HALF:] = w["intra.fc.weight"][:_HALF], w["intra.fc.weight"][_HALF:]
@@ -50,7 +50,7 @@ def _intra(g: Graph, x: str, w: Mapping[str, F32]) -> str:
 
 
 def _merge_directions(weight: F32) -> F32:
-    """A weight of ONNX's bidirectional GRU, `(2, gates * 8, ...)`, as that of one GRU on both inputs side by side."""
+    """Merges a weight of ONNX's bidirectional GRU, `(2, gates * 8, ...)`, into one of a GRU on both inputs."""
     forward, backward = (each.reshape(-1, _HALF, *each.shape[1:]) for each in weight)
     if weight.ndim == 2:
         return np.concatenate([forward, backward], axis=1).reshape(1, -1)
@@ -60,12 +60,15 @@ def _merge_directions(weight: F32) -> F32:
 
 
 def _inter(g: Graph, x: str, hidden: str, w: Mapping[str, F32]) -> str:
-    """One step: z = s(W_z x + R_z h + b_z), r likewise, n = tanh(W_n x + b_n + r (R_n h + c_n)), h' = n + z (h - n)."""
+    """Adds one GRU step: z = s(W_z x + R_z h + b_z), r likewise, n = tanh(W_n x + b_n + r (R_n h + c_n)).
+
+    The new state is h' = n + z (h - n).
+    """
     # ONNX's order is z, r, n
     w_z, w_r, w_n = np.split(w["inter.gru.w"][0].T, 3, axis=1)
     r_z, r_r, r_n = np.split(w["inter.gru.r"][0].T, 3, axis=1)
     b_z, b_r, b_n, c_z, c_r, c_n = np.split(w["inter.gru.b"], 6, axis=1)
-    # A column of ones carries the biases, as the third argument of Gemm is needed for something else in n.
+    # A column of ones carries the biases, because Gemm's third argument is used for another term in n.
     inputs = g.add("Concat", [x, hidden, np.ones((_BANDS, 1))], axis=1)
     z = g.add("Sigmoid", [g.add("Gemm", [inputs, np.concatenate([w_z, r_z, b_z + c_z])])])
     r = g.add("Sigmoid", [g.add("Gemm", [inputs, np.concatenate([w_r, r_r, b_r + c_r])])])

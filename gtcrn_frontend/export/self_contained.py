@@ -1,4 +1,4 @@
-"""The package's own graph with the weights inside: for any ONNX runtime, any number of streams and frames per run."""
+"""Self-contained GTCRN graph: weights included, for any ONNX runtime and any number of streams and frames per run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ DOCUMENTATION = """GTCRN, streaming speech enhancement: spectra and caches in, e
     tra   (6, N, 16)       states of the attention's GRUs                    new_tra
     inter (2, 33 N, 16)    states of the GRUs over time, stream by stream    new_inter
 
-Everything is float32. The caches of a stream that begins are zeros; those that come out go into the next run.
+Everything is float32. Initial caches are zeros; pass the returned caches to the next run.
 
 Audio: {sample_rate} Hz, full scale 1. A frame is the Fourier transform of {win_length} samples times the window
-sqrt(0.5 - 0.5 cos(2 pi n / {win_length})), n_fft {n_fft}; the next begins {hop_length} samples later, and before the
-first sample there are zeros. Back: inverse transform, the same window, overlap-add.
+sqrt(0.5 - 0.5 cos(2 pi n / {win_length})), n_fft {n_fft}; the next begins {hop_length} samples later, and the signal is
+preceded by zeros. Synthesis: inverse transform, the same window, overlap-add.
 """
 _QUARTER_TURN = np.array([[0, 1], [-1, 0]], np.float32)  # (re, im) to (-im, re)
 
@@ -65,7 +65,7 @@ def self_contained_graph(folded: Mapping[str, F32], spec: ModelSpec, origin: Ori
 
 
 def _product(g: Graph, strength: float) -> None:
-    """Adds `enh`, the complex product of (s mask + (1 - s)) and `spec`; the last axis holds both parts."""
+    """Adds `enh`, the complex product of (s mask + (1 - s)) and `spec`; real and imaginary part on the last axis."""
     real, imaginary = g.split("mask", [1, 1], axis=-1)
     if strength != 1:
         real = g.add("Add", [g.add("Mul", [real, np.float32(strength)]), np.float32(1 - strength)])

@@ -1,14 +1,14 @@
-"""GTCRN for one stream and one frame per run: what sherpa-onnx's denoisers take.
+"""GTCRN graph for one stream and one frame per run, the layout of sherpa-onnx's denoisers.
 
     mix         (1, 257, 1, 2)       spectrum, real and imaginary part      enh
     conv_cache  (2, 1, 16, 16, 33)   encoder and decoder; channels, time    conv_cache_out
     tra_cache   (2, 3, 1, 1, 16)     encoder and decoder; blocks            tra_cache_out
     inter_cache (2, 1, 33, 16)       dp1 and dp2; bands                     inter_cache_out
 
-All shapes are fixed, so nothing is computed from them. One frame is half a million multiplications: the time goes into
-calling two hundred operators, and into those that ONNX Runtime does slowly. Hence grouped convolutions that it cannot
-block by channels are dense ones with zeros, channels stay in split order (see `models/build_gtcrn.py`), caches are
-picked and put together by rows, and recurrences take the forms in `recurrent.py`.
+All shapes are static. One frame takes half a million multiplications; the run time is dominated by the overhead of two
+hundred operators and by slow ones. Therefore grouped convolutions that ONNX Runtime cannot block by channels are dense
+with zeros, channels stay in split order (see `models/build_gtcrn.py`), caches are sliced and concatenated by rows, and
+recurrences take the forms in `recurrent.py`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ CACHES = {"conv_cache": (2, 1, 16, 16, 33), "tra_cache": (2, 3, 1, 1, 16), "inte
 
 ENCODER, DECODER = TEMPORAL_BLOCKS[:3], TEMPORAL_BLOCKS[3:]
 DILATIONS = dict(zip(TEMPORAL_BLOCKS, (1, 2, 5, 5, 2, 1), strict=True))
-_OLDEST = {1: 0, 2: 2, 5: 6}  # where the 2 * dilation frames of a dilation begin on the axis of time of `conv_cache`
+_OLDEST = {1: 0, 2: 2, 5: 6}  # first of the 2 * dilation frames on the time axis of `conv_cache`, by dilation
 _PARTS, _, _CHANNELS, _TIMES, _BANDS = CACHES["conv_cache"]
 _ROWS = np.arange(_PARTS * _CHANNELS * _TIMES).reshape(_PARTS, _CHANNELS, _TIMES)  # of `conv_cache`, 33 bands each
 _SPLIT = list(INTERLEAVED_TO_SPLIT)
-_EPS = 1e-12  # the network's, below the root of the magnitude
+_EPS = 1e-12  # the network's, inside the root of the magnitude
 _EVERY_OTHER: dict[str, Any] = {"strides": [1, 2], "pads": [0, 2, 0, 2]}
 _SAME: dict[str, Any] = {"pads": [0, 1, 0, 1]}
 
@@ -81,14 +81,14 @@ def sherpa_metadata(spec: ModelSpec, origin: Origin, strength: float) -> dict[st
 
 
 class _Network(Graph):
-    """The network, whose tensors are `(1, channels, 1, bands)` unless a comment says otherwise."""
+    """Builds the network; tensors are `(1, channels, 1, bands)` unless noted otherwise."""
 
     def __init__(self, folded: Mapping[str, F32], n_bins: int) -> None:
         super().__init__()
         self._folded = folded
         self._w = onnx_layout(folded)
         self._n_bins = n_bins
-        # By temporal block: the two frames of the past that it reads, its GRU's state, and its part of the new caches.
+        # Per temporal block: the two past frames it reads, its GRU state, and its part of the new caches.
         self._pasts: dict[str, str] = {}
         self._hiddens: dict[str, str] = {}
         self._frames: dict[str, str] = {}
@@ -121,9 +121,9 @@ class _Network(Graph):
         self._write_caches()
 
     def _features(self, spectrum: str) -> str:
-        """Magnitude, real and imaginary part in bands, each with its neighbours."""
+        """Adds magnitude, real and imaginary part in bands, each with its neighbours."""
         power = self.add("Gemm", [_POWER, self.add("Mul", [spectrum, spectrum]), np.array([[_EPS]])])
-        planes = self.add("Concat", [self.add("Sqrt", [power]), spectrum], axis=0)  # (5, bins): two rows come for free
+        planes = self.add("Concat", [self.add("Sqrt", [power]), spectrum], axis=0)  # (5, bins): two rows are free
         erb, n_high = self._folded["erb.merge"].shape
         n_low = self._n_bins - n_high
         low, high = self.split(planes, [n_low, n_high], axis=1)
@@ -133,7 +133,7 @@ class _Network(Graph):
         return self.add("Conv", [self.add("Reshape", [bands, [1, 5, 1, n_low + erb]]), neighbours], **_SAME)
 
     def _masks(self, x: str) -> str:
-        """The mask as rows re, re, im, im, `(4, bins)`."""
+        """Adds the mask as rows re, re, im, im, `(4, bins)`."""
         weight, bias = self._w["de4.weight"][:, _MASK_ROWS], self._w["de4.bias"][_MASK_ROWS]
         x = self.add("Tanh", [self.add("ConvTranspose", [x, weight, bias], **_EVERY_OTHER)])
         n_high, erb = self._folded["erb.spread"].shape
@@ -170,7 +170,7 @@ class _Network(Graph):
         return self.add("Transpose", [self.add("Reshape", [x, [1, 1, _BANDS, _CHANNELS]])], perm=[0, 3, 1, 2])
 
     def _read_caches(self) -> None:
-        """Of the past, a dilated convolution reads two frames: the oldest, and the one in the middle."""
+        """Adds the reads of the caches: a dilated convolution uses two past frames, the oldest and the middle one."""
         picked = []
         for name in TEMPORAL_BLOCKS:
             oldest = _OLDEST[DILATIONS[name]]
@@ -184,7 +184,7 @@ class _Network(Graph):
         self._hiddens = dict(zip(TEMPORAL_BLOCKS, hiddens, strict=True))
 
     def _write_caches(self) -> None:
-        """Every frame of the past moves up by one; the newest of each block is that of this run."""
+        """Adds the new caches: past frames move up by one, and the current frame of each block becomes the newest."""
         source = np.minimum(_ROWS + 1, _ROWS.size - 1)
         for i, name in enumerate(TEMPORAL_BLOCKS):
             newest = _OLDEST[DILATIONS[name]] + 2 * DILATIONS[name] - 1
@@ -200,12 +200,12 @@ class _Network(Graph):
         return self._prelu(self.add("Conv", [x, weight, bias], **attributes), name)
 
     def _prelu(self, x: str, name: str) -> str:
-        """PReLU with one slope, as the operator that ONNX Runtime fuses into the convolution before it."""
+        """Adds a PReLU with one slope as LeakyRelu, which ONNX Runtime fuses into the preceding convolution."""
         return self.add("LeakyRelu", [x], alpha=float(self._folded[f"{name}.slope"][0]))
 
 
 def _dense(weight: F32) -> F32:
-    """The weight of a convolution with two groups as that of one without: `(16, 8, 1, 5)` to `(16, 16, 1, 5)`."""
+    """Expands the weight of a convolution with two groups to a dense one: `(16, 8, 1, 5)` to `(16, 16, 1, 5)`."""
     whole = np.zeros((_CHANNELS, _CHANNELS, *weight.shape[2:]), np.float32)
     half = _CHANNELS // 2
     whole[:half, :half], whole[half:, half:] = weight[:half], weight[half:]

@@ -1,6 +1,6 @@
-"""Networks with a streaming graph of their own, as one file: `mix` and caches in, `enh` and caches out.
+"""Self-contained streaming graphs of networks with a packaged graph: `mix` and caches in, `enh` and caches out.
 
-What published streaming models look like (`engines/onnx/streaming.py`), so that any program that runs those runs it.
+The form of published streaming models (`engines/onnx/streaming.py`), so any program that runs those can run it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ DOCUMENTATION = """{name}, streaming speech enhancement: spectra and caches in, 
     mix         (1, {n_bins}, T, 2)   T frames, real and imaginary part    enh
     NAME_cache  see the inputs    what the network remembers           NAME_cache_out
 
-Everything is float32. The caches of a stream that begins are zeros; those that come out go into the next run.
+Everything is float32. Initial caches are zeros; pass the returned caches to the next run.
 
 Audio: {sample_rate} Hz, full scale 1. A frame is the Fourier transform of {win_length} samples times the window
-sqrt(0.5 - 0.5 cos(2 pi n / {win_length})), n_fft {n_fft}; the next begins {hop_length} samples later, and before the
-first sample there are zeros. Back: inverse transform, the same window, overlap-add.
+sqrt(0.5 - 0.5 cos(2 pi n / {win_length})), n_fft {n_fft}; the next begins {hop_length} samples later, and the signal is
+preceded by zeros. Synthesis: inverse transform, the same window, overlap-add.
 """
 
 
@@ -53,7 +53,7 @@ def streaming_graph(weights: Mapping[str, F32], spec: ModelSpec, origin: Origin,
 
 
 def _mix_in_the_input(model: onnx.ModelProto, strength: float) -> None:
-    """Makes `enh` strength times what it was, plus the rest of `mix`."""
+    """Applies the strength: `enh` becomes strength * enh + (1 - strength) * mix."""
     for node in model.graph.node:
         node.output[:] = ["enhanced" if name == "enh" else name for name in node.output]
     g = Graph(prefix="enh_")

@@ -1,1 +1,1 @@
-"""The stages a sample passes through around the engine: small objects with push, flush, reset and state."""
+"""The stream around an engine: framing, mixing, strength; small stages with push, flush, reset and state."""

@@ -1,4 +1,4 @@
-"""Collects samples into whole hops."""
+"""Buffers samples into whole hops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EMPTY = np.empty(0, np.float32)
 
 
 class Framer:
-    """Keeps what is left of the samples when whole hops have been taken."""
+    """Buffers the samples of an incomplete hop."""
 
     def __init__(self, hop_length: int) -> None:
         self._hop = hop_length
@@ -21,7 +21,7 @@ class Framer:
 
     @property
     def held(self) -> int:
-        """Samples that wait for the hop to be complete."""
+        """Number of samples of the incomplete hop."""
         return len(self._rest)
 
     def push(self, samples: F32) -> F32:
@@ -35,25 +35,25 @@ class Framer:
         return pending[:whole].reshape(-1, self._hop)
 
     def flush(self) -> F32:
-        """Returns the rest as one last hop, filled up with zeros, or no hop if there is none."""
+        """Returns the rest as one zero-padded hop, or no hop if there is none."""
         missing = -len(self._rest) % self._hop
         return self.push(np.zeros(missing, np.float32))
 
     def resume(self, rest: F32) -> None:
-        """Goes on with samples that wait for the hop to be complete."""
+        """Resumes with the samples of an incomplete hop."""
         self._rest = rest
 
     def reset(self) -> None:
-        """Forgets the rest."""
+        """Discards the buffered samples."""
         self._rest = _EMPTY
 
     @property
     def state(self) -> dict[str, F32]:
-        """The rest, `(0..hop_length - 1,)`."""
+        """The buffered samples, `(0..hop_length - 1,)`."""
         return {"rest": self._rest.copy()}
 
     def load_state(self, state: Mapping[str, F32]) -> None:
-        """Goes on from a state; raises `StateError` if it is none of this stage."""
+        """Restores a state; raises `StateError` if it does not fit."""
         rest = state.get("rest")
         if rest is None or rest.ndim != 1 or rest.dtype != np.float32 or len(rest) >= self._hop:
             raise StateError(f"framer: expected fewer than {self._hop} float32 samples, got {_describe(rest)}")

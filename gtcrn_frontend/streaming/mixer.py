@@ -1,4 +1,4 @@
-"""Mixes the enhanced signal with the aligned dry one: the strength knob ("observation adding")."""
+"""Observation adding: mixes the enhanced signal with the aligned input."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _EMPTY = np.empty(0, np.float32)
 
 
 class AlignedChunk(NamedTuple):
-    """Samples of the same moments, before and after enhancement; each `(n,)` in the type of the input.
+    """Time-aligned samples before and after enhancement, each `(n,)` in the type of the input.
 
     Attributes:
-        start_sample: number of the first sample in the stream, counted from 0.
+        start_sample: index of the first sample in the stream, from 0.
         dry: the input.
         enhanced: the network's output at full strength.
         mixed: strength * enhanced + (1 - strength) * dry, what `process_chunk` returns.
@@ -32,19 +32,19 @@ class AlignedChunk(NamedTuple):
 
 
 class Mixer:
-    """Holds the dry signal until its enhanced counterpart arrives; ramps the strength when it changes.
+    """Delays the input to align it with the enhanced signal; ramps changes of the strength.
 
-    The strength is set, or follows a track.
+    The strength is set by `set_strength`, or follows a `StrengthRamp`.
     """
 
     def __init__(self, strength: float, ramp_length: int) -> None:
-        """A mixer at `strength` in [0, 1], which takes `ramp_length` samples to reach another."""
+        """Starts at `strength` in [0, 1]; changes take `ramp_length` samples."""
         self._ramp_length = ramp_length
         self._dry = _EMPTY
         self._enhanced = _EMPTY
         self._samples_out = 0
         self._start = self._target = strength
-        self._position = ramp_length  # samples of the ramp from start to target that are done
+        self._position = ramp_length  # completed samples of the ramp from start to target
         self._track: StrengthRamp | None = None  # in place of the ramp
 
     @property
@@ -62,30 +62,30 @@ class Mixer:
 
     @property
     def ramp(self) -> StrengthRamp | None:
-        """What the strength follows, if it was not set."""
+        """The ramp that the strength follows; None if it was set."""
         return self._track
 
     def is_still_at(self, strength: float) -> bool:
-        """Returns whether all goes out at this strength, until `set_strength` or `follow`."""
+        """Whether the strength is constant at this value until `set_strength` or `follow`."""
         is_still = self._position >= self._ramp_length or self._start == self._target
         return self._target == strength and self._track is None and is_still
 
     @property
     def waiting_dry(self) -> F32:
-        """The dry samples whose enhanced counterparts have not come, `(n,)`."""
+        """Input samples whose enhanced counterparts have not arrived, `(n,)`."""
         return self._dry
 
     @property
     def waiting_enhanced(self) -> int:
-        """How many enhanced samples wait for their dry counterparts."""
+        """Number of enhanced samples whose input counterparts have not arrived."""
         return len(self._enhanced)
 
     def resume(self, waiting_dry: F32, samples_out: int) -> None:
-        """Goes on where the signals came past a mixer that stood still, or followed a track."""
+        """Resumes after the signals were mixed elsewhere, at a constant strength or along a `StrengthRamp`."""
         self._dry, self._enhanced, self._samples_out = waiting_dry, _EMPTY, samples_out
 
     def set_strength(self, strength: float) -> None:
-        """Moves to another strength within the ramp, from the next sample on; at once if the stream has not begun."""
+        """Ramps to another strength from the next sample on; immediate before the first sample."""
         if strength == self._target and self._track is None:
             return
         self._start = strength if self._samples_out == 0 else self.strength
@@ -94,11 +94,11 @@ class Mixer:
         self._track = None
 
     def follow(self, ramp: StrengthRamp) -> None:
-        """Takes the strength of each sample from a track, until `set_strength`."""
+        """Follows a `StrengthRamp` until `set_strength`."""
         self._track = ramp
 
     def push(self, dry: F32, enhanced: F32) -> AlignedChunk:
-        """Returns what is known of both signals; either may run ahead of the other."""
+        """Returns the samples available in both signals; either may run ahead of the other."""
         count = min(len(self._dry) + len(dry), len(self._enhanced) + len(enhanced))
         dry, self._dry = _divided(self._dry, dry, count)
         enhanced, self._enhanced = _divided(self._enhanced, enhanced, count)
@@ -107,12 +107,12 @@ class Mixer:
         return chunk
 
     def reset(self) -> None:
-        """Begins a new stream at the strength set last, on no track."""
+        """Resets the stream, at the last strength set."""
         self.__init__(self._target, self._ramp_length)  # type: ignore[misc]
 
     @property
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Waiting samples and the place in the ramp, which is over for one that follows a track."""
+        """Buffered samples and the position in the ramp (completed if it follows a `StrengthRamp`)."""
         ramp = (self._start, self._target, self._position)
         if self._track is not None:
             ramp = (self.strength, self.strength, self._ramp_length)
@@ -124,10 +124,10 @@ class Mixer:
         }
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Goes on from a state, towards the strength set last, on no track.
+        """Restores a state; continues towards the last strength set.
 
         Raises:
-            StateError: it is none of this stage.
+            StateError: the state does not fit.
         """
         expected = {"dry": np.float32, "enhanced": np.float32, "ramp": np.float64, "samples_out": np.int64}
         for name, dtype in expected.items():
@@ -162,7 +162,7 @@ class Mixer:
         return _weighted(np.float32(self._target), dry, enhanced)
 
     def _mix_ramp(self, dry: F32, enhanced: F32) -> F32:
-        """Sample k of the ramp, from 1, has gone k / ramp_length of the way, however the samples are chunked."""
+        """Sample k of the ramp (from 1) has the fraction k / ramp_length of the change, however samples are chunked."""
         steps = np.arange(self._position + 1, self._position + 1 + len(dry))
         self._position = min(self._position + len(dry), self._ramp_length)
         way = np.minimum(steps / self._ramp_length, 1.0)
@@ -171,12 +171,12 @@ class Mixer:
 
 
 def _divided(held: F32, new: F32, count: int) -> tuple[F32, F32]:
-    """Returns the first `count` samples of what was held and what is new, and the others in memory of their own.
+    """Returns the first `count` samples of the buffer followed by the new ones, and a copy of the rest.
 
-    The caller may reuse its buffer, and a view would keep a long one alive.
+    A copy, because the caller may reuse its buffer and a view would keep a long one alive.
     """
-    if len(held) == count:  # chunks of whole hops: nothing has to be joined
-        # As below, a view: dry and mixed may be the same samples, and whoever delivers them copies views.
+    if len(held) == count:  # chunks of whole hops: nothing to concatenate
+        # A view, as below: dry and mixed may be the same samples; whoever delivers them copies views.
         return held[:], new.copy() if len(new) else _EMPTY
     joined = np.concatenate([held, new]) if len(held) else new
     return joined[:count], joined[count:].copy() if count < len(joined) else _EMPTY

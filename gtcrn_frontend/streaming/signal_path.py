@@ -11,15 +11,11 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.resampler import Resampler
 from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.config import AutoStrengthConfig, Strength
 from gtcrn_frontend.engines.direct_path import Position
 from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.model_spec import ModelSpec
-from gtcrn_frontend.streaming.auto_strength.controller import (
-    AutoStrength,
-    AutoStrengthConfig,
-    AutoStrengthReport,
-    Strength,
-)
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrength, AutoStrengthReport
 from gtcrn_frontend.streaming.framer import Framer
 from gtcrn_frontend.streaming.mixer import AlignedChunk, Mixer
 from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthRamp

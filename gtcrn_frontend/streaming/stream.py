@@ -14,12 +14,12 @@ from gtcrn_frontend.audio.channels import join_channels, split_channels
 from gtcrn_frontend.audio.pcm import frame_bytes
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import DTYPES, check_chunk, restore_type
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.engines.direct_path import DirectPath
 from gtcrn_frontend.engines.loading import LoadedModel
 from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport, Strength
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport
 from gtcrn_frontend.streaming.mixer import AlignedChunk
 from gtcrn_frontend.streaming.signal_path import SignalPath
 

@@ -1,4 +1,4 @@
-"""`ThreadPool`: threads that divide the streams of one call among them."""
+"""`ThreadPool`: runs the streams of one call on several threads."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gtcrn_frontend.streaming.stream import Job
 
 
 class ThreadPool:
-    """Runs an engine on several threads at once; most of its time it does not hold Python's lock.
+    """Runs an engine on several threads; engines release the GIL most of the time.
 
-    The threads end when the object goes. They do not survive a fork.
+    The threads end when the object is garbage-collected. They do not survive a fork.
 
     Args:
-        num_threads: how many run at once, that of the caller included; each runs its streams to the end.
+        num_threads: number of threads, including the caller's; each processes its share of the streams.
     """
 
     def __init__(self, num_threads: int) -> None:
@@ -28,7 +28,7 @@ class ThreadPool:
         """Returns what `engine.process_many` does.
 
         Raises:
-            Exception: whatever one of the threads raised, after all have ended.
+            Exception: the exception of one of the threads, after all have finished.
         """
         if self._executor is None:
             return engine.process_many(jobs)
@@ -49,9 +49,9 @@ class ThreadPool:
 
 
 def _divide(n_hops: Sequence[int], num_threads: int) -> list[list[int]]:
-    """Returns the indices of the jobs in at most `num_threads` parts of about as many hops each.
+    """Splits the job indices into at most `num_threads` parts with about equally many hops.
 
-    Jobs with equally many hops stay together as far as possible: an engine runs them as one batch.
+    Jobs with equally many hops stay together where possible: an engine runs them as one batch.
     """
     total = sum(n_hops)
     count = max(1, min(num_threads, total // MIN_HOPS_PER_THREAD))

@@ -1,1 +1,1 @@
-"""Weights: reading checkpoints, checking them against the network, folding them for the engines."""
+"""Model weights: registry, checkpoint reading, validation, folding and packing for the engines."""

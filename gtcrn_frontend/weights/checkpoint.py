@@ -1,6 +1,6 @@
-"""Reads checkpoints into plain arrays: safetensors, and the zip files written by `torch.save`.
+"""Reads checkpoints into numpy arrays: safetensors, and zip files written by `torch.save`.
 
-A torch checkpoint is a pickle, and a pickle may run code: it is read without Python's unpickler, and without torch.
+A torch checkpoint is a pickle, which could execute code: it is read without Python's unpickler and without torch.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _STORAGE_DTYPES: dict[str, np.dtype[Any]] = {
 }
 _STATE_DICT_KEYS = ("model", "state_dict", "model_state_dict")
 _ZIP_MAGIC = b"PK\x03\x04"
-# No checkpoint of these networks comes near; larger ones are mistakes, or made to exhaust the memory.
+# Far above any checkpoint of these networks; larger files are mistakes or attempts to exhaust the memory.
 _MAX_BYTES = 1 << 30
 _MAX_PICKLE_BYTES = 1 << 24
-# What zipfile raises on damaged archives; a missing member is a KeyError, an encrypted one a RuntimeError.
+# Exceptions of zipfile on damaged archives; KeyError for a missing member, RuntimeError for an encrypted one.
 _ZIP_ERRORS = (zipfile.BadZipFile, EOFError, KeyError, OSError, OverflowError, RuntimeError, ValueError)
 
 
@@ -43,11 +43,11 @@ def read_checkpoint(path: str | Path) -> Arrays:
     """Returns the state dict of a checkpoint file as arrays by parameter name.
 
     Args:
-        path: a `.safetensors` file, or a file written by `torch.save` (whatever its suffix, also `.tar`) that
-            holds a state dict itself or under `model`, `state_dict` or `model_state_dict`.
+        path: a `.safetensors` file, or a file written by `torch.save` (with any suffix, such as `.tar`) that holds a
+            state dict at the top level or under `model`, `state_dict` or `model_state_dict`.
 
     Raises:
-        ModelError: the file is missing, damaged, of another kind, or holds more than tensors.
+        ModelError: the file is missing, damaged, of another format, or holds objects other than tensors.
     """
     path = Path(path)
     try:
@@ -66,7 +66,7 @@ def read_checkpoint(path: str | Path) -> Arrays:
 def read_architecture(path: str | Path) -> str:
     """Returns the network's name in the metadata of a safetensors file, `architecture`; empty if there is none.
 
-    The file is one that `read_checkpoint` has read.
+    The file must be one that `read_checkpoint` accepts.
     """
     data = Path(path).read_bytes()
     if data.startswith(_ZIP_MAGIC):
@@ -76,8 +76,8 @@ def read_architecture(path: str | Path) -> str:
 
 
 def write_safetensors(path: str | Path, arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:
-    """Writes arrays as a safetensors file; `metadata` is free text by key."""
-    # Neither np.ascontiguousarray, which turns a number into an array of one, nor save_file, which shuts others out.
+    """Writes arrays to a safetensors file, with `metadata` as text by key."""
+    # Not np.ascontiguousarray, which turns a scalar into shape (1,), nor save_file, which creates private files (0600).
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     Path(path).write_bytes(safetensors.numpy.save(contiguous, metadata=dict(metadata)))
 
@@ -86,7 +86,7 @@ def _read_safetensors(data: bytes) -> Arrays:
     try:
         return dict(safetensors.numpy.load(data))
     except KeyError as error:
-        raise ModelError(f"expected tensors of types that numpy knows, got {error}: save them as float32") from error
+        raise ModelError(f"expected tensors of types that numpy supports, got {error}: save them as float32") from error
     except (safetensors.SafetensorError, ValueError) as error:
         raise ModelError(
             "expected a safetensors file or one written by torch.save (torch 1.6 or later), "
@@ -117,7 +117,7 @@ def _read_archive(archive: zipfile.ZipFile) -> Arrays:
     if f"{prefix}byteorder" in archive.namelist() and archive.read(f"{prefix}byteorder") != b"little":
         raise ModelError("expected a little-endian checkpoint, got a big-endian one: save it again")
 
-    storages: dict[str, bytes] = {}  # tensors may share them
+    storages: dict[str, bytes] = {}  # tensors may share storages
     arrays: Arrays = {}
     total = 0
     for name, tensor in _state_dict_of(read_pickle(archive.read(pickles[0]))).items():
@@ -132,7 +132,7 @@ def _read_archive(archive: zipfile.ZipFile) -> Arrays:
 
 
 def _state_dict_of(loaded: object) -> dict[str, Tensor]:
-    """The mapping of names to tensors inside of what was saved."""
+    """Finds the state dict in the saved object."""
     if isinstance(loaded, dict):
         for key in _STATE_DICT_KEYS:
             if isinstance(loaded.get(key), dict):
@@ -148,7 +148,7 @@ def _state_dict_of(loaded: object) -> dict[str, Tensor]:
 
 
 def _array(tensor: Tensor, values: bytes) -> npt.NDArray[Any]:
-    """A copy of the part of its storage that the tensor shows; never reads outside of it."""
+    """Returns a copy of the tensor's values; never reads outside of its storage."""
     storage = tensor.storage
     dtype = _STORAGE_DTYPES.get(storage.kind)
     if dtype is None:

@@ -1,4 +1,4 @@
-"""Reads the weights of a CTranslate2 model, such as Whisper's for faster-whisper, without CTranslate2.
+"""Reads the weights of CTranslate2 models (such as faster-whisper's) without CTranslate2.
 
 `model.bin`, little endian, as `ctranslate2.specs.model_spec` writes it: u32 version, the model's name, u32 revision,
 u32 number of variables; each variable: name, u8 rank, rank x u32 shape, u8 type, u32 size in bytes, values. After them
@@ -40,9 +40,9 @@ _MAX_RANK = 8
 def read_ctranslate2(path: str | Path) -> dict[str, npt.NDArray[np.float32]]:
     """Returns the variables of a CTranslate2 model as float32, by their names in the file.
 
-    Quantised weights are multiplied out, `value / scale` with one scale for each row or for all rows; their scales are
-    left out. Aliases, such as a projection that shares its weight with an embedding, are entries like others, with
-    the same array. Scalars, such as `encoder/num_heads`, have shape `()`.
+    Quantised weights are dequantised, `value / scale` with one scale per row or one in total; the scales are dropped.
+    Aliases, such as a projection that shares its weight with an embedding, are entries of their own with the same
+    array. Scalars, such as `encoder/num_heads`, have shape `()`.
 
     Args:
         path: `model.bin`, or the folder that holds it.
@@ -70,7 +70,7 @@ class _Variable:
 
 
 class _Reader:
-    """Takes values from the front of a file and never reads past its end."""
+    """Reads values from the front of a file, never past its end."""
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
@@ -90,7 +90,7 @@ class _Reader:
         return self._data[self._position - count : self._position]
 
     def unsigned(self, kind: str) -> int:
-        """Takes an unsigned integer: `B`, `H` or `I` for 8, 16 or 32 bits."""
+        """Reads an unsigned integer: `B`, `H` or `I` for 8, 16 or 32 bits."""
         value: int = struct.unpack("<" + kind, self.take(struct.calcsize("<" + kind)))[0]
         return value
 

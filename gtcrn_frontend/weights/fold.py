@@ -1,7 +1,7 @@
-"""Folds a GTCRN state dict into the fewest, plainest arrays that compute the same. Every engine starts from these.
+"""Folds a GTCRN state dict into fewer, simpler weights with the same output; input of every engine.
 
 Four exact identities:
-- batch norm in evaluation is a scale and a shift per channel: it goes into the convolution before it;
+- batch norm in evaluation is a scale and a shift per channel, folded into the preceding convolution;
 - unfolding three neighbours and a 1x1 convolution is one convolution of width 3;
 - a depthwise transposed convolution of stride 1 is a convolution with the kernel flipped in both axes;
 - two GRUs on two halves of the features are one GRU whose matrices are block-diagonal per gate.
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.weights.validate import check_parameters
 
-_BATCH_NORM_EPS = 1e-5  # torch's default, which the released networks use
+_BATCH_NORM_EPS = 1e-5  # torch's default, used by the released networks
 _GATES = 3
 
 
@@ -55,7 +55,7 @@ def fold_gtcrn(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, F32]:
 
 
 def _batch_norm(p: Mapping[str, F32], path: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Scale and shift per channel, in double precision."""
+    """Returns scale and shift per channel, in double precision."""
     variance = p[f"{path}.running_var"].astype(np.float64)
     scale = p[f"{path}.weight"] / np.sqrt(variance + _BATCH_NORM_EPS)
     return scale, p[f"{path}.bias"] - p[f"{path}.running_mean"] * scale
@@ -109,14 +109,14 @@ def _dpgrnn(p: Mapping[str, F32], path: str, name: str) -> dict[str, Any]:
         folded[f"{name}.{stage}.fc.bias"] = p[f"{path}.{stage}_fc.bias"]
         folded[f"{name}.{stage}.ln.weight"] = p[f"{path}.{stage}_ln.weight"]
         folded[f"{name}.{stage}.ln.bias"] = p[f"{path}.{stage}_ln.bias"]
-    # Two bidirectional GRUs deliver f1 b1 f2 b2, the merged one f1 f2 b1 b2.
+    # Two bidirectional GRUs output f1 b1 f2 b2, the merged one f1 f2 b1 b2.
     weight = folded[f"{name}.intra.fc.weight"]
     folded[f"{name}.intra.fc.weight"] = weight.reshape(-1, 2, 2, 4).transpose(0, 2, 1, 3).reshape(weight.shape)
     return folded
 
 
 def _merge_groups(p: Mapping[str, F32], path: str, kind: str) -> F32:
-    """The parameter `kind` of rnn1 and rnn2 as that of one GRU: `(3, 2 * hidden, ...)` flattened over gates."""
+    """Merges the parameter `kind` of rnn1 and rnn2; returns `(3, 2 * hidden, ...)` flattened over gates."""
     first, second = (p[f"{path}.rnn{group}.{kind}"] for group in (1, 2))
     gates = []
     for a, b in zip(np.split(first, _GATES), np.split(second, _GATES), strict=True):

@@ -1,4 +1,4 @@
-"""Parameters of FRCRN: names and shapes, and how released checkpoints spell them; known without torch."""
+"""Parameter names and shapes of FRCRN, and their spelling in released checkpoints; needs no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ENCODER_KERNELS = (5, 5, 5, 5, 5, 5, 2)
 _DECODER_KERNELS = (2, 5, 5, 5, 6, 5, 5)
 
 PREFIXES = ("module.model.", "model.")
-"""What stands before the names: nothing in ModelScope's `speech_frcrn_ans_cirm_16k`, `model.` in ClearerVoice's."""
+"""Prefixes of the names: none in ModelScope's `speech_frcrn_ans_cirm_16k`, `model.` in ClearerVoice's."""
 
 _LISTS = {
     "encoder": "encoders",
@@ -29,9 +29,9 @@ _SECOND_NAME = re.compile(rf"(unet2?\.)({'|'.join(_LISTS)})(\d\..*)")
 
 
 def with_first_names(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Returns each array once: in released checkpoints each layer of a U-Net has two names.
+    """Removes duplicates: in released checkpoints each layer of a U-Net has two names.
 
-    `unet.encoder3.` is `unet.encoders.3.`, and so on. Where both are there the second counts, which is the one that the
+    `unet.encoder3.` is `unet.encoders.3.`, and so on. If both exist, the second one is used, as it is the one that the
     reference implementation loads last.
     """
     by_second_name, others = {}, {}

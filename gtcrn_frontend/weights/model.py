@@ -1,4 +1,4 @@
-"""A model as it is read from disk: its facts and either its parameters or a ready graph."""
+"""Loads models from disk: a spec with either parameters or a complete ONNX graph."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gtcrn_frontend.weights.registry import Registry
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """What engines are made from.
+    """A loaded model, before it runs in an engine.
 
     Attributes:
-        spec: facts of a checkpoint's network; None for a ready graph, which tells them to the engine (`Engine.spec`).
-        source: where it was read from.
-        digest: names the weights: equal digests compute the same. Saved states carry it.
-        parameters: the checked state dict, float32 arrays by released name; None for a ready graph.
+        spec: spec of a checkpoint's network; None for an ONNX graph, whose spec the engine reads (`Engine.spec`).
+        source: file it was read from.
+        digest: identifies the weights: equal digests mean equal outputs. Stored in saved states.
+        parameters: the validated state dict, float32 arrays by released name; None for an ONNX graph.
         graph: the bytes of a self-contained streaming ONNX file; None for a checkpoint.
     """
 
@@ -37,17 +37,18 @@ class Model:
 
     @property
     def engines(self) -> tuple[str, ...]:
-        """Names of the engines that can run it, the fastest first."""
+        """Names of the engines that support it, fastest first."""
         return ("onnx",) if self.spec is None else NETWORKS[self.spec.name].engines
 
     def weights_for(self, engine: str) -> tuple[ModelSpec, dict[str, F32]]:
-        """Returns facts and parameters of a checkpoint for an engine that is made from those.
+        """Returns spec and parameters, for engines that are built from a checkpoint.
 
         Raises:
-            ModelError: it is a ready graph, or the engine cannot run this network; says which engines can.
+            ModelError: it is an ONNX graph, or the engine does not support this network; the message names those that
+                do.
         """
         if self.spec is None or self.parameters is None:
-            kind = "a ready ONNX graph"
+            kind = "an ONNX graph"
         elif engine not in self.engines:
             kind = self.spec.name
         else:
@@ -58,18 +59,18 @@ class Model:
 
 @lru_cache(maxsize=1)
 def installed_registry() -> Registry:
-    """Returns the registry that was installed with the package."""
+    """Returns the registry installed with the package."""
     return Registry.from_toml(installed_model_file("registry.toml"))
 
 
 def model_path(model: str | Path) -> Path:
-    """Returns the file of a model given by name or path, downloaded on first use where its name stands for a download.
+    """Returns the file of a model given by name or path; downloads it on first use if necessary.
 
-    A registered name always is that model, whatever lies in the working directory: write `./gtcrn-dns3` for a file of
-    such a name. Everything else is a path, but for `random:NETWORK`, which is no file and comes back as it is.
+    Registered names take precedence over files in the working directory: write `./gtcrn-dns3` for a file of that name.
+        `random:NETWORK` is returned unchanged; anything else is a path.
 
     Raises:
-        ModelError: there is no such name and no such file, or the download failed, see `Registry.fetch`.
+        ModelError: neither a model nor a file of this name exists, or the download failed, see `Registry.fetch`.
     """
     registry, name = installed_registry(), str(model)
     if name in registry.models:
@@ -79,9 +80,9 @@ def model_path(model: str | Path) -> Path:
         return path
     try:
         if path.is_file():
-            # Of a link, its own name: that has the suffix which tells the kind of file.
+            # Keep the name of a symbolic link: its suffix tells the format.
             return path.parent.resolve() / path.name
-    except OSError as error:  # a name that is too long, say
+    except OSError as error:  # for example a name that is too long
         raise ModelError(f"cannot look for the model {name!r}: {error.strerror}") from error
     hint = registry.hint(name) if len(path.parts) == 1 else ""
     raise ModelError(
@@ -91,14 +92,14 @@ def model_path(model: str | Path) -> Path:
 
 
 def load_model(path: Path, network: str = "") -> Model:
-    """Returns the model in a checkpoint or a streaming ONNX file (suffix `.onnx`).
+    """Loads a checkpoint or a streaming ONNX file (suffix `.onnx`).
 
     Args:
         path: the file, or `random:NETWORK` for random weights.
-        network: name of the network that a checkpoint is of; without it what the file says, or what its tensors tell.
+        network: network of the checkpoint; if empty, it is read from the metadata or inferred from the tensors.
 
     Raises:
-        ModelError: the file cannot be read, is damaged, or of no known network.
+        ModelError: the file cannot be read, is damaged, or of an unknown network.
     """
     if path.suffix == ".onnx":
         try:
@@ -122,10 +123,10 @@ def load_model(path: Path, network: str = "") -> Model:
 
 
 def installed_model_file(name: str) -> Path:
-    """Returns the path of a file that was installed with the package.
+    """Returns the path of a file installed with the package.
 
     Raises:
-        ModelError: it is not there: the installation is incomplete.
+        ModelError: the file is missing: the installation is incomplete.
     """
     with as_file(files("gtcrn_frontend.models") / name) as path:
         if not path.is_file():

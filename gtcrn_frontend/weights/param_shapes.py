@@ -1,4 +1,4 @@
-"""Names and shapes of the tensors in checkpoints of each network, known without torch; batch counters are left out."""
+"""Parameter names and shapes of the networks, without batch counters; needs no torch."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _lite_rtse() -> Iterator[tuple[str, Shape]]:
     yield from _conv(f"{path}.pwconv1", (2 * channels, channels // 2, 1, 1), 2 * channels)
     yield from _conv(f"{path}.pwconvN", (1, channels, 1, 1), 1)
     for i in range(order - 1):
-        narrow = channels >> (order - 1 - i)  # what this step's pointwise path has
+        narrow = channels >> (order - 1 - i)  # channels of this step's pointwise path
         yield from _conv(f"{path}.dwconvs.{i}.1", (2 * channels - narrow, 1, 7, 7), 2 * channels - narrow)
         yield from _conv(f"{path}.pwconvs.{i}", (2 * narrow, narrow, 1, 1), 2 * narrow)
     yield from _linear("fc2", 3 * bins, bins)

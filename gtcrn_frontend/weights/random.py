@@ -1,4 +1,4 @@
-"""Random weights, by name only: `random:frcrn`. For tests, and to measure a network before its weights are there."""
+"""Random weights, selected by names such as `random:frcrn`; for tests and for benchmarks without trained weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def random_network(model: str) -> str:
     """Returns the network of a model name such as `random:frcrn`; empty for every other name or path.
 
     Raises:
-        ModelError: there is no such network, or it is known from ready graphs only.
+        ModelError: the network does not exist, or is supported as an ONNX graph only.
     """
     if not model.startswith(PREFIX):
         return ""
@@ -31,9 +31,10 @@ def random_network(model: str) -> str:
 
 
 def random_parameters(shapes: Mapping[str, Shape]) -> dict[str, F32]:
-    """Returns a state dict, the same one every time: what it makes of speech is noise, at the cost of real weights.
+    """Returns a reproducible random state dict: the output is meaningless, the run time that of trained weights.
 
-    Matrices and kernels are uniform within +-1 / sqrt(inputs), norms and slopes as fresh ones, biases zero.
+    Matrices and kernels are uniform within +-1 / sqrt(inputs), norms and slopes have their initial values, biases are
+    zero.
 
     Args:
         shapes: of each tensor, by name, see `Network.parameters`.

@@ -1,8 +1,8 @@
-"""Models by name: what is known of each, and its verified file: embedded in the package, or downloaded once and cached.
+"""Registered models: metadata and verified files, embedded in the package or downloaded once and cached.
 
-The cache is one folder per user, `GTCRN_FRONTEND_CACHE` or the system's usual place, and may be filled by hand.
-Whatever lies in it is used only if its SHA-256 is the registered one. Processes need no lock: each downloads into a
-folder of its own and moves the verified file into place in one step.
+The cache is one folder per user, `GTCRN_FRONTEND_CACHE` or the platform's default, and may be filled by hand. Files in
+it are used only if their SHA-256 is the registered one. Processes need no lock: each downloads into its own temporary
+folder and moves the verified file into place atomically.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, Literal
 from gtcrn_frontend.errors import ModelError
 
 CACHE_VARIABLE = "GTCRN_FRONTEND_CACHE"
-"""Environment variable with the folder for downloaded models."""
+"""Environment variable for the folder of downloaded models."""
 
 Location = Literal["embedded", "missing", "cached", "damaged", "not downloaded", "to be supplied"]
 """`missing`: an embedded file is not installed. `damaged`: the file in the cache has another hash."""
@@ -33,14 +33,14 @@ _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 30  # between two pieces, not for the whole file
 _PIECE_BYTES = 1 << 16
 _HEX_DIGEST = re.compile("[0-9a-f]{64}")
-_NEAR = 0.4  # similarity, 0 to 1, from which an unknown name is taken for a typing error
+_NEAR = 0.4  # similarity, 0 to 1, above which an unknown name is considered a typo
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Download:
-    """Where a file comes from, and how to know that it is the right one; `size_bytes` is for show."""
+    """URL and checksum of a file; `size_bytes` is for display only."""
 
     url: str
     sha256: str
@@ -49,15 +49,15 @@ class Download:
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """What is known of a model before it is read.
+    """Metadata of a registered model.
 
     Attributes:
-        name: what `model=` takes.
-        file: name of its file, beside the registry (embedded) or in the cache; empty if users have to supply it.
-        network: which network the weights are for, `ModelSpec.name`.
-        licence: of the weights (SPDX); empty if users have to supply them.
+        name: value for `model=`.
+        file: name of its file, next to the registry (embedded) or in the cache; empty if users must supply it.
+        network: network of the weights, `ModelSpec.name`.
+        licence: of the weights (SPDX); empty if users must supply them.
         description: one line.
-        supply: for a model without a file, where its weights come from.
+        supply: for a model without a file: where to get the weights.
         download: None for an embedded model.
     """
 
@@ -97,36 +97,36 @@ class Registry:
         return cls(MappingProxyType(models), path.parent)
 
     def find(self, name: str) -> RegisteredModel:
-        """Returns the model of a name.
+        """Returns the model with this name.
 
         Raises:
-            ModelError: there is none; names the nearest.
+            ModelError: no such model; the message suggests the closest name.
         """
         if name in self.models:
             return self.models[name]
         raise ModelError(f"expected a registered model ({', '.join(self.models)}), got {name!r}{self.hint(name)}")
 
     def hint(self, name: str) -> str:
-        """Returns the end of an error message that names the registered model nearest to `name`; may be empty."""
+        """Returns the suffix of an error message that suggests the registered model closest to `name`; may be empty."""
         near = difflib.get_close_matches(name.lower(), self.models, n=1, cutoff=_NEAR)
         return f", did you mean {near[0]!r}?" if near else ""
 
     def path(self, name: str) -> Path:
-        """Returns where the file of a model is or, if it is yet to be downloaded, will be.
+        """Returns the path of a model's file, whether or not it has been downloaded.
 
         Raises:
-            ModelError: as `find`, or users have to supply the weights; says where they come from.
+            ModelError: see `find`; or users must supply the weights: the message says where to get them.
         """
         model = self.find(name)
         if model.supply:
             raise ModelError(
-                f"expected weights for {name}, which come neither with this package nor by download: {model.supply}. "
-                f"Give the path of the checkpoint in place of the name {name!r}"
+                f"expected weights for {name}, which this package cannot distribute: {model.supply}. "
+                f"Pass the path of the checkpoint instead of the name {name!r}"
             )
         return (self.folder if model.download is None else cache_folder()) / model.file
 
     def location(self, name: str) -> Location:
-        """Returns where a model is now; `ModelError` as `find`, or if the cache cannot be read."""
+        """Returns where a model is available; `ModelError` as in `find`, or if the cache cannot be read."""
         model = self.find(name)
         if model.supply:
             return "to be supplied"
@@ -139,11 +139,11 @@ class Registry:
         return "cached" if found == model.download.sha256 else "damaged"
 
     def fetch(self, name: str) -> Path:
-        """Returns the file of a model: the embedded one, or the verified one in the cache, downloaded if need be.
+        """Returns the file of a model: embedded, or verified in the cache after downloading it if necessary.
 
         Raises:
-            ModelError: as `path`, or the installation is incomplete, the cache not usable, or the download failed:
-                nothing was put into the cache then, and the message says how to do it by hand.
+            ModelError: see `path`; or the installation is incomplete, the cache not usable, or the download failed. The
+                cache is then unchanged, and the message explains how to download by hand.
         """
         model, path = self.find(name), self.path(name)
         if model.download is None:
@@ -160,7 +160,7 @@ class Registry:
         try:
             _download(model.download, path)
         except ModelError as error:
-            other = f"; the file that lies there now is another one, of sha256 {found}" if found else ""
+            other = f"; the existing file there has another sha256, {found}" if found else ""
             raise ModelError(
                 f"{name}: {error}. By hand: save {model.download.url} as {path.name} in {path.parent} "
                 f"({CACHE_VARIABLE} chooses another folder){other}"
@@ -173,18 +173,18 @@ def cache_folder() -> Path:
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen).expanduser().absolute()
-    import pooch  # here, because it takes a tenth of a second and the embedded model does without
+    import pooch  # imported late: takes 0.1 s and is not needed for the embedded model
 
     return Path(pooch.os_cache("gtcrn_frontend"))
 
 
 def _registered(name: str, entry: dict[str, Any]) -> RegisteredModel:
-    """One entry; TypeError for a missing, unknown or mistyped key, ValueError for a wrong value."""
+    """Parses one entry; TypeError for a missing, unknown or mistyped key, ValueError for a wrong value."""
     values = dict(entry)
     download = values.pop("download", None)
     try:
         model = RegisteredModel(name, **values, download=None if download is None else Download(**download))
-    except TypeError as error:  # Python's own words name the key
+    except TypeError as error:  # Python's message names the key
         raise TypeError(f"{name}: {error}") from error
     texts: dict[str, Any] = {"network": model.network, "description": model.description}
     texts |= {"supply": model.supply} if model.supply else {"file": model.file, "licence": model.licence}
@@ -200,7 +200,7 @@ def _registered(name: str, entry: dict[str, Any]) -> RegisteredModel:
 
 
 def _sha256_at(path: Path) -> str | None:
-    """The hash of a file; None where there is none. Taken once: each `Enhancer` of a downloaded model asks for it."""
+    """Returns the hash of a file, None if there is none. Cached, as each `Enhancer` of a download needs it."""
     try:
         stat = path.stat()
         return _sha256(path, stat.st_mtime_ns, stat.st_size)
@@ -217,10 +217,10 @@ def _sha256(path: Path, _mtime_ns: int, _size_bytes: int) -> str:
 
 
 def _download(download: Download, target: Path) -> None:
-    """Downloads to `target` what has the right hash; whatever else happens, nothing stays in its folder.
+    """Downloads and verifies `target`; leaves no file behind on failure.
 
-    This is `pooch.retrieve` but for three things: that logs to stderr also where nobody looks at it, leaves files that
-    other users of a shared cache cannot read, and on Windows copies over an existing file instead of replacing it.
+    Like `pooch.retrieve`, which however always logs to stderr, creates files that other users of a shared cache cannot
+    read, and on Windows copies over an existing file instead of replacing it.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -238,13 +238,13 @@ def _download(download: Download, target: Path) -> None:
         fetch = pooch.HTTPDownloader(progressbar=bar, chunk_size=_PIECE_BYTES, timeout=timeouts_s)
         try:
             fetch(download.url, str(part), None)
-        except OSError as error:  # those of requests are, too
+        except OSError as error:  # the exceptions of requests are OSErrors, too
             raise ModelError(f"the download failed: {_root_cause(error)}") from error
         found = _sha256_at(part)
         if found != download.sha256:
             raise ModelError(
-                f"expected a file of sha256 {download.sha256} ({download.size_bytes} bytes), got one of {found} "
-                f"({part.stat().st_size} bytes) and threw it away; a proxy or a login page may have answered instead"
+                f"expected a file of sha256 {download.sha256} ({download.size_bytes} bytes), got sha256 {found} "
+                f"({part.stat().st_size} bytes) and discarded it; a proxy or a login page may have answered instead"
             )
         try:
             part.replace(target)
@@ -253,7 +253,7 @@ def _download(download: Download, target: Path) -> None:
 
 
 def _root_cause(error: BaseException) -> str:
-    """The innermost reason: the error of requests is the outermost of four layers and speaks of its own objects."""
+    """Returns the innermost cause: the outer errors of requests describe its own objects."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     return str(error) or type(error).__name__

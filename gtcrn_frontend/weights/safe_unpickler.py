@@ -1,8 +1,9 @@
-"""Reads the pickle inside of a file written by `torch.save` as plain data, without executing it.
+"""Reads the pickle in a file written by `torch.save` as plain data, without executing it.
 
-Python's unpickler calls what a pickle names. Even with an allow-list of names a hostile file can end the process: keys
-of dictionaries are hashed in C, and hashing a tuple nested a million times overflows the stack. This interpreter knows
-only the opcodes that torch's files consist of; it imports and calls nothing, and leaves tensors as descriptions.
+Python's unpickler calls whatever a pickle names. Even with an allow-list of names, a malicious file can crash the
+process: dictionary keys are hashed in C, and hashing a tuple nested a million times overflows the stack. This
+interpreter supports only the opcodes that torch's files use; it imports and calls nothing, and returns tensors as
+descriptions.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Name:
-    """A name that the pickle would import. It stands for itself."""
+    """A name that the pickle would import, as a placeholder."""
 
     name: str
 
@@ -64,10 +65,10 @@ _MAX_INT = 1 << 62
 
 
 def read_pickle(data: bytes) -> object:
-    """Returns what was pickled: scalars, tuples, lists and dictionaries, with a `Tensor` where a tensor was.
+    """Returns the pickled object: scalars, tuples, lists and dictionaries, with `Tensor` in place of tensors.
 
     Raises:
-        ModelError: the pickle is damaged, or asks for anything else.
+        ModelError: the pickle is damaged, or contains anything else.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -77,8 +78,8 @@ def read_pickle(data: bytes) -> object:
                 break
             _step(opcode.name, argument, stack, memo)
         return stack[-1]
-    except (ValueError, LookupError) as error:  # of genops; of a stack or memo that lacks what an opcode takes
-        raise ModelError(f"damaged checkpoint: its pickle breaks off ({error})") from error
+    except (ValueError, LookupError) as error:  # from genops; from a stack or memo that lacks an operand
+        raise ModelError(f"damaged checkpoint: its pickle is truncated ({error})") from error
 
 
 def _step(opcode: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> None:
@@ -121,7 +122,7 @@ def _step(opcode: str, argument: Any, stack: list[Any], memo: dict[int, Any]) ->
         case "REDUCE":
             arguments, function = stack.pop(), stack.pop()
             stack.append(_call(function, arguments))
-        case "BUILD":  # the attributes of an ordered dictionary: where torch keeps the versions of its modules
+        case "BUILD":  # attributes of an ordered dictionary, where torch stores module versions
             stack.pop()
             _top(stack, dict)
         case _ if opcode in _CONSTANTS:
@@ -129,7 +130,9 @@ def _step(opcode: str, argument: Any, stack: list[Any], memo: dict[int, Any]) ->
         case _ if opcode in _LITERALS:
             stack.append(argument)
         case _:
-            raise ModelError(f"refused: the checkpoint holds the pickle opcode {opcode}, no part of a plain state dict")
+            raise ModelError(
+                f"refused: the checkpoint contains the pickle opcode {opcode}, not part of a plain state dict"
+            )
 
 
 def _pop_to_mark(stack: list[Any]) -> list[Any]:
@@ -156,7 +159,7 @@ def _set_items(target: dict[Any, Any], keys: list[Any], values: list[Any]) -> No
 def _name(module: Any, name: Any) -> _Name:
     whole = f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else ""
     if whole not in _ALLOWED:
-        raise ModelError(f"refused: the checkpoint asks for {whole!r}, no part of a plain state dict")
+        raise ModelError(f"refused: the checkpoint imports {whole!r}, not part of a plain state dict")
     return _Name(whole)
 
 
@@ -186,5 +189,5 @@ def _are_sizes(values: Iterable[Any]) -> bool:
 
 
 def _malformed(expected: str, got: object) -> ModelError:
-    # Never the content, which may be without end.
+    # Never show the content, which may be huge or recursive.
     return ModelError(f"damaged checkpoint: expected {expected}, got a malformed {type(got).__name__}")

@@ -1,4 +1,4 @@
-"""Checks a checkpoint's arrays against the parameters of its network, without torch."""
+"""Validates a checkpoint's arrays against the parameters of its network, without torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NAMED_IN_MESSAGE = 3
 def check_parameters(
     arrays: Mapping[str, npt.NDArray[Any]], expected: Mapping[str, Shape] | None = None, network: str = "gtcrn"
 ) -> dict[str, F32]:
-    """Returns the float32 parameters of a checkpoint, checked against the network.
+    """Returns the float32 parameters of a checkpoint after validation against the network.
 
-    Batch counters are left out: evaluation has no use for them.
+    Batch counters are dropped: evaluation does not use them.
 
     Args:
         arrays: by parameter name.
@@ -28,7 +28,7 @@ def check_parameters(
         network: its name, for messages.
 
     Raises:
-        ModelError: names are missing or unknown, a shape or type differs, or a value cannot be.
+        ModelError: names are missing or unknown, a shape or type differs, or a value is impossible.
     """
     expected = gtcrn_parameters() if expected is None else expected
     missing = [name for name in expected if name not in arrays]
@@ -43,7 +43,7 @@ def check_parameters(
         array = arrays[name]
         if array.shape != shape or array.dtype.kind != "f":
             raise ModelError(f"{name}: expected {shape} floats, got {array.shape} {array.dtype}")
-        with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is refused
+        with np.errstate(over="ignore"):  # doubles beyond float32's range become infinite and are refused below
             checked[name] = np.ascontiguousarray(array, dtype=np.float32)
         if not np.isfinite(checked[name]).all():
             raise ModelError(f"{name}: expected finite values, got NaN or infinity; the checkpoint is unusable")

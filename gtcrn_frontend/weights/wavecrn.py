@@ -1,4 +1,4 @@
-"""Parameters of WaveCRN: names and shapes, known without torch."""
+"""Parameter names and shapes of WaveCRN; needs no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def wavecrn_parameters() -> dict[str, Shape]:
 
 
 def _wavecrn() -> Iterator[tuple[str, Shape]]:
-    both = 2 * _CHANNELS  # directions of time
+    both = 2 * _CHANNELS  # time directions
     yield "net.conv.weight", (_CHANNELS, 1, _KERNEL)
     yield "net.deconv.weight", (_CHANNELS, 1, _KERNEL)
     yield "net.outfc.weight", (_CHANNELS, both)

@@ -179,7 +179,7 @@ def test_a_signal_that_breaks_later_is_left_out_and_shows_in_the_exit_code(folde
         (["--pairs", "pairs", "--dnsmos", "noise"], ModelError, "expected the DNSMOS model"),
         (["--pairs", "pairs", "--model", "gtcrn-nothing"], ModelError, "gtcrn-nothing"),
         (["--pairs", "pairs", "--strength", "1.5"], ConfigError, "strength"),
-        (["--pairs", "pairs", "--engine", "steam"], ConfigError, "expected an engine"),
+        (["--pairs", "pairs", "--engine", "steam"], ConfigError, "engine: expected one of auto, native"),
         (["--pairs", "pairs", "--csv", "no/such/folder.csv"], ConfigError, "in a folder that exists"),
         (["--held-out", "nothing.yaml"], ConfigError, "cannot read the training config"),
     ],

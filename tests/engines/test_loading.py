@@ -166,7 +166,7 @@ except ModelError as error:
     absent, auto, message = run_python(code, random_checkpoint).splitlines()
     assert absent.split() == [name for name in ENGINES if name == "torch" or name in absent_engines()]
     assert auto == next(name for name in ENGINES if name not in absent_engines())
-    assert message == "engine 'torch' is not present: torch is not installed: pip install 'gtcrn-frontend[torch]'"
+    assert message == "engine 'torch' is not available: torch is not installed: pip install 'gtcrn-frontend[torch]'"
 
 
 FORK = """

@@ -315,7 +315,7 @@ def test_without_the_extension_onnx_runs_and_the_error_says_what_to_do(random_ch
     monkeypatch.setattr(binding, "_import_error", "No module named _native")
     assert "No module named _native" in absent_engines()["native"]
     assert load(random_checkpoint, "auto", num_threads=2).engine.name == "onnx"
-    with pytest.raises(ModelError, match=r"engine 'native' is not present: .*install gcc or clang"):
+    with pytest.raises(ModelError, match=r"engine 'native' is not available: .*install gcc or clang"):
         load(random_checkpoint, "native", num_threads=2)
 
 

@@ -1,4 +1,4 @@
-"""A WebSocket proxy in front of sherpa-onnx's servers: enhances what clients send, passes on what is answered."""
+"""WebSocket proxy for sherpa-onnx servers: enhances the clients' audio and relays the answers."""
 
 try:
     import prometheus_client as prometheus_client

@@ -1,4 +1,4 @@
-"""`BatchedPool`: a pool of streams off the event loop."""
+"""`BatchedPool`: a stream pool for asyncio, which batches concurrent requests in a worker thread."""
 
 from __future__ import annotations
 
@@ -23,24 +23,18 @@ class _Job:
 
 
 class BatchedPool:
-    """Runs a `StreamPool` in a thread: all that has come in while a call was running goes into the next call together.
+    """Runs a `StreamPool` in a thread: chunks that arrive during a call are batched into the next one.
 
-    So a chunk waits for one call at most before its own, and the busier the proxy, the larger and cheaper the batches.
-    Nothing piles up: a stream has at most one chunk here.
+    A chunk therefore waits for at most one call before its own, and the batches grow with the load. Queues cannot grow:
+        a stream has at most one pending chunk.
 
     Args:
         config: model, engine, threads, providers and segment latency of the pool.
-        on_call: told after each call how many seconds it took.
+        on_call: called after each call with its duration in seconds.
     """
 
     def __init__(self, config: EnhancerConfig, on_call: Callable[[float], None]) -> None:
-        self._pool = StreamPool(
-            config.model,
-            config.engine,
-            num_threads=config.num_threads,
-            providers=config.providers,
-            segment_latency_ms=config.segment_latency_ms,
-        )
+        self._pool = StreamPool(config.model, config.engine, **config.engine_settings)
         self._on_call = on_call
         self._executor = ThreadPoolExecutor(1, "enhance")
         self._waiting: dict[int, _Job] = {}
@@ -58,28 +52,23 @@ class BatchedPool:
         return len(self._pool)
 
     def open(self, config: EnhancerConfig) -> int:
-        """Returns the id of a new mono stream with the rates, strength and bypass of `config`."""
-        return self._pool.open(
-            sample_rate=config.sample_rate,
-            output_sample_rate=config.output_sample_rate,
-            strength=config.strength,
-            max_attenuation_db=config.max_attenuation_db,
-            bypass=config.bypass,
-        )
+        """Opens a stream with the settings of `config`; returns its id."""
+        return self._pool.open(**config.stream_settings)
 
     def close(self, stream_id: int) -> None:
-        """Ends a stream, also while its chunk is on its way."""
+        """Closes a stream, also while its chunk is being processed."""
         self._waiting.pop(stream_id, None)
-        if self._in_call:  # that call may be about to look this stream up
+        if self._in_call:  # that call may be about to look up this stream
             self._closed_in_call.append(stream_id)
         else:
             self._pool.close(stream_id)
 
     async def process(self, stream_id: int, samples: F32, *, last: bool = False) -> F32:
-        """Returns the samples that are complete; with `last`, all that are left. One call per stream at a time.
+        """Returns the complete samples; with `last`, all remaining ones. One call per stream at a time.
 
         Raises:
-            GtcrnFrontendError: the samples are bad, or the engine has failed; every stream of that call has begun anew.
+            GtcrnFrontendError: the samples are invalid, or the engine has failed; all streams of that call have been
+                reset.
         """
         done: asyncio.Future[F32] = asyncio.get_running_loop().create_future()
         self._waiting[stream_id] = _Job(samples, last, done)
@@ -106,7 +95,7 @@ class BatchedPool:
             self._executor.shutdown(wait=False)
 
     def _process(self, jobs: dict[int, _Job]) -> dict[int, F32]:
-        """In the thread."""
+        """Runs in the worker thread."""
         started = time.perf_counter()
         enhanced = self._pool.process({stream_id: job.samples for stream_id, job in jobs.items()})
         for stream_id, job in jobs.items():
@@ -119,7 +108,7 @@ class BatchedPool:
 def _deliver(jobs: dict[int, _Job], call: asyncio.Future[dict[int, F32]]) -> None:
     error = call.exception()
     for stream_id, job in jobs.items():
-        if job.done.done():  # cancelled: its client has gone
+        if job.done.done():  # cancelled: the client has disconnected
             continue
         if error is None:
             job.done.set_result(call.result()[stream_id])

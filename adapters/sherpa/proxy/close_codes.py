@@ -1,4 +1,4 @@
-"""How a session ends: what the client is told, and what the operator sees counted."""
+"""How sessions end: WebSocket close codes and reasons for clients, and error kinds for the metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNSENDABLE = (CloseCode.NO_STATUS_RCVD, CloseCode.ABNORMAL_CLOSURE, CloseCode.T
 
 
 class CloseReason(StrEnum):
-    """What a session can end on, other than as intended; the label `kind` of the metric of errors."""
+    """Abnormal ends of a session; the label `kind` of the error metric."""
 
     BAD_MESSAGE = "bad_message"
     TOO_BIG = "too_big"
@@ -30,7 +30,7 @@ class CloseReason(StrEnum):
 
     @property
     def is_of_client(self) -> bool:
-        """Whether the client brought it about: nothing that an operator could mend."""
+        """Whether the client caused it, so that the operator need not act."""
         return self in _OF_CLIENTS
 
 
@@ -43,8 +43,8 @@ class SessionEnd:
 
     Attributes:
         code: of the close frame for the client, RFC 6455, 7.4.
-        reason: of the same, for people; cut to what a close frame holds.
-        trouble: None if all went as intended.
+        reason: human-readable reason, truncated to the size of a close frame.
+        trouble: None for a normal end.
     """
 
     code: int
@@ -57,18 +57,18 @@ class SessionEnd:
 
 
 def end_by_client(closed: ConnectionClosed) -> SessionEnd:
-    """Returns the ending of a session whose client has closed, has gone, or has broken the WebSocket protocol."""
+    """Returns the end of a session whose client closed, disconnected, or violated the WebSocket protocol."""
     if closed.rcvd is not None:
         return SessionEnd(CloseCode.NORMAL_CLOSURE)
     if closed.sent is None:
-        return SessionEnd(CloseCode.NORMAL_CLOSURE, "the connection broke", CloseReason.CLIENT_LOST)
-    # The library has closed: a message over the limit, text that is no UTF-8, frames that are none.
+        return SessionEnd(CloseCode.NORMAL_CLOSURE, "connection lost", CloseReason.CLIENT_LOST)
+    # Closed by the library: message over the limit, invalid UTF-8, or invalid frames.
     too_big = closed.sent.code == CloseCode.MESSAGE_TOO_BIG
     return SessionEnd(closed.sent.code, closed.sent.reason, CloseReason.TOO_BIG if too_big else CloseReason.BAD_MESSAGE)
 
 
 def end_by_upstream(closed: ConnectionClosed) -> SessionEnd:
-    """Returns the ending of a session whose upstream has closed: its own code and reason, or 1014 if it was lost."""
+    """Returns the end of a session after its upstream closed: same code and reason, or 1014 if it was lost."""
     if closed.rcvd is None:
         detail = f": {closed.sent.reason}" if closed.sent else ""
         return SessionEnd(

@@ -1,4 +1,4 @@
-"""What the two connections of a session have in common: that of the client and that to the recogniser."""
+"""Options and closing shared by client and upstream connections."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from websockets.exceptions import ConnectionClosed
 CLOSE_TIMEOUT_S = 3.0
 
 OPTIONS: dict[str, Any] = {
-    "max_queue": (2, 0),  # messages read ahead: above the first number reading stops, at the second it goes on
+    "max_queue": (2, 0),  # read-ahead in messages: reading pauses above the first number and resumes at the second
     "close_timeout": CLOSE_TIMEOUT_S,
-    "compression": None,  # of noise-like floats it saves little, for much computing
-    "ping_interval": None,  # a pong would queue behind the audio; a session finds out who is dead
+    "compression": None,  # compression of noise-like floats saves little and costs much
+    "ping_interval": None,  # a pong would queue behind the audio; sessions detect dead peers themselves
 }
 
 
 async def close(connection: Connection, code: int, reason: str) -> None:
-    """Closes a connection, and throws away what still comes: the answer to the closing lies behind it."""
+    """Closes a connection; discards incoming messages until the peer's close frame."""
     closing = asyncio.ensure_future(connection.close(code, reason))
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     await connection.recv()
-    except TimeoutError:  # the other side does not even take what was sent before
+    except TimeoutError:  # the peer does not even read what was sent before
         connection.transport.abort()
     await closing

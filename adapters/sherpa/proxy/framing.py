@@ -1,11 +1,11 @@
-"""The two protocols of sherpa-onnx's WebSocket servers, without any input or output of their own.
+"""The two protocols of sherpa-onnx's WebSocket servers, without I/O.
 
 Online (`sherpa-onnx-online-websocket-server`): binary messages of float32 samples at a rate that both sides know, then
-the text `Done`. The server sends JSON texts while it decodes, and at last the text `Done!`; then the next utterance may
-come.
+the text `Done`. The server sends JSON texts while decoding, and finally the text `Done!`; then the next utterance may
+follow.
 
 Offline (`sherpa-onnx-offline-websocket-server`): for each utterance a header, the sample rate and the number of bytes
-of the samples as int32, then the float32 samples. The messages may be cut anywhere but within the header. The server
+of the samples as int32, then the float32 samples. Messages may be split anywhere except within the header. The server
 answers each utterance with one text. The text `Done` ends the connection.
 
 All numbers are little-endian. Source: sherpa-onnx/csrc/{online,offline}-websocket-server-impl.{h,cc}.
@@ -29,11 +29,11 @@ DONE = "Done"
 FINISHED = "Done!"
 HEADER = struct.Struct("<ii")
 
-_SHOWN = 30  # characters of a client's text that are repeated in a close reason
+_SHOWN = 30  # characters of a client's text quoted in a close reason
 
 
 class BadMessageError(GtcrnFrontendError):
-    """A message that the protocol does not allow; `code` is the close code that says so."""
+    """A protocol violation; `code` is the WebSocket close code."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class BadMessageError(GtcrnFrontendError):
 
 @dataclass(frozen=True)
 class Begin:
-    """An utterance begins: its sample rate in Hz, None for the one agreed on, and bytes that go first to the server."""
+    """Start of an utterance: its sample rate in Hz (None: the configured one), and bytes for the server."""
 
     sample_rate: int | None
     header: bytes
@@ -57,7 +57,7 @@ class Audio:
 
 @dataclass(frozen=True)
 class End:
-    """The utterance is complete, and this text, if any, follows it."""
+    """End of the utterance, with a text to send after it, if any."""
 
     text: str | None
 
@@ -73,17 +73,17 @@ Event = Begin | Audio | End | Text
 
 
 class Framing(Protocol):
-    """What a client's messages mean, for one connection."""
+    """Parser of a client's messages, for one connection."""
 
     @property
     def in_flight(self) -> bool:
-        """Whether an utterance has begun whose answer is not complete."""
+        """Whether the answer to an utterance is pending."""
 
     def receive(self, message: str | bytes) -> list[Event]:
-        """Returns what a client's message means; raises `BadMessageError` if it may not come here."""
+        """Parses a client's message; raises `BadMessageError` if it is not allowed here."""
 
     def answer(self, message: str | bytes) -> None:
-        """Notes a message of the server, before it is passed on."""
+        """Processes a message of the server before it is relayed."""
 
 
 class OnlineFraming:
@@ -128,7 +128,7 @@ class OfflineFraming:
 
     def __init__(self) -> None:
         self._missing_bytes = 0
-        self._rest = b""  # the beginning of a sample
+        self._rest = b""  # start of an incomplete sample
         self._unanswered = 0
 
     @property

@@ -1,4 +1,4 @@
-"""What the proxy counts, for Prometheus."""
+"""Prometheus metrics of the proxy."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5
 class Metrics:
     """The metrics of one proxy, in a registry of their own.
 
-    The gauge `gtcrn_proxy_rtf` is the real-time factor since the start; that of the last minutes is
+    The gauge `gtcrn_proxy_rtf` is the real-time factor since the start; for the last minutes use
     `rate(gtcrn_proxy_compute_seconds_total[5m]) / rate(gtcrn_proxy_audio_seconds_total[5m])`.
     """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.connections = Gauge("gtcrn_proxy_connections", "Clients that are connected now.", registry=self._registry)
-        self.streams = Counter("gtcrn_proxy_streams", "Utterances that have begun.", registry=self._registry)
+        self.connections = Gauge("gtcrn_proxy_connections", "Connected clients.", registry=self._registry)
+        self.streams = Counter("gtcrn_proxy_streams", "Utterances started.", registry=self._registry)
         self.audio_seconds = Counter(
             "gtcrn_proxy_audio_seconds", "Audio received, in seconds.", registry=self._registry
         )
@@ -31,15 +31,15 @@ class Metrics:
         )
         self.latency_seconds = Histogram(
             "gtcrn_proxy_latency_seconds",
-            "From a message's arrival until all that it made ready was sent to the recogniser, in seconds; "
-            "the algorithmic latency comes on top.",
+            "Time from receiving a message until the audio it completes was sent to the recogniser, in seconds; "
+            "excludes the algorithmic latency.",
             buckets=_LATENCY_BUCKETS_S,
             registry=self._registry,
         )
         self._errors = Counter(
-            "gtcrn_proxy_errors", "Connections that did not end as intended.", ["kind"], registry=self._registry
+            "gtcrn_proxy_errors", "Connections that ended abnormally.", ["kind"], registry=self._registry
         )
-        for trouble in CloseReason:  # all are there from the start: a rate needs a first value
+        for trouble in CloseReason:  # create all labels at the start: a rate needs a first value
             self._errors.labels(trouble.value)
         self._audio_s = self._compute_s = 0.0
         rtf = Gauge("gtcrn_proxy_rtf", "Time spent on enhancing per audio, since the start.", registry=self._registry)
@@ -57,7 +57,7 @@ class Metrics:
         self.compute_seconds.inc(seconds)
 
     def count_trouble(self, trouble: CloseReason) -> None:
-        """Counts a connection that did not end as intended."""
+        """Counts a connection that ended abnormally."""
         self._errors.labels(trouble.value).inc()
 
     def exposition(self) -> str:

@@ -1,4 +1,4 @@
-"""`Proxy`: the server that clients connect to."""
+"""`Proxy`: the WebSocket server of the proxy, with health and metrics endpoints."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Proxy:
-    """Enhances what clients send to a sherpa-onnx server, and passes on what it answers.
+    """Enhances the audio that clients send to a sherpa-onnx server, and relays the answers.
 
         async with Proxy(ProxySettings(upstream="ws://127.0.0.1:6006")) as proxy:
             print(proxy.address)
             await stop.wait()
 
-    Leaving the block is `close`: no client is let in any more, and what is in flight has `drain_seconds` to end.
+    Leaving the block calls `close`: new clients are rejected, and sessions in flight have `drain_seconds` to finish.
     `GET /healthz` answers 200 `ok`, or 503 while draining; `GET /metrics` answers in Prometheus' text format.
 
     Args:
-        settings: where to listen, what is behind, and the limits.
+        settings: addresses, protocol and limits.
 
     Raises:
-        ConfigError: a certificate cannot be used.
+        ConfigError: a certificate is not usable.
         ModelError: the model or the engine cannot be loaded.
         OSError: the port is taken (on entering the block).
     """
@@ -63,14 +63,14 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """The address for clients, with the port that was taken."""
+        """The address for clients, with the actual port."""
         if self._server is None:
-            raise RuntimeError("expected a proxy that listens: enter its block first")
+            raise RuntimeError("expected a listening proxy: enter its `async with` block first")
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"{'wss' if self._server_tls else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def abandon(self) -> None:
-        """Ends all connections, whatever is in flight."""
+        """Closes all connections immediately."""
         for session in self._sessions.values():
             session.end(
                 SessionEnd(CloseCode.GOING_AWAY, "the proxy is shutting down: time is up", CloseReason.UNFINISHED)
@@ -98,7 +98,7 @@ class Proxy:
         await self.close()
 
     async def close(self) -> None:
-        """Lets no client in any more, lets what is in flight end within `drain_seconds`, and then ends the rest."""
+        """Rejects new clients, waits up to `drain_seconds` for sessions in flight, then closes the rest."""
         self._draining = True
         for session in self._sessions.values():
             session.finish()
@@ -116,7 +116,7 @@ class Proxy:
             await asyncio.wait([self._batching])
 
     async def _converse(self, client: ServerConnection) -> None:
-        """One connection, from its handshake to its end."""
+        """Serves one connection, from handshake to close."""
         if len(self._sessions) >= self._settings.max_connections:
             await self._turn_away(client)
             return
@@ -158,7 +158,7 @@ class Proxy:
         )
 
     def _respond(self, client: ServerConnection, request: Request) -> Response | None:
-        """Answers requests that want no WebSocket; None lets the handshake go on."""
+        """Answers plain HTTP requests; None continues the WebSocket handshake."""
         path = urlsplit(request.path).path
         if path == "/metrics":
             response = client.respond(HTTPStatus.OK, self._metrics.exposition())
@@ -177,11 +177,11 @@ class Proxy:
 
 
 async def serve(settings: ProxySettings, announce: Callable[[Proxy], None]) -> None:
-    """Runs a proxy until SIGTERM or SIGINT, then drains it; a second signal ends what is in flight at once.
+    """Runs a proxy until SIGTERM or SIGINT, then drains it; a second signal closes all connections.
 
     Args:
         settings: those of the proxy.
-        announce: called when it listens.
+        announce: called when the proxy listens.
 
     Raises:
         ConfigError, ModelError, OSError: see `Proxy`.

@@ -1,4 +1,4 @@
-"""`Session`: one client and its own connection to the recogniser."""
+"""`Session`: relays between one client and its upstream connection, enhancing the audio."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from gtcrn_frontend.errors import AudioFormatError
 logger = logging.getLogger(__name__)
 
 SLICE_S = 0.5
-"""A longer message takes several turns, so that a client with a whole file does not hold up those that speak."""
+"""Larger messages are split, so that a client with a whole file does not block live ones."""
 
 _EMPTY = np.empty(0, np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """What all sessions of a proxy share."""
+    """Resources shared by all sessions of a proxy."""
 
     settings: ProxySettings
     pool: BatchedPool
@@ -45,14 +45,14 @@ class Service:
 
 
 class Session:
-    """Moves messages both ways until one side, a limit or the operator ends it.
+    """Relays messages in both directions until one side, a limit or the operator ends the session.
 
-    Nothing is buffered here: the next message of a client is read when what the one before has made ready is sent.
-    So if the recogniser is slow, its connection fills, and then the client's.
+    Backpressure: the next message of a client is read after the results of the previous one have been sent. If the
+        recogniser is slow, its connection fills up, and then the client's.
 
     Args:
-        client: its connection, open.
-        service: what all sessions share.
+        client: its open connection.
+        service: resources shared by all sessions.
         enhancer: rates, strength and bypass for this client.
     """
 
@@ -71,18 +71,18 @@ class Session:
         self._sending_since_s: dict[Connection, float] = {}
 
     def end(self, ending: SessionEnd) -> None:
-        """Ends the session; the first one to say so decides how."""
+        """Ends the session; the first call determines the close code."""
         if not self._ending.done():
             self._ending.set_result(ending)
 
     def finish(self) -> None:
-        """Ends the session as soon as no utterance is in flight."""
+        """Ends the session once no utterance is in flight."""
         self._finishing = True
         if not self._framing.in_flight:
             self.end(SessionEnd(CloseCode.GOING_AWAY, "the proxy is shutting down"))
 
     async def run(self) -> SessionEnd:
-        """Returns how the session ended; `close` is still to come."""
+        """Runs the session; returns how it ended. Call `close` afterwards."""
         conversation = self._loop.create_task(self._converse())
         conversation.add_done_callback(self._conversation_ended)
         watch = self._loop.create_task(self._watch())
@@ -95,7 +95,7 @@ class Session:
             self._close_stream()
 
     async def close(self, ending: SessionEnd) -> None:
-        """Closes both connections, and tells the client why."""
+        """Closes both connections, with code and reason for the client."""
         closings = [close(self._client, ending.code, ending.reason)]
         if self._upstream:
             closings.append(close(self._upstream, CloseCode.NORMAL_CLOSURE, ""))
@@ -109,7 +109,7 @@ class Session:
                 ssl=self._service.upstream_tls,
                 open_timeout=settings.connect_seconds,
                 max_size=settings.max_message_bytes,
-                proxy=None,  # whatever the environment says: this is one itself
+                proxy=None,  # ignore proxy settings of the environment: this is a proxy itself
                 **OPTIONS,
             )
         except (OSError, WebSocketException) as error:
@@ -143,7 +143,7 @@ class Session:
                 return self.end(SessionEnd(error.code, str(error), CloseReason.BAD_MESSAGE))
             except AudioFormatError as error:
                 return self.end(SessionEnd(CloseCode.INVALID_DATA, str(error), CloseReason.BAD_MESSAGE))
-            except ConnectionClosed:  # the upstream's: the other way passes its last words on, and tells why
+            except ConnectionClosed:  # by upstream: the other direction relays its last messages
                 return None
             latency.observe(time.perf_counter() - started)
 
@@ -178,9 +178,9 @@ class Session:
                 await self._send(upstream, event.text)
 
     async def _enhance(self, samples: F32, upstream: ClientConnection, *, last: bool = False) -> None:
-        check_chunk(samples)  # all of the message, before any of it is enhanced
+        check_chunk(samples)  # validate the whole message before enhancing any of it
         pool, metrics, stream = self._service.pool, self._service.metrics, self._stream
-        assert stream is not None  # a framing begins before it goes on
+        assert stream is not None  # a framing yields Begin before Audio
         metrics.count_audio(len(samples) / self._sample_rate)
         step = max(1, round(SLICE_S * self._sample_rate))
         for start in range(0, max(len(samples), 1), step):
@@ -189,7 +189,7 @@ class Session:
                 await self._send(upstream, enhanced.astype(SAMPLE, copy=False).tobytes())
 
     def _open_stream(self, sample_rate: int | None) -> None:
-        """An utterance keeps its rate if it names one: the server was told how many bytes will come."""
+        """Opens a stream; an utterance that states its rate keeps it, as the server was told its size in bytes."""
         model_rate = self._service.pool.sample_rate
         rate = sample_rate or self._enhancer.sample_rate or model_rate
         output_rate = sample_rate or self._enhancer.output_sample_rate or model_rate
@@ -213,7 +213,7 @@ class Session:
         self._last_move_s = self._loop.time()
 
     async def _watch(self) -> None:
-        """Ends the session when nothing moves any more, or when one side does not take what it is sent."""
+        """Ends the session on inactivity, or when one side does not read."""
         limit_s = self._service.settings.idle_seconds
         while True:
             now_s = self._loop.time()
@@ -229,4 +229,4 @@ class Session:
         if self._sending_since_s:
             reason = f"the recogniser behind the proxy has taken no audio for {limit_s:g} s"
             return SessionEnd(CloseCode.TRY_AGAIN_LATER, reason, CloseReason.STALLED)
-        return SessionEnd(CloseCode.POLICY_VIOLATION, f"nothing has moved for {limit_s:g} s", CloseReason.IDLE)
+        return SessionEnd(CloseCode.POLICY_VIOLATION, f"no traffic for {limit_s:g} s", CloseReason.IDLE)

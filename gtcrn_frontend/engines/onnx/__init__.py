@@ -1,1 +1,1 @@
-"""The ONNX Runtime engine and the graphs that it runs."""
+"""The ONNX Runtime engine and the graph formats it supports."""

@@ -1,4 +1,4 @@
-"""GTCRN's own graph in ONNX Runtime: with weights that are bound to it at load, or as `export` writes it."""
+"""GTCRN graphs in ONNX Runtime: the packaged graph with weights bound at load, and graphs written by `export`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.engines.onnx.session import OnnxEngine
 from gtcrn_frontend.engines.stft import C64
 
-# Rows of the decoder's convolution cache: the canonical order is that of the encoder (dilations 1, 2, 5), the graph's
-# is that of execution (5, 2, 1).
+# Rows of the decoder's convolution cache: canonical order as in the encoder (dilations 1, 2, 5); the graph uses
+# execution order (5, 2, 1).
 _ENCODER_ROWS = (slice(0, 2), slice(2, 6), slice(6, 16))
 _BANDS = 33
 
 
 class BoundGraphEngine(OnnxEngine):
-    """The package's own graph. Caches: conv `(N, 16, 32, 33)`, tra `(6, N, 16)`, inter `(2, 33 N, 16)`."""
+    """The packaged graph. Caches: conv `(N, 16, 32, 33)`, tra `(6, N, 16)`, inter `(2, 33 N, 16)`."""
 
     INPUTS = ("spec", "conv", "tra", "inter")
     _OUTPUTS = ("mask", "new_conv", "new_tra", "new_inter")
@@ -27,7 +27,7 @@ class BoundGraphEngine(OnnxEngine):
         planes = spectra.view(np.float32).reshape(*spectra.shape, 2)
         feeds = dict(zip(self.INPUTS, (planes, *caches), strict=True))
         mask, *updated = self._call(self._OUTPUTS, feeds)
-        # The mask is complex: real and imaginary part side by side are numpy's own layout of complex numbers.
+        # The mask is complex: interleaved real and imaginary parts are numpy's layout of complex numbers.
         return mask.view(np.complex64)[..., 0] * spectra, tuple(updated)
 
     def _stack(self, caches: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -67,7 +67,7 @@ class BoundGraphEngine(OnnxEngine):
 
 
 class SelfContainedGraphEngine(BoundGraphEngine):
-    """The package's own graph as it is exported in the layout `onnx`: weights inside, mask applied."""
+    """The graph that `export` writes in the layout `onnx`: weights included, mask applied."""
 
     _OUTPUTS = ("enh", "new_conv", "new_tra", "new_inter")
 

@@ -1,4 +1,4 @@
-"""The folded arrays in the layout of the graph `models/gtcrn.onnx`."""
+"""Converts folded GTCRN weights to the layout of the graph `models/gtcrn.onnx`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from gtcrn_frontend.errors import ModelError
 _CHANNELS = 16
 _HALF = _CHANNELS // 2
 _BANDS = 33
-# A temporal block of the network ends in a shuffle: convolved and passed channels alternate. In the graph the
-# convolved ones come first: "split order". Channel i of split order is channel INTERLEAVED_TO_SPLIT[i] of the network.
+# A temporal block of the network ends in a channel shuffle: convolved and passed-through channels alternate. In the
+# graph the convolved ones come first: "split order". Channel i of split order is channel INTERLEAVED_TO_SPLIT[i] of the
+# network.
 INTERLEAVED_TO_SPLIT = tuple(range(0, _CHANNELS, 2)) + tuple(range(1, _CHANNELS, 2))
-# Where the network's channels 8..15, which the next block passes on, are found in split order.
+# Positions in split order of the network's channels 8..15, which the next block passes through.
 PASSED_OF_SPLIT = tuple(INTERLEAVED_TO_SPLIT.index(channel) for channel in range(_HALF, _CHANNELS))
 TEMPORAL_BLOCKS = ("en2", "en3", "en4", "de0", "de1", "de2")
 SLOPES = (
@@ -52,11 +53,11 @@ def onnx_layout(folded: Mapping[str, F32]) -> dict[str, F32]:
 def with_slopes(graph: bytes, folded: Mapping[str, F32]) -> bytes:
     """Returns the graph's bytes with the PReLU slopes of a checkpoint in place of their placeholders.
 
-    A slope is an attribute, not a weight that can be bound by name: ONNX Runtime fuses LeakyRelu, whose slope is
-    an attribute, into the convolution before it, but not PRelu, which then takes a sixth of the time.
+    Slopes are attributes of LeakyRelu, which cannot be bound by name: ONNX Runtime fuses LeakyRelu into the preceding
+        convolution, but not PRelu, which would take a sixth of the run time.
 
     Raises:
-        ModelError: the graph is not the one that this package was built with.
+        ModelError: the graph is not the one of this version of the package.
     """
     for name in SLOPES:
         placeholder = np.float32(slope_placeholder(name)).tobytes()
@@ -67,7 +68,7 @@ def with_slopes(graph: bytes, folded: Mapping[str, F32]) -> bytes:
 
 
 def slope_placeholder(name: str) -> float:
-    """Returns the number that stands in the graph for the slope `name`: unique, and no slope that training finds."""
+    """Returns the placeholder in the graph for the slope `name`: unique, and not a value that training produces."""
     return 1e30 + SLOPES.index(name) * 1e24
 
 
@@ -107,7 +108,7 @@ def _gru_shapes(name: str, directions: int, inputs: int, hidden: int) -> dict[st
 
 
 def _with_low_bins(erb: F32) -> F32:
-    """The whole map between 257 bins and 129 bands: the low ones pass through."""
+    """Returns the full matrix between 257 bins and 129 bands, with the identity for the low bins."""
     low = 257 - max(erb.shape)
     whole = np.zeros((low + erb.shape[0], low + erb.shape[1]), np.float32)
     whole[:low, :low] = np.eye(low)
@@ -123,7 +124,7 @@ def _temporal_block(folded: Mapping[str, F32], name: str) -> dict[str, F32]:
     whole[:, :_HALF] = folded[f"{name}.point1.weight"]
     arrays[f"{name}.point1.weight"] = whole[:, INTERLEAVED_TO_SPLIT]
     arrays |= _gru(folded, f"{name}.gru")
-    arrays[f"{name}.gru.w"] /= _BANDS  # the graph sums energies, the network averages
+    arrays[f"{name}.gru.w"] /= _BANDS  # the graph sums energies, the network averages them
     arrays[f"{name}.fc.weight"] = folded[f"{name}.fc.weight"].T
     arrays[f"{name}.fc.bias"] = folded[f"{name}.fc.bias"]
     return arrays
@@ -142,7 +143,7 @@ def _dual_path(folded: Mapping[str, F32], name: str) -> dict[str, F32]:
 
 
 def _gru(folded: Mapping[str, F32], name: str) -> dict[str, F32]:
-    """ONNX wants a leading axis of directions and the gates in the order z, r, h; torch's is r, z, n."""
+    """Converts torch's GRU (gates r, z, n) to ONNX's: a leading axis of directions, gates z, r, h."""
 
     def reordered(kind: str) -> F32:
         array = folded[f"{name}.{kind}"]

@@ -1,4 +1,4 @@
-"""Lite-RTSE's parameters in the layout of the graph `models/lite_rtse.onnx`."""
+"""Converts Lite-RTSE parameters to the layout of the graph `models/lite_rtse.onnx`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _RECURRENT = ("lstm1", "lstm2")
 def lite_rtse_onnx_layout(parameters: Mapping[str, F32]) -> dict[str, F32]:
     """Returns the arrays to bind to the graph's weights, by name of the initializer.
 
-    All but those of the LSTMs are the network's own. ONNX wants a leading axis of directions there, one bias behind the
-    other, and the gates in the order i, o, f, g; torch's is i, f, g, o.
+    Only those of the LSTMs differ from the network's: ONNX has a leading axis of directions, concatenated biases, and
+    gates in the order i, o, f, g; torch's is i, f, g, o.
     """
     arrays = {name: array for name, array in parameters.items() if name.partition(".")[0] not in _RECURRENT}
     for lstm in _RECURRENT:

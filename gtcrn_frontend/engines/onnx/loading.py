@@ -1,7 +1,7 @@
-"""The ONNX Runtime engine: always there, and the way to CUDA, TensorRT or CoreML.
+"""Loads models into ONNX Runtime, the engine that is always installed and supports CUDA, TensorRT or CoreML.
 
-Checkpoints of GTCRN run in the package's own graph, to which their folded weights are bound at load; streaming graphs
-as they are published, of whatever network, run as they are; so do graphs from waveform to waveform, in segments.
+GTCRN checkpoints run in the packaged graph, with their folded weights bound at load. Published streaming graphs of any
+network run unchanged, and so do waveform-to-waveform graphs, in segments.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import Model, installed_model_file
 
 STREAMING_LAYOUTS: dict[str, Callable[[Mapping[str, F32]], dict[str, F32]]] = {"lite_rtse": lite_rtse_onnx_layout}
-"""Networks with a streaming graph without weights, `models/NETWORK.onnx`: what turns parameters into its weights."""
+"""Networks with a packaged graph `models/NETWORK.onnx` without weights, and the function that converts parameters to
+them."""
 
 
 def load_onnx(model: Model, num_threads: int = 1, providers: Sequence[str] = ()) -> Engine[Any]:
@@ -31,8 +32,8 @@ def load_onnx(model: Model, num_threads: int = 1, providers: Sequence[str] = ())
 
     Args:
         model: a checkpoint or a ready graph.
-        num_threads: threads within an operator; more than one seldom pays for a network this small.
-        providers: names of ONNX Runtime's execution providers in order of preference; the CPU comes last by itself.
+        num_threads: threads within an operator; more than one rarely helps with networks this small.
+        providers: ONNX Runtime execution providers in order of preference; the CPU is appended.
 
     Raises:
         ModelError: a provider is not in the installed ONNX Runtime, or the graph cannot be loaded.

@@ -1,4 +1,4 @@
-"""What the engines of ONNX Runtime share: the session and its failures."""
+"""ONNX Runtime sessions with this package's errors."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Before the import: ONNX Runtime would write a device id into the user's home and start a thread to report usage, in
-# whose absence a forked child hangs when it ends.
+# Before the import: otherwise ONNX Runtime writes a device id to the user's home and starts a telemetry thread, without
+# which a forked child hangs at exit.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
@@ -27,7 +27,7 @@ def open_session(
     Args:
         graph: an ONNX file.
         num_threads: threads within an operator.
-        providers: in order of preference; the CPU comes last by itself.
+        providers: in order of preference; the CPU is appended.
         weights: arrays to bind to the graph's initializers, by name.
 
     Raises:
@@ -42,7 +42,7 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
-    # A spinning thread would burn the core that the recogniser needs.
+    # Spinning threads would take CPU time from the recogniser.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     if weights:
@@ -56,7 +56,7 @@ def open_session(
 
 
 def description(session: onnxruntime.InferenceSession) -> str:
-    """Returns what runs and on what, see `Engine.description`."""
+    """Returns the ONNX Runtime version and the provider, see `Engine.description`."""
     return f"ONNX Runtime {onnxruntime.__version__}, {session.get_providers()[0]}"
 
 
@@ -69,7 +69,7 @@ def run_session(session: onnxruntime.InferenceSession, outputs: Sequence[str], f
 
 
 class OnnxEngine(SpectralEngine):
-    """A session, and the name of its engine."""
+    """Base of the ONNX engines: a session and the engine's name."""
 
     name = "onnx"
 

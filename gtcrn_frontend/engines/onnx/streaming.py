@@ -1,11 +1,11 @@
-"""Streaming ONNX files as they are published: one stream, a spectrum and caches in, the enhanced one and caches out.
+"""Published streaming ONNX models: spectrum and caches of one stream in, enhanced spectrum and caches out.
 
     mix      (1, bins, T, 2)   real and imaginary part of one frame, or of any number where T is dynamic    enh
-    NAME     any fixed shape   what the network remembers, zeros at the start; any number of these          NAME_out
+    NAME     any fixed shape   cache, zeros at the start; any number of these          NAME_out
 
-Everything is float32. GTCRN, its successor UL-UNAS, DPCRN and others come in this form, and so does what
-`gtcrn-frontend export` writes. The transform is in the file's metadata, under the names that sherpa-onnx reads; without
-them it is that of all published ones: 16 kHz, half overlap, square root of the Hann window, n_fft from the bins.
+Everything is float32. GTCRN, its successor UL-UNAS, DPCRN and others are published in this form, and `gtcrn-frontend
+export` writes it. The STFT parameters are in the metadata under sherpa-onnx's names; the defaults are those of all
+published models: 16 kHz, 50 % overlap, square-root Hann window, n_fft from the number of bins.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ _FLOAT = "tensor(float)"
 
 
 class StreamingGraphEngine(OnnxEngine):
-    """A graph of this form; one stream's caches are a tuple with one entry, its arrays: a batch is a longer tuple."""
+    """Runs a graph of this form.
+
+    The caches of a stream are a tuple with one entry, its arrays; those of a batch are a longer tuple.
+    """
 
     def __init__(self, spec: ModelSpec, session: onnxruntime.InferenceSession) -> None:
         super().__init__(spec, session)
@@ -69,10 +72,10 @@ class StreamingGraphEngine(OnnxEngine):
 
 
 def streaming_graph_spec(session: onnxruntime.InferenceSession, source: Path) -> ModelSpec:
-    """Returns the facts of a streaming graph: those of the network that has caches of these names and sizes, if known.
+    """Returns the spec of a streaming graph: that of the known network with caches of these names and sizes, if any.
 
     Raises:
-        ModelError: the graph is not of this form, or its transform is not one with half overlap.
+        ModelError: the graph is not of this form, or its STFT does not have 50 % overlap.
     """
     _check(session, source)
     _try_out(session, source)
@@ -106,7 +109,7 @@ def streaming_graph_spec(session: onnxruntime.InferenceSession, source: Path) ->
 
 
 def _with_sizes(spec: ModelSpec) -> ModelSpec:
-    """What two specs of one network have in common: a file may have axes of one in its caches."""
+    """Returns a key for matching specs of one network: a file may have axes of size one in its caches."""
     sizes = {name: (math.prod(shape),) for name, shape in spec.cache_shapes.items()}
     return replace(spec, name="", parameters=None, licence="", cache_shapes=sizes)
 
@@ -122,7 +125,7 @@ def _inputs(session: onnxruntime.InferenceSession) -> tuple[Any, dict[str, Any]]
 
 
 def _try_out(session: onnxruntime.InferenceSession, source: Path) -> None:
-    """Runs one frame: shapes of outputs are often not declared."""
+    """Runs one frame, as output shapes are often not declared."""
     mix, caches = _inputs(session)
     feeds = {name: np.zeros(node.shape, np.float32) for name, node in caches.items()}
     feeds["mix"] = np.zeros((1, mix.shape[1], 1, 2), np.float32)

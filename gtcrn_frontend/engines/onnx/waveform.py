@@ -1,6 +1,6 @@
-"""ONNX files of networks that need the future: `wav (N, samples)` to `enhanced (N, samples)`, any number of samples.
+"""Waveform-to-waveform ONNX models (non-causal): `wav (N, samples)` to `enhanced (N, samples)`, any length.
 
-The metadata names the network; its facts, segments among them, are those of `weights.networks`.
+The metadata names the network; its spec, including the segments, comes from `weights.networks`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INPUT, OUTPUT = "wav", "enhanced"
 
 
 def waveform_graph_engine(session: onnxruntime.InferenceSession, source: Path) -> Engine[Any]:
-    """Returns an engine for such a graph; `ModelError` if it is of no network that runs in segments."""
+    """Returns an engine for such a graph; `ModelError` if its network is not one that runs in segments."""
     name = session.get_modelmeta().custom_metadata_map.get("network", "")
     network = NETWORKS.get(name)
     if network is None or network.spec.segments is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import AutoStrengthConfig, EnhancerConfig
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.evaluation.asr.asr_sanity import ADVICE, why_implausible
 from gtcrn_frontend.evaluation.asr.calibrate import Counting, Progress
@@ -17,7 +17,6 @@ from gtcrn_frontend.evaluation.asr.scores import MOST_FAILURES, Scores, add_up, 
 from gtcrn_frontend.evaluation.asr.sweep import Sweep
 from gtcrn_frontend.evaluation.noisy_set import Item
 from gtcrn_frontend.evaluation.systems import RAW
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthConfig
 
 CANDIDATES: Mapping[str, tuple[float, ...]] = {
     "noisy_snr_db": (5.0, 10.0, 15.0, 20.0, 25.0),

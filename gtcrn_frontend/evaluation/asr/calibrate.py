@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.evaluation.asr.asr_sanity import ADVICE, why_implausible
 from gtcrn_frontend.evaluation.asr.decision import Decision, decide
@@ -17,7 +17,6 @@ from gtcrn_frontend.evaluation.asr.scores import MOST_FAILURES, Scores, score
 from gtcrn_frontend.evaluation.asr.strength_search import FINER_STEPS, first_round, next_round, settings_at_most
 from gtcrn_frontend.evaluation.asr.sweep import Sweep
 from gtcrn_frontend.evaluation.systems import RAW
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 if TYPE_CHECKING:
     from gtcrn_frontend.evaluation.asr.auto_strength_fit import AutoStrengthFit

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.evaluation.asr.decision import clean_change
 from gtcrn_frontend.evaluation.asr.scores import Scores
 from gtcrn_frontend.evaluation.asr.wer import rate_difference
 from gtcrn_frontend.evaluation.systems import at_full_strength
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 
 FIRST: tuple[Strength, ...] = (0.5, 1.0, "auto")
 """Half strength first: where enhancement helps at all, adding the input back mostly helps more than full strength."""

@@ -1,1 +1,1 @@
-"""`strength="auto"`: the strength of the enhancement, chosen hop by hop."""
+"""`strength="auto"`: signal-adaptive strength, updated every hop."""

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.errors import ConfigError, StateError
+from gtcrn_frontend.config import AutoStrengthConfig
+from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.streaming.auto_strength.level_tracker import LevelTracker, snr_db, target_strength, update
-
-Strength = float | Literal["auto"]
-"""A strength from 0 to 1, or that of the guard."""
 
 _SPEECH_S = 1.0  # time constants: of the speech level, counted in speech,
 _NOISE_S = 0.4  # of the noise level, counted in pauses,
@@ -38,53 +36,6 @@ _MOST_HOPS = 2**40  # centuries: C counts on from there
 _LEVELS = ("speech", "noise", "recent", "floor", "lost", "doubt", "strength", "heard")  # in a saved state
 _COUNTS = ("hops", "speech_hops", "lost_hops")
 _NONE: F32 = np.empty(0, np.float32)
-
-
-@dataclass(frozen=True)
-class AutoStrengthConfig:
-    """How the guard acts; `gtcrn-frontend calibrate --fit-auto-strength` fits these to a recogniser.
-
-    The defaults were chosen on several recognisers, models and kinds of noise: see `benchmarks/fit_auto_strength.py`.
-
-    Attributes:
-        noisy_snr_db: at this SNR and below, the strength is `max_strength`.
-        clean_snr_db: at this SNR and above, it is `min_strength`.
-        min_strength: 0 to `max_strength`.
-        max_strength: below 1: noise is lowered by at most -20 log10(1 - max_strength) dB.
-        caution: 0 to 1, the part of the strength that is given up where speech seems to be lost.
-        max_doubt: above 0; with so much doubt, the strength is 0, and it is not lowered up to two thirds of that. Doubt
-            is 0 where hops are kept or taken away, 1 where half of each is kept; 1.5 and more switch this off.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
-
-    noisy_snr_db: float = 20.0
-    clean_snr_db: float = 30.0
-    min_strength: float = 0.3
-    max_strength: float = 0.98
-    caution: float = 0.25
-    max_doubt: float = 0.55
-
-    def __post_init__(self) -> None:
-        for name in (f.name for f in fields(self)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise ConfigError(f"auto_strength: {name}: expected a number, got {value!r}")
-        if not self.noisy_snr_db < self.clean_snr_db:
-            raise ConfigError(
-                "auto_strength: expected noisy_snr_db below clean_snr_db, got "
-                f"{self.noisy_snr_db} and {self.clean_snr_db}"
-            )
-        if not 0 <= self.min_strength <= self.max_strength < 1:
-            raise ConfigError(
-                "auto_strength: expected 0 <= min_strength <= max_strength < 1, got "
-                f"{self.min_strength} and {self.max_strength}"
-            )
-        if not 0 <= self.caution <= 1:
-            raise ConfigError(f"auto_strength: caution: expected a number from 0 to 1, got {self.caution!r}")
-        if not self.max_doubt > 0:
-            raise ConfigError(f"auto_strength: max_doubt: expected a number above 0, got {self.max_doubt!r}")
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,26 @@ def test_other_addresses_are_refused(text):
         split_address(text)
 
 
-@pytest.mark.parametrize("upstream", [None, "", "127.0.0.1:6006", "http://127.0.0.1", "ws://", "ws://a:99999"])
+@pytest.mark.parametrize("upstream", ["", "127.0.0.1:6006", "http://127.0.0.1", "ws://", "ws://a:99999"])
 def test_other_upstreams_are_refused(upstream):
     with pytest.raises(ConfigError, match="upstream: expected an address"):
         ProxySettings(upstream=upstream)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"upstream": None}, "upstream: expected a string, got None"),
+        ({"port": 65_536}, "port: expected a whole number from 0 to 65535, got 65536"),
+        ({"max_connections": 0}, "max_connections: expected a whole number of at least 1, got 0"),
+        ({"idle_seconds": 0}, "idle_seconds: expected a number above 0 s, got 0"),
+        ({"drain_seconds": -1}, "drain_seconds: expected a number of at least 0 s, got -1"),
+        ({"tls_key": "key.pem"}, "tls_key: expected tls_cert beside it"),
+    ],
+)
+def test_wrong_settings_are_explained(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        ProxySettings(**{"upstream": UPSTREAM} | settings)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_the_parameters_of_the_guard_are_settings(noisy: np.ndarray) -> None:
     np.testing.assert_array_equal(
         EnhancingAudioNormalizer(strength="auto", auto_strength=auto_strength)(signal, 16000), expected
     )
-    with pytest.raises(ConfigError, match="parameters of the guard"):
+    with pytest.raises(ConfigError, match="settings of auto_strength"):
         EnhanceFrontend(strength="auto", auto_strength={"strength": 0.2})
 
 

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gtcrn_frontend.config import AutoStrengthConfig
 from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.native.binding import lib
 from gtcrn_frontend.streaming.auto_strength import level_tracker as levels_module
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrength, AutoStrengthConfig, new_levels
+from gtcrn_frontend.streaming.auto_strength.controller import AutoStrength, new_levels
 from gtcrn_frontend.streaming.auto_strength.level_tracker import decide, hop_energies, snr_db, update
 
 CONFIG = AutoStrengthConfig()

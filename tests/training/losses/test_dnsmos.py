@@ -84,7 +84,9 @@ def test_a_quarter_of_the_examples_is_rated(folder, pair):
     transform = Transform(GTCRN_SPEC)
     noisy, clean = (transform.forward(each[:, :80000].repeat(8, 1)) for each in pair)
     estimate = noisy.clone().requires_grad_()
-    plain, rated = (CombinedLoss(LossConfig(dnsmos_ovrl=weight, dnsmos=folder), transform) for weight in (0.0, 1.0))
+    plain, rated = (
+        CombinedLoss(LossConfig(dnsmos_ovrl=weight, dnsmos_folder=folder), transform) for weight in (0.0, 1.0)
+    )
     (rated(estimate, noisy, clean) - plain(estimate, noisy, clean)).backward()
     touched = estimate.grad.abs().amax((1, 2, 3)) > 1e-7
     assert touched.tolist() == [True] * 2 + [False] * 6

@@ -20,11 +20,11 @@ from torch import Tensor
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.ctc_recognizer import greedy_symbols, output_lengths
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.fbank import FLOOR
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import WORDS
+from gtcrn_frontend.config import Strength
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, count_errors, error_rate
 from gtcrn_frontend.evaluation.report.tables import Value, markdown_table
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.streaming.auto_strength.controller import Strength
 from gtcrn_frontend.training.losses.combined import CombinedLoss
 from gtcrn_frontend.training.losses.hybrid import Transform
 

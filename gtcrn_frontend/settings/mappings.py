@@ -1,0 +1,73 @@
+"""Settings from and to dicts and YAML files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.settings.validation import build
+
+C = TypeVar("C")
+
+
+def settings_from_dict(cls: type[C], values: Mapping[str, Any], where: str = "", folder: Path | None = None) -> C:
+    """Returns an instance of a class of settings, from values by name; nested classes are mappings inside.
+
+    Args:
+        cls: a dataclass of fields made by `setting`.
+        values: also as YAML and JSON hold them: lists for tuples, strings for paths.
+        where: stands before the names in messages, for example the name of the file.
+        folder: that relative paths start at; None leaves them as they are.
+
+    Raises:
+        ConfigError: a name is unknown (the nearest known one is named) or missing, or a value is wrong.
+    """
+    instance: C = build(cls, values, where, folder)
+    return instance
+
+
+def settings_to_dict(instance: Any) -> dict[str, Any]:
+    """Returns all settings by name, as values that YAML and JSON hold."""
+    return {item.name: _plain(getattr(instance, item.name)) for item in dataclasses.fields(instance)}
+
+
+def settings_from_yaml(cls: type[C], path: str | Path, *, relative_paths: bool = False) -> C:
+    """Returns an instance of a class of settings from a YAML file; an empty file holds the defaults.
+
+    Args:
+        cls: a dataclass of fields made by `setting`.
+        path: of the file.
+        relative_paths: paths in the file start at its folder.
+
+    Raises:
+        ConfigError: no such file, not YAML, or wrong settings; the message names the file.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: expected a YAML file of settings: {error}") from error
+    return settings_from_dict(cls, {} if values is None else values, str(path), path.parent if relative_paths else None)
+
+
+def settings_to_yaml(instance: Any, path: str | Path) -> None:
+    """Writes all settings to a YAML file; raises `ConfigError` if that fails."""
+    try:
+        Path(path).write_text(yaml.safe_dump(settings_to_dict(instance), sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return settings_to_dict(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return str(value) if isinstance(value, Path) else value
