@@ -112,7 +112,7 @@ class Batches:
 
 
 def random_change(features: Tensor, rng: np.random.Generator) -> Tensor:
-    """Returns features augmented in vocal tract length, level and spectral tilt, with masked bands and times (SpecAugment).
+    """Returns features with random vocal tract length, level and tilt, and masked bands and times (SpecAugment).
 
     Digital silence stays digital silence at any level.
     """

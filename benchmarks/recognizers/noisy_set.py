@@ -72,7 +72,7 @@ def mixtures(name: str, audio: Path, condition: Condition) -> list[Spoken]:
 
 
 def mixtures_to_fit(name: str, audio: Path, condition: Condition) -> list[Spoken]:
-    """Returns the utterances of `others` in noise that is not held out, to fit parameters without using the test set."""
+    """Returns the utterances of `others` in noise that is not held out, to fit parameters off the test set."""
     return _mixed(name, others(name, audio), condition, _noises(audio, held_out=False), "fit ")
 
 

@@ -80,7 +80,7 @@ def learn(trainer: Trainer, batch: Batch) -> float:
 
 @torch.no_grad()
 def begin_with(network: CtcRecognizer, known: CtcRecognizer) -> None:
-    """Copies the weights of a network of the same size, except the output layer and bands that only one of them uses."""
+    """Copies the weights of a network of the same size, except the output layer and bands that only one uses."""
     bands = min(network.config.used_mels, known.config.used_mels)
     state = known.state_dict()
     own = network.state_dict()

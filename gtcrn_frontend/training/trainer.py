@@ -69,7 +69,7 @@ class Trainer:
 
     @property
     def norms_due(self) -> bool:
-        """Whether batch norm should change to fixed statistics now; the caller computes them and sets `norms_frozen`."""
+        """Whether batch norm should change to fixed statistics; the caller computes them and sets `norms_frozen`."""
         return not self.norms_frozen and self.step >= self.config.first_frozen_step
 
     def learn(

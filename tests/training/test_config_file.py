@@ -1,17 +1,21 @@
+import argparse
 import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
+from gtcrn_frontend.cli import data
+from gtcrn_frontend.cli.data import DATA_SETS
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.settings import settings_table
 from gtcrn_frontend.training import config
 from gtcrn_frontend.training.config import TrainConfig
 from gtcrn_frontend.training.config_file import load_config
+from gtcrn_frontend.training.data.layouts import LAYOUTS
 
 SECTIONS = [name for name in config.__all__ if name.endswith("Config") and name != "TrainConfig"]
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_settings_arrive_and_paths_start_at_the_file(settings, write_config, tmp_path):
@@ -24,18 +28,36 @@ def test_settings_arrive_and_paths_start_at_the_file(settings, write_config, tmp
     assert len(config.corpora) == 1
 
 
-def test_the_examples_are_valid_and_the_second_goes_on_from_the_first():
-    begun, finished = (load_config(EXAMPLES / f"{name}_gtcrn_asr.yaml") for name in ("train", "finish"))
+def check_parts(begun, finished):
+    """The second part continues the first one, on its corpora and its split."""
     assert begun.optim.steps > 1000
     assert any(corpus.manifest for corpus in begun.corpora)
     assert Path(finished.start).resolve() == (begun.output / "last.safetensors").resolve()
-    # The second learns from more and cleaner data, weighted otherwise, in longer and louder pieces and in more noise,
-    # more of it generated.
     recordings = [dataclasses.replace(corpus, weights={}) for corpus in finished.corpora]
     assert all(dataclasses.replace(corpus, weights={}) in recordings for corpus in begun.corpora)
     others = ("snr_db", "level_db", "segment_s", "synthetic_prob", "synthetic_kinds", "min_speech_snr_db")
     same = dataclasses.replace(finished.mixing, **{name: getattr(begun.mixing, name) for name in others})
     assert (same, finished.held_out) == (begun.mixing, begun.held_out)
+
+
+def test_the_second_part_of_the_example_and_of_the_default_model_continues_the_first():
+    check_parts(*(load_config(ROOT / "examples" / f"{name}_gtcrn_asr.yaml") for name in ("train", "finish")))
+    records = ROOT / "benchmarks" / "training"
+    check_parts(*(load_config(records / f"gtcrn_asr_{part}.yaml") for part in ("part1", "parts2to12")))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*train*.yaml")), ids=lambda path: path.name)
+def test_an_example_needs_only_what_its_commands_make(path):
+    assert {corpus.manifest for corpus in load_config(path).corpora} == {path.parent / "../data/manifest.jsonl"}
+    commands = re.findall(r"gtcrn-frontend (data .*)", path.read_text())
+    parser = argparse.ArgumentParser()
+    data.add_parser(parser.add_subparsers())
+    arguments = parser.parse_args(commands[0].split())
+    assert arguments.output == Path("data") and arguments.librispeech
+    for name in DATA_SETS:  # each source is named with its public origin
+        assert f"--{name}" not in commands[0] or LAYOUTS[name].origin.split()[0] in path.read_text().replace(
+            "/31", "/12"
+        )
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ class CorpusConfig:
 
     manifest: Path | None = setting(
         None,
-        help="list of recordings, as JSON, JSON lines or CSV: entries with path, set (speech, noise, rir or pair; others "
-        "are ignored) and source, and optionally speaker, text, group and, for pairs, noisy; `gtcrn-frontend data` "
-        "writes one",
+        help="list of recordings, as JSON, JSON lines or CSV: entries with path, set (speech, noise, rir or pair; "
+        "others are ignored) and source, and optionally speaker, text, group and, for pairs, noisy; "
+        "`gtcrn-frontend data` writes one",
     )
     speech: Path | None = setting(None, help="folder of clean speech, searched recursively")
     noise: Path | None = setting(None, help="folder of noise, searched recursively")
@@ -40,8 +40,8 @@ class CorpusConfig:
     weights: Mapping[str, float] = setting(
         factory=dict,
         low=0,
-        help="sampling weight by source, relative to its duration; 0 excludes it, `*` stands for all sources not named. "
-        "The source of a folder is the folder's name",
+        help="sampling weight by source, relative to its duration; 0 excludes it, `*` stands for all sources not "
+        "named. The source of a folder is the folder's name",
     )
 
     def __post_init__(self) -> None:

@@ -20,8 +20,8 @@ class RecognizerConfig:
     )
     factory: ModelSource | None = setting(
         None,
-        help="`package.module:function` or `file.py:function`, called with the sample rate in Hz; returns a torch module "
-        "that maps samples (B, n) to a sequence of features (B, T, channels), the last layer last",
+        help="`package.module:function` or `file.py:function`, called with the sample rate in Hz; returns a torch "
+        "module that maps samples (B, n) to a sequence of features (B, T, channels), the last layer last",
     )
     weight: float = setting(1.0, above=0, help="weight of its distance, see `losses.recognizer_distance`")
     layers: str = setting("all", choices=("all", "last"), help="layers that are compared")
@@ -53,8 +53,8 @@ class LossConfig:
     over_suppression: float = setting(
         0.0,
         low=0,
-        help="weight of the error where the estimate is below the target (`losses.hybrid.over_suppression`): speech that "
-        "was removed cannot be recognised",
+        help="weight of the error where the estimate is below the target (`losses.hybrid.over_suppression`): speech "
+        "that was removed cannot be recognised",
     )
     pesq_like: float = setting(
         0.0, low=0, help="weight of the disturbance in a differentiable model of PESQ (`losses.pesq_like`)"

@@ -72,14 +72,14 @@ class MixingConfig:
     min_speech_snr_db: float = setting(
         0.0,
         unit="dB",
-        help="speech recordings whose loud frames exceed their quiet ones by less are left out: the network would learn "
-        "to keep their background",
+        help="speech recordings whose loud frames exceed their quiet ones by less are left out: the network would "
+        "learn to keep their background",
     )
     degradation: str = setting(
         "noise",
         choices=DEGRADATIONS,
-        help="task: noise, to remove noise and reverberation; compression, to restore speech that is clipped or coarsely "
-        "quantised (`augment.degradation`), without noise, at varied level, colour and speed",
+        help="task: noise, to remove noise and reverberation; compression, to restore speech that is clipped or "
+        "coarsely quantised (`augment.degradation`), without noise, at varied level, colour and speed",
     )
 
     def __post_init__(self) -> None:

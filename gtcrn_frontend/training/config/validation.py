@@ -24,8 +24,8 @@ class ValidationConfig:
     metric: str = setting(
         DEFAULT_METRIC,
         choices=tuple(METRICS),
-        help="score by which best.safetensors is chosen: PESQ-WB, SI-SNR, STOI, distance of log-mel features, or distance "
-        "in the features of `loss.recognizers`",
+        help="score by which best.safetensors is chosen: PESQ-WB, SI-SNR, STOI, distance of log-mel features, or "
+        "distance in the features of `loss.recognizers`",
     )
 
     def __post_init__(self) -> None:
