@@ -179,7 +179,8 @@ class Enhancer:
             AudioFormatError: wrong shape or type, NaN, infinity, or floats beyond +-8. The stream is unchanged.
         """
         stream = self._current_stream()
-        return stream.process(*stream.check(chunk))
+        samples, dtype = stream.check(chunk)  # not unpacked into the call: that lets interrupts in behind it
+        return stream.process(samples, dtype)
 
     def process_bytes(self, pcm16: bytes | bytearray | memoryview) -> bytes:
         """Returns the enhanced samples that are complete as 16-bit PCM; may be empty.
@@ -201,7 +202,8 @@ class Enhancer:
     def process_aligned(self, chunk: npt.ArrayLike) -> AlignedChunk:
         """Returns the samples that are complete as input, at full strength, and mixed; see `process_chunk`."""
         stream = self._current_stream()
-        return stream.process_aligned(*stream.check(chunk))
+        samples, dtype = stream.check(chunk)
+        return stream.process_aligned(samples, dtype)
 
     def flush(self) -> Samples:
         """Returns the rest of the stream, in the type of its last chunk; then the enhancer is as new.

@@ -14,9 +14,10 @@ Result = TypeVar("Result")
 class OneAtATime(ABC):
     """Lets one call in, and begins anew what one has left in pieces.
 
-    Python switches threads, and lets signals interrupt, only at calls and where loops go back: neither comes between
-    the check of the flag and its setting, nor between the last statement and the return. (In a build without the
-    global lock two threads might pass the check at once; the library in C has a flag of its own.)
+    Python switches threads, and lets signals interrupt, only where functions begin, behind calls of C or of unpacked
+    arguments, and where loops go back: neither comes between the check of the flag and its setting, nor between the
+    last statement and the return, nor behind a plain call of a method that has ended. (In a build without the global
+    lock two threads might pass the check at once; the library in C has a flag of its own.)
     """
 
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import dis
 import os
 import pickle
 import sys
@@ -239,6 +240,14 @@ def test_an_interrupted_call_leaves_the_stream_unchanged_or_anew(config, call):
     alone = Enhancer(**config)
     enhancer.reset()
     np.testing.assert_array_equal(enhancer.process_chunk(chunk), alone.process_chunk(chunk))
+
+
+@pytest.mark.parametrize("name", ["process_chunk", "process_aligned", "process_bytes", "flush", "flush_aligned"])
+def test_no_interrupt_comes_between_a_whole_call_and_its_caller(name):
+    """Behind a call with unpacked arguments Python would look for signals; `Interrupt` cannot come there."""
+    inner = {"process_chunk": "process"}.get(name, name)
+    for function in (getattr(Enhancer, name), getattr(Stream, inner), Stream._whole):
+        assert "CALL_FUNCTION_EX" not in {instruction.opname for instruction in dis.get_instructions(function)}
 
 
 @pytest.mark.parametrize("config", SETTINGS.values(), ids=SETTINGS)

@@ -69,8 +69,8 @@ int gtcrn_stream_reset(gtcrn_stream *stream);
 size_t gtcrn_stream_bytes(void);
 
 /* Writes the state in canonical form: analysis (256), synthesis (256), conv (2, 16, 16, 33), tra (2, 3, 16) and inter
- * (2, 33, 16), one behind the other; see ModelSpec.cache_shapes. Returns 0, GTCRN_BUSY, or GTCRN_REFUSED unless there is
- * room for exactly GTCRN_STATE_FLOATS. */
+ * (2, 33, 16), one behind the other; see ModelSpec.cache_shapes. Returns 0, GTCRN_BUSY, or GTCRN_REFUSED unless there
+ * is room for exactly GTCRN_STATE_FLOATS. */
 int gtcrn_stream_export(gtcrn_stream *stream, float *state, size_t floats);
 
 /* Goes on where a canonical state of `floats` values was taken. Returns 0, GTCRN_BUSY, or GTCRN_REFUSED if the size is
@@ -118,8 +118,8 @@ size_t gtcrn_set_due(gtcrn_chunk *chunks, size_t count);
 int gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output,
                   size_t room);
 
-/* Does so for many paths, on threads like `gtcrn_process_many`. Returns 0, or what it has returned for one of those that
- * are left out. */
+/* Does so for many paths, on threads like `gtcrn_process_many`. Returns 0, or what it has returned for one of those
+ * that are left out. */
 int gtcrn_advance_many(const gtcrn_model *model, const gtcrn_chunk *chunks, size_t count, int threads);
 
 /* cffi: end. */

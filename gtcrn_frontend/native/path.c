@@ -42,8 +42,8 @@ static float *enhance(const gtcrn_model *model, const gtcrn_path *path, int64_t 
     gtcrn_job job = {.stream = path->stream, .input = samples, .output = output, .hops = hops, .strength = 1};
     float last[HOP];          /* the hop before those of the job: its moment comes out first */
     if (begin == 0 && hops) { /* the first hop that a stream delivers lies before the signal */
-        gtcrn_process_taken(model,
-                  &(gtcrn_job){.stream = path->stream, .input = samples, .output = last, .hops = 1, .strength = 1});
+        gtcrn_process_taken(
+            model, &(gtcrn_job){.stream = path->stream, .input = samples, .output = last, .hops = 1, .strength = 1});
         begin = HOP;
         job.input += HOP;
         job.hops--;
