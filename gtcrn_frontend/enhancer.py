@@ -178,7 +178,8 @@ class Enhancer:
             AudioFormatError: wrong shape or type, NaN, infinity, or floats beyond +-8. The stream is unchanged.
         """
         stream = self._current_stream()
-        return stream.process(*stream.check(chunk))
+        samples, dtype = stream.check(chunk)  # plain call below: interrupts cannot follow it
+        return stream.process(samples, dtype)
 
     def process_bytes(self, pcm16: bytes | bytearray | memoryview) -> bytes:
         """Returns the complete enhanced samples as 16-bit PCM; may be empty.
@@ -200,7 +201,8 @@ class Enhancer:
     def process_aligned(self, chunk: npt.ArrayLike) -> AlignedChunk:
         """Returns the complete samples as input, at full strength, and mixed; see `process_chunk`."""
         stream = self._current_stream()
-        return stream.process_aligned(*stream.check(chunk))
+        samples, dtype = stream.check(chunk)
+        return stream.process_aligned(samples, dtype)
 
     def flush(self) -> Samples:
         """Returns the remaining samples, in the type of the last chunk, and resets the stream.

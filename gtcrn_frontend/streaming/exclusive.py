@@ -14,9 +14,10 @@ Result = TypeVar("Result")
 class ExclusiveCalls(ABC):
     """Rejects overlapping calls, and resets the object after a call that failed or was interrupted.
 
-    CPython switches threads and handles signals only at calls and backward jumps: neither can happen between checking
-        and setting the flag, nor between the last statement and the return. (In a free-threaded build two threads might
-        pass the check at once; the C library has its own flag.)
+    CPython switches threads and handles signals only at function entry, after calls of C functions or with unpacked
+    arguments, and at backward jumps: never between checking and setting the flag, between the last statement and the
+    return, or after a plain call of a method that has ended. (In a free-threaded build two threads might pass the check
+    at once; the C library has its own flag.)
     """
 
     def __init__(self) -> None:

@@ -1,93 +1,75 @@
-"""Batches made ahead of time by one worker process, in a fixed order, behind a short queue.
+"""Training batches made ahead of time by a worker process, in the order of their steps.
 
-The queue is bounded: when training pauses (also by SIGSTOP), the worker soon waits as well.
+The queue is bounded: while training pauses, also after SIGSTOP, the worker soon waits as well.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import queue
 import signal
-from multiprocessing.queues import Queue
-from types import TracebackType
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-import numpy.typing as npt
+from torch.utils.data import DataLoader, Dataset
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.training.data.mixing import Mixer
 from gtcrn_frontend.training.distillation import Teacher
 
-Samples = npt.NDArray[np.float32]
-Item = tuple[Samples, ...]
+Batch = tuple[F32, ...]
+"""Noisy and target, and the teachers' output if there is one, `(B, n) float32` each."""
 
 AHEAD = 6  # batches
-POLL_S = 5.0
 
 
-class Prefetcher:
-    """Context manager around the worker; `next()` gives the batches of step `first_step`, `first_step + 1`, ...
+class MixtureBatches(Dataset[Batch]):
+    """Whole batches by the number of their step; equal numbers give equal batches.
 
-    With a rank, they are those of one of several processes.
+    Args:
+        mixer: makes the mixtures.
+        batch_size: examples per batch, those of this process.
+        seed: of the run.
+        teacher: for distillation.
+        rank: of this process among several, which then get different batches; None for a single process.
     """
 
     def __init__(
-        self,
-        mixer: Mixer,
-        batch_size: int,
-        seed: int,
-        first_step: int,
-        teacher: Teacher | None = None,
-        rank: int | None = None,
+        self, mixer: Mixer, batch_size: int, seed: int, teacher: Teacher | None = None, rank: int | None = None
     ) -> None:
-        # A fresh interpreter: forking a process that runs torch's threads can deadlock.
-        context = multiprocessing.get_context("spawn")
-        self._queue: Queue[Item] = context.Queue(AHEAD)
-        self._process = context.Process(
-            target=_work,
-            args=(self._queue, mixer, batch_size, seed, first_step, teacher, rank),
-            daemon=True,
-        )
+        self.mixer = mixer
+        self.batch_size = batch_size
+        self.seed = seed
+        self.teacher = teacher
+        self.rank = rank
 
-    def __enter__(self) -> Prefetcher:
-        self._process.start()
-        return self
-
-    def next(self) -> Item:
-        """Returns noisy, target and, if there is a teacher, its output for the next step, `(batch_size, n) float32`.
-
-        Raises:
-            RuntimeError: the worker ended; its traceback is on stderr.
-        """
-        while True:
-            try:
-                return self._queue.get(timeout=POLL_S)
-            except queue.Empty:
-                if not self._process.is_alive():
-                    code = self._process.exitcode
-                    raise RuntimeError(f"the worker that mixes training data ended with code {code}") from None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()  # it ignores gentler signals, and has nothing to lose
-        self._process.join()
+    def __getitem__(self, step: int) -> Batch:
+        seed = (self.seed, step) if self.rank is None else (self.seed, step, self.rank)
+        noisy, target = self.mixer.batch(seed, self.batch_size)
+        return (noisy, target) if self.teacher is None else (noisy, target, self.teacher(noisy))
 
 
-def _work(
-    out: Queue[Item], mixer: Mixer, batch_size: int, seed: int, step: int, teacher: Teacher | None, rank: int | None
-) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # they may reach the whole group; the parent decides
+def prefetched(batches: Dataset[Batch], steps: Sequence[int]) -> Iterator[Batch]:
+    """Yields the batches of these steps in order, made by one worker process up to `AHEAD` batches ahead.
+
+    Raises:
+        RuntimeError: the worker died; errors in it are raised here with its traceback.
+    """
+    loader = DataLoader(
+        batches,
+        batch_size=None,  # the data set yields whole batches
+        sampler=steps,
+        num_workers=1,
+        prefetch_factor=AHEAD,
+        collate_fn=_as_it_is,
+        worker_init_fn=_ignore_signals,
+        multiprocessing_context="spawn",  # forking a process that runs torch's threads can deadlock
+    )
+    return iter(loader)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    """Keeps numpy arrays: as tensors they would need shared memory, of which containers have little."""
+    return batch
+
+
+def _ignore_signals(worker: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # terminals send them to the whole group; the parent decides
         signal.signal(number, signal.SIG_IGN)
-    out.cancel_join_thread()
-    parent = multiprocessing.parent_process()
-    while True:
-        noisy, target = mixer.batch((seed, step) if rank is None else (seed, step, rank), batch_size)
-        item = (noisy, target) if teacher is None else (noisy, target, teacher(noisy))
-        while True:
-            try:
-                out.put(item, timeout=POLL_S)
-                break
-            except queue.Full:
-                if parent is None or not parent.is_alive():
-                    return
-        step += 1

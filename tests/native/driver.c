@@ -90,8 +90,7 @@ static void signals(const gtcrn_model *model)
         jobs[i].output = malloc(i * 3 * GTCRN_HOP * sizeof(float) + 1);
         REQUIRE(jobs[i].stream && jobs[i].output);
     }
-    for (int threads = -1; threads < 10; threads += 3)
-        REQUIRE(gtcrn_process_many(model, jobs, STREAMS, threads) == 0);
+    for (int threads = -1; threads < 10; threads += 3) REQUIRE(gtcrn_process_many(model, jobs, STREAMS, threads) == 0);
     REQUIRE(gtcrn_process_many(model, jobs, 0, 4) == 0);
     for (size_t i = 0; i < STREAMS; i++) {
         gtcrn_stream_free(jobs[i].stream);

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from gtcrn_frontend.audio.levels import active_power, noise_gain
+from gtcrn_frontend.audio.levels import active_power
+from gtcrn_frontend.audio.mixing import PEAK, SILENT_POWER, add_noise, first_audible, random_start
 from gtcrn_frontend.training.augment.degradation import damage
 from gtcrn_frontend.training.augment.effects import (
     change_speed,
@@ -32,9 +33,7 @@ BABBLE_SHARE = 1 / 6  # of the generated noise
 BABBLE_VOICES = (3, 8)
 NARROW_TALKER_SHARE = 0.5  # of band limits: on the speech alone, as of a telephone in a room, and not on the noise
 GAP_S = (0.05, 0.5)  # between utterances that share a piece
-SILENT_POWER = 1e-8  # a piece of noise below -80 dB full scale is drawn anew
-NOISE_DRAWS = 5
-PEAK = 0.99
+NOISE_DRAWS = 5  # of recordings, until one excerpt is not a pause
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,7 @@ class Mixer:
         if has_noise:
             noise = self._spectrum(self._noise(rng)) * self._response(rng) * microphone
             samples = self._signal(noise)
-            gain = noise_gain(speech, samples, rng.uniform(*config.snr_db)) if has_speech else 1.0
-            mixture = speech + np.float32(gain) * samples
+            mixture = add_noise(speech, samples, rng.uniform(*config.snr_db)) if has_speech else samples
         if config.clip_prob and rng.random() < config.clip_prob:
             mixture = clip(rng, mixture)
         level = self._gain(rng, speech if has_speech else mixture, mixture)
@@ -144,7 +142,7 @@ class Mixer:
         while position < self.length - self.sample_rate // 4:
             number = self.pools.speech.draw(rng)
             wanted = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
-            start = int(rng.integers(0, max(self.audio_cache.length(number) - wanted, 0) + 1))
+            start = random_start(rng, self.audio_cache.length(number), wanted)
             samples = self.audio_cache.read(number, start, wanted)
             if ratio is not None:
                 samples = change_speed(samples, ratio)
@@ -171,12 +169,12 @@ class Mixer:
         """Returns an excerpt of a recording with mean power 1; a short recording is repeated."""
         ratio = noise_speed_ratio(rng) if rng.random() < self.config.speed_prob else None
         wanted = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
-        for _ in range(NOISE_DRAWS):
+
+        def draw() -> Samples:
             number = self.pools.noise.draw(rng)
-            start = int(rng.integers(0, max(self.audio_cache.length(number) - wanted, 0) + 1))
-            samples = self.audio_cache.read(number, start, wanted)
-            if len(samples) and float(np.square(samples).mean()) > SILENT_POWER:
-                break
+            return self.audio_cache.read(number, random_start(rng, self.audio_cache.length(number), wanted), wanted)
+
+        samples = first_audible(draw, NOISE_DRAWS)
         if ratio is not None:
             samples = change_speed(samples, ratio)
         samples = np.resize(samples, self.length)
@@ -185,7 +183,7 @@ class Mixer:
     def _pair(self, rng: np.random.Generator) -> tuple[Samples, Samples]:
         """Returns an excerpt of a mixture that exists already, zero-padded where it is short."""
         clean, noisy = self.pools.pairs[int(rng.integers(len(self.pools.pairs)))]
-        start = int(rng.integers(0, max(self.audio_cache.length(clean) - self.length, 0) + 1))
+        start = random_start(rng, self.audio_cache.length(clean), self.length)
         out = np.zeros((2, self.length), np.float32)
         for row, number in zip(out, (noisy, clean), strict=True):
             samples = self.audio_cache.read(number, start, self.length)

@@ -35,7 +35,7 @@ class CombinedLoss:
         self._log_mel = LogMelDistance(rate, device)
         self._pesq_like = PesqLikeLoss(rate, device)
         self._rated_samples = round(RATED_S * rate)
-        self._recognizers = RecognizerDistance(config.recognizers, rate, device) if config.recognizers else None
+        self.recognizers = RecognizerDistance(config.recognizers, rate, device) if config.recognizers else None
         self._dnsmos = (
             DnsmosLoss(config.dnsmos_folder, rate, device) if config.dnsmos_ovrl and config.dnsmos_folder else None
         )
@@ -54,8 +54,8 @@ class CombinedLoss:
         loss = e.new_zeros(())
         if config.hybrid:
             loss = hybrid_loss_of_parts(ours, wanted, e, s, 1 + config.si_snr) * config.hybrid
-        if self._recognizers is not None:
-            loss = loss + self._recognizers(e, s).mean()
+        if self.recognizers is not None:
+            loss = loss + self.recognizers(e, s).mean()
         if config.log_mel:
             loss = loss + config.log_mel * self._log_mel(e, s)
         if config.over_suppression:

@@ -43,6 +43,7 @@ class RecognizerDistance:
         Raises:
             ModelError: a model or factory that cannot be loaded.
         """
+        self.device = torch.device(device)
         self._terms = [(item, _load(item, sample_rate, device)) for item in recognizers]
 
     def __call__(self, estimate: Tensor, target: Tensor) -> Tensor:

@@ -13,15 +13,12 @@ import torch
 from torch import Tensor
 
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import PARTS, WORDS
-from gtcrn_frontend.audio.levels import noise_gain
+from gtcrn_frontend.audio.mixing import first_audible, mix_at_snr, random_start
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.training.data.audio_cache import AudioCache, open_audio_cache
 
 SAMPLE_RATE = GTCRN_SPEC.sample_rate
-PEAK = 0.99
-SILENT_POWER = 1e-8  # a piece of noise below -80 dB full scale is drawn anew
-NOISE_DRAWS = 10
 OUTPUT_KEYS = ["id", "sig", "clean", "words", "tokens", "condition"]
 
 
@@ -93,19 +90,13 @@ class Mixture:
             clean = clean + rng.normal(0, 10 ** (room_db / 20), len(clean)).astype(np.float32)
         if noise is None or snr_db is None:
             return clean, clean
-        added = self._excerpt(self.audio_cache.numbers[noise], rng, len(clean))
-        noisy = clean + np.float32(noise_gain(clean, added, snr_db)) * added
-        scale = np.float32(1 / max(1.0, float(np.abs(noisy).max()) / PEAK))
-        return noisy * scale, clean * scale
+        number = self.audio_cache.numbers[noise]
 
-    def _excerpt(self, number: int, rng: np.random.Generator, length: int) -> F32:
-        """Returns a piece of a recording that is not silent, if there is one; a short recording is repeated."""
-        for _ in range(NOISE_DRAWS):
-            start = int(rng.integers(0, max(self.audio_cache.length(number) - length, 0) + 1))
-            samples = self.audio_cache.read(number, start, length)
-            if float(np.square(samples).mean()) > SILENT_POWER:
-                break
-        return np.resize(samples, length)
+        def draw() -> F32:
+            start = random_start(rng, self.audio_cache.length(number), len(clean))
+            return self.audio_cache.read(number, start, len(clean))
+
+        return mix_at_snr(clean, np.resize(first_audible(draw), len(clean)), snr_db)
 
 
 def _silence(seconds: float) -> F32:

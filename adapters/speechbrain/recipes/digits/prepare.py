@@ -13,7 +13,7 @@ import numpy as np
 
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.training.config import CorpusConfig, HeldOutConfig
-from gtcrn_frontend.training.data.corpus import list_recordings
+from gtcrn_frontend.training.data.corpus import list_recordings, manifest_entries
 from gtcrn_frontend.training.data.split import load_or_draw_split
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -90,21 +90,15 @@ def prepare_digits(
 def _takes(manifest: Path, test_speakers: Sequence[str]) -> dict[str, list[list[Entry]]]:
     """Returns the recorded digits of each part: a list for each speaker."""
     by_part: dict[str, dict[str, list[Entry]]] = {part: {} for part in PARTS}
-    try:
-        entries = json.loads(manifest.read_text(encoding="utf-8"))
-        for entry in sorted(
-            (entry for entry in entries if entry["set"] == "digits"), key=lambda item: str(item["path"])
-        ):
-            take = re.search(r"(\d+)\.\w+$", entry["path"])
-            if entry["text"] not in WORDS or take is None:
-                raise ConfigError(f"{manifest}: {entry['path']}: expected a digit as text, and a numbered file")
-            valid = int(take[1]) < VALID_TAKES
-            part = "test" if entry["speaker"] in test_speakers else "valid" if valid else "train"
-            by_part[part].setdefault(entry["speaker"], []).append(entry)
-    except OSError as error:
-        raise ConfigError(f"cannot read the manifest {manifest}: {error.strerror}") from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ConfigError(f"{manifest}: expected a JSON list with path, set, and for digits speaker, text") from error
+    for where, entry in manifest_entries(manifest):
+        if entry["set"] != "digits":
+            continue
+        take, speaker = re.search(r"(\d+)\.\w+$", entry["path"]), entry.get("speaker")
+        if entry.get("text") not in WORDS or take is None or not speaker:
+            raise ConfigError(f"{manifest}: {where}: expected a speaker, a digit as text, and a numbered file")
+        valid = int(take[1]) < VALID_TAKES
+        part = "test" if speaker in test_speakers else "valid" if valid else "train"
+        by_part[part].setdefault(speaker, []).append(dict(entry))
     return {part: list(speakers.values()) for part, speakers in by_part.items()}
 
 
