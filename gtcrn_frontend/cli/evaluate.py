@@ -31,10 +31,10 @@ EXAMPLES = """examples:
   gtcrn-frontend evaluate --held-out examples/train_gtcrn_asr.yaml \\
       --model gtcrn-asr runs/gtcrn-asr/best.safetensors
 
-A folder of pairs holds NAME_clean.wav with NAME_noisy.wav, or two folders clean... and noisy... with
-files of the same names. A manifest is JSON lines, CSV, TSV, a Kaldi folder or a folder of recordings,
-as for calibrate; transcripts are needed for --recognizer only. Scores are cached: run the same command
-again to resume after an interruption.
+A folder of pairs holds NAME_clean.wav with NAME_noisy.wav, or two folders clean... and noisy...
+with files of the same names. A manifest is JSON lines, CSV, TSV, a Kaldi folder or a folder of
+recordings, as for calibrate; transcripts are needed for --recognizer only. Scores are cached: run
+the same command again to resume after an interruption.
 """
 
 
