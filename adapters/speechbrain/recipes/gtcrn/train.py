@@ -32,6 +32,7 @@ from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.evaluation.report.tables import markdown_table
 from gtcrn_frontend.training.checkpoint import save_weights
 from gtcrn_frontend.training.config import METRICS, TrainConfig
+from gtcrn_frontend.training.data.batches import MixtureBatches
 from gtcrn_frontend.training.data.dataset import load_data
 from gtcrn_frontend.training.data.mixing import Mixer
 from gtcrn_frontend.training.distillation import Teacher
@@ -39,7 +40,6 @@ from gtcrn_frontend.training.ema import copy_norms, freeze_norms, recompute_norm
 from gtcrn_frontend.training.losses.combined import CombinedLoss
 from gtcrn_frontend.training.losses.hybrid import Transform
 from gtcrn_frontend.training.lr_schedule import learning_rate
-from gtcrn_frontend.training.prefetch import MixtureBatches
 from gtcrn_frontend.training.validation_set import Scores, make_validation_set
 from gtcrn_frontend.training.validator import Validator
 from gtcrn_frontend.weights.networks import find_network
