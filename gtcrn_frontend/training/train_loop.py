@@ -148,7 +148,7 @@ def _begin(config: TrainConfig, resume: bool) -> Trainer:
 
 
 def _progress(trainer: Trainer, process_group: ProcessGroup) -> tqdm[None]:
-    return tqdm(
+    return tqdm[None](
         total=trainer.config.steps,
         initial=trainer.step,
         desc="training",

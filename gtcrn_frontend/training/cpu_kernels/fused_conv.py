@@ -127,10 +127,10 @@ def norm_prelu(x: Tensor, norm: nn.BatchNorm2d, activation: nn.PReLU) -> Tensor:
     y, used = _apply(NormPReLU, x, norm.weight, norm.bias, activation.weight, norm.eps, None)
     with torch.no_grad():
         batches = norm.get_buffer("num_batches_tracked").add_(1)
-        share = 1 / float(batches) if norm.momentum is None else norm.momentum
+        weight = 1 / float(batches) if norm.momentum is None else norm.momentum
         count = x.numel() / x.shape[1]
-        norm.get_buffer("running_mean").lerp_(used[0].float(), share)
-        norm.get_buffer("running_var").lerp_((used[1] * count / (count - 1)).float(), share)
+        norm.get_buffer("running_mean").lerp_(used[0].float(), weight)
+        norm.get_buffer("running_var").lerp_((used[1] * count / (count - 1)).float(), weight)
     return torch.as_tensor(y)
 
 

@@ -141,9 +141,9 @@ class Mixer:
         position = 0
         while position < self.length - self.sample_rate // 4:
             number = self.pools.speech.draw(rng)
-            wanted = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
-            start = random_start(rng, self.audio_cache.length(number), wanted)
-            samples = self.audio_cache.read(number, start, wanted)
+            needed = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
+            start = random_start(rng, self.audio_cache.length(number), needed)
+            samples = self.audio_cache.read(number, start, needed)
             if ratio is not None:
                 samples = change_speed(samples, ratio)
             samples = samples[: self.length - position]
@@ -168,11 +168,11 @@ class Mixer:
     def _recorded_noise(self, rng: np.random.Generator) -> Samples:
         """Returns an excerpt of a recording with mean power 1; a short recording is repeated."""
         ratio = noise_speed_ratio(rng) if rng.random() < self.config.speed_prob else None
-        wanted = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
+        needed = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
 
         def draw() -> Samples:
             number = self.pools.noise.draw(rng)
-            return self.audio_cache.read(number, random_start(rng, self.audio_cache.length(number), wanted), wanted)
+            return self.audio_cache.read(number, random_start(rng, self.audio_cache.length(number), needed), needed)
 
         samples = first_audible(draw, NOISE_DRAWS)
         if ratio is not None:
