@@ -10,7 +10,14 @@ if not (_Path(__file__).parent / "models").is_dir():
 
 from gtcrn_frontend.config import AutoStrengthConfig, EnhancerConfig, add_enhancer_args
 from gtcrn_frontend.enhancer import Enhancer
-from gtcrn_frontend.errors import AudioFormatError, ConfigError, GtcrnFrontendError, ModelError, StateError
+from gtcrn_frontend.errors import (
+    AudioFormatError,
+    ConfigError,
+    GtcrnFrontendError,
+    ModelError,
+    StateError,
+    StreamBusyError,
+)
 from gtcrn_frontend.file_enhancement import enhance_file
 from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.pool import StreamInfo, StreamPool
@@ -30,6 +37,7 @@ __all__ = [
     "ModelError",
     "ModelSpec",
     "StateError",
+    "StreamBusyError",
     "StreamInfo",
     "StreamPool",
     "StreamState",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.audio.pcm import pcm_bytes, whole_frames
 from gtcrn_frontend.config import EnhancerConfig, EnhancerSettings, Strength, attenuation_of_strength
 from gtcrn_frontend.deprecation import renamed_arguments, renamed_attribute
+from gtcrn_frontend.engines import loading
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError
 from gtcrn_frontend.model_spec import ModelSpec
@@ -25,14 +24,17 @@ from gtcrn_frontend.streaming.stream import Samples, Stream
 class Enhancer:
     """Enhances one stream, chunk by chunk: noisy speech in, enhanced speech out, sample by sample aligned.
 
-    >>> enhancer = Enhancer()
-    >>> noise = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
-    >>> pieces = [enhancer.process_chunk(chunk) for chunk in np.split(noise, 100)]
-    >>> len(np.concatenate([*pieces, enhancer.flush()]))
-    16000
+    Examples:
+        >>> enhancer = Enhancer()
+        >>> noise = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+        >>> pieces = [enhancer.process_chunk(chunk) for chunk in np.split(noise, 100)]
+        >>> len(np.concatenate([*pieces, enhancer.flush()]))
+        16000
 
-    One object is one stream, for one thread at a time; the loaded model behind it is shared by all with the same
-    settings. It can be pickled and copied at any moment, and goes on where it was, also after `fork`.
+    One object is one stream, for one thread at a time: a second call before the first has ended is a `StreamBusyError`.
+    The loaded model behind it is shared by all with the same settings. It can be pickled and copied between two calls,
+    and goes on where it was, also after `fork`. A call that is interrupted, as by Ctrl-C, leaves a stream that begins
+    anew.
 
     Args:
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
@@ -177,7 +179,8 @@ class Enhancer:
             AudioFormatError: wrong shape or type, NaN, infinity, or floats beyond +-8. The stream is unchanged.
         """
         stream = self._current_stream()
-        return stream.process(*stream.check(chunk))
+        samples, dtype = stream.check(chunk)  # not unpacked into the call: that lets interrupts in behind it
+        return stream.process(samples, dtype)
 
     def process_bytes(self, pcm16: bytes | bytearray | memoryview) -> bytes:
         """Returns the enhanced samples that are complete as 16-bit PCM; may be empty.
@@ -194,26 +197,24 @@ class Enhancer:
         if not isinstance(pcm16, (bytes, bytearray, memoryview)):
             raise AudioFormatError(f"expected bytes, got {type(pcm16).__name__}: pass samples to process_chunk")
         stream = self._current_stream()
-        samples, pending = whole_frames(stream.pending_bytes + bytes(pcm16), "s16le", self._config.channels)
-        try:
-            return pcm_bytes(self.process_chunk(samples), "s16le")
-        finally:
-            stream.pending_bytes = pending  # also when the engine failed: the next byte does not begin a sample
+        return stream.process_bytes(bytes(pcm16))
 
     def process_aligned(self, chunk: npt.ArrayLike) -> AlignedChunk:
         """Returns the samples that are complete as input, at full strength, and mixed; see `process_chunk`."""
-        return self._stream.aligned(self._advance(chunk))
+        stream = self._current_stream()
+        samples, dtype = stream.check(chunk)
+        return stream.process_aligned(samples, dtype)
 
     def flush(self) -> Samples:
         """Returns the rest of the stream, in the type of its last chunk; then the enhancer is as new.
 
         Samples out now equal samples in; at another output rate, ceil(samples in * output rate / input rate).
         """
-        return self._stream.mixed(self._finish())
+        return self._current_stream().flush()
 
     def flush_aligned(self) -> AlignedChunk:
         """Returns the rest of the stream as `process_aligned` does; then the enhancer is as new."""
-        return self._stream.aligned(self._finish())
+        return self._current_stream().flush_aligned()
 
     def reset(self) -> None:
         """Begins a new stream; what was not delivered is lost."""
@@ -297,16 +298,7 @@ class Enhancer:
 
     def _current_stream(self) -> Stream:
         """The stream in an engine of this process: after `fork`, the parent's cannot be used."""
-        if self._stream.loaded.process_id != os.getpid():
-            self._stream.move_to(self._load())
-        return self._stream
-
-    def _advance(self, chunk: npt.ArrayLike) -> list[AlignedChunk]:
-        """Moves a chunk through the stream; one result per channel."""
-        stream = self._current_stream()
-        return stream.advance(stream.push(*stream.check(chunk)))
-
-    def _finish(self) -> list[AlignedChunk]:
-        """Moves the end through the stream; one result per channel."""
-        stream = self._current_stream()
-        return stream.advance(stream.finish(), last=True)
+        stream = self._stream
+        if stream.loaded.process_id != loading.process_id:
+            stream.move_to(self._load())
+        return stream

@@ -4,7 +4,8 @@ GtcrnFrontendError
 ├── AudioFormatError (ValueError)    samples of a wrong shape, type, range or rate
 ├── ModelError (RuntimeError)        weights or graphs that are missing, damaged or cannot run here
 ├── ConfigError (ValueError)         a setting that does not exist or does not fit
-└── StateError (ValueError)          a saved stream state that is damaged or belongs elsewhere
+├── StateError (ValueError)          a saved stream state that is damaged or belongs elsewhere
+└── StreamBusyError (RuntimeError)   a second call of one stream while the first still runs
 
 A message says what was expected, what came, and what to do. Whoever catches one may go on: bad input
 leaves a stream as it was.
@@ -29,3 +30,14 @@ class ConfigError(GtcrnFrontendError, ValueError):
 
 class StateError(GtcrnFrontendError, ValueError):
     """A stream state that is damaged, of another version or of another model."""
+
+
+class StreamBusyError(GtcrnFrontendError, RuntimeError):
+    """A call of a stream that another thread, or this one below a signal handler, is using at the moment."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(
+            message
+            or "expected one call of a stream at a time, got a second one before the first has ended; nothing has "
+            "changed: wait for the first, or use one Enhancer per thread, or a StreamPool"
+        )

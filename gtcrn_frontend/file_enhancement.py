@@ -22,8 +22,9 @@ def enhance_file(
 ) -> Samples:
     """Returns an enhanced audio file, `(n,)` or `(n, channels)`: int16 for 16-bit PCM, else float32.
 
-    >>> enhance_file("examples/noisy.flac").shape
-    (130145,)
+    Examples:
+        >>> enhance_file("examples/noisy.flac").shape
+        (130145,)
 
     Args:
         source: path, contents as bytes, or an open binary file, in any format that libsndfile reads.

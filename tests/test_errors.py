@@ -11,6 +11,7 @@ BASES = {
     errors.ModelError: RuntimeError,
     errors.ConfigError: ValueError,
     errors.StateError: ValueError,
+    errors.StreamBusyError: RuntimeError,
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 
 from gtcrn_frontend import AudioFormatError, Enhancer, StateError, StreamState
+from gtcrn_frontend.streaming.stream import Stream
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +79,11 @@ def test_the_byte_after_a_failed_engine_is_still_the_second_half(speech, monkeyp
     data = speech[:8000].tobytes()
     enhancer = Enhancer()
 
-    def fail(chunk):
-        enhancer.reset()  # as a stream does whose engine fails
-        raise RuntimeError
+    def fail(*arguments):
+        raise MemoryError
 
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr(Enhancer, "process_chunk", lambda self, chunk: fail(chunk))
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(Stream, "_process", fail)
         enhancer.process_bytes(data[:5001])
     assert enhancer.process_bytes(data[5001:]) == Enhancer().process_bytes(data[5000:])
 

@@ -15,10 +15,11 @@ _WITHOUT = ("sample_rate", "output_sample_rate", "channels", "downmix")
 def add_frontend_args(parser: argparse.ArgumentParser) -> None:
     """Adds `--frontend-model`, `--frontend-strength` and so on; no clash with options of sherpa-onnx's examples.
 
-    >>> parser = argparse.ArgumentParser()
-    >>> add_frontend_args(parser)
-    >>> frontend_from_args(parser.parse_args(["--frontend-strength", "0.7"])).strength
-    0.7
+    Examples:
+        >>> parser = argparse.ArgumentParser()
+        >>> add_frontend_args(parser)
+        >>> frontend_from_args(parser.parse_args(["--frontend-strength", "0.7"])).strength
+        0.7
     """
     add_enhancer_args(parser, PREFIX, without=_WITHOUT)
 

@@ -72,7 +72,7 @@ class PipelineConfig:
             if vad and name.startswith("Online"):
                 raise ConfigError(f"expected an OfflineRecognizer behind it, got {name}: use endpoint: instead")
         with _named("frontend"):
-            frontend = _frontend(sections["frontend"]) if "frontend" in sections else None
+            frontend = _frontend(sections["frontend"], folder) if "frontend" in sections else None
         if vad and vad.route != DEFAULT_ROUTE and not frontend:
             raise ConfigError(f"vad: route: expected a section frontend: for {vad.route}, got none")
         return cls(name, arguments, frontend, vad, hotwords)
@@ -110,8 +110,13 @@ def _check_section(values: Any, expected: str) -> Mapping[str, Any]:
     return values
 
 
-def _frontend(values: Any) -> EnhancerConfig:
-    config = EnhancerConfig.from_dict({} if values is True else _check_section(values, "settings by name"))
+def _frontend(values: Any, folder: Path) -> EnhancerConfig:
+    """Settings from the section `frontend`: true, settings by name, or the path of a file of them."""
+    if isinstance(values, str):
+        config = EnhancerConfig.from_yaml(folder / Path(values).expanduser())
+    else:
+        expected = "true, settings by name, or the path of a file of them"
+        config = EnhancerConfig.from_dict({} if values is True else _check_section(values, expected))
     wrong = [name for name in ("sample_rate", "channels", "downmix") if getattr(config, name) not in (None, 1, False)]
     if wrong:
         raise ConfigError(f"{wrong[0]}: expected none, as each stream has the rate of its audio: remove it")

@@ -28,9 +28,10 @@ from gtcrn_frontend.errors import AudioFormatError, GtcrnFrontendError, ModelErr
 def load_pipeline(path: str | Path, *, trial: bool = True) -> Pipeline:
     """Loads the pipeline and the models that a YAML file describes.
 
-    >>> pipeline = load_pipeline("pipeline.yaml")  # doctest: +SKIP
-    >>> pipeline.transcribe(samples, 16000).text  # doctest: +SKIP
-    'seven three one'
+    Examples:
+        >>> pipeline = load_pipeline("pipeline.yaml")  # doctest: +SKIP
+        >>> pipeline.transcribe(samples, 16000).text  # doctest: +SKIP
+        'seven three one'
 
     Args:
         path: YAML file with the section `recognizer` and optionally `frontend`, `vad`, `endpoint` and `hotwords`.

@@ -25,9 +25,10 @@ _LEAST_PADDING_S, _MOST_PADDING_S, _PADDING_STEP_S = 0.6, 4.0, 0.2
 class SherpaRecognizer:
     """Transcribes whole utterances with an `OnlineRecognizer` or `OfflineRecognizer`, bare or with a front-end.
 
-    >>> recognizer = SherpaRecognizer(sherpa_onnx.OnlineRecognizer.from_zipformer2_ctc(...))  # doctest: +SKIP
-    >>> recognizer(samples, 16000).text  # doctest: +SKIP
-    'seven three one'
+    Examples:
+        >>> recognizer = SherpaRecognizer(sherpa_onnx.OnlineRecognizer.from_zipformer2_ctc(...))  # doctest: +SKIP
+        >>> recognizer(samples, 16000).text  # doctest: +SKIP
+        'seven three one'
 
     Endpoints are ignored: an utterance gives one transcript, however long its pauses. The confidence is the geometric
         mean of the token probabilities if the model reports log probabilities, else None.

@@ -75,11 +75,11 @@ class FrontendVad(EnhancerControls):
     __slots__ = (
         "__weakref__",
         "_enhancer",
-        "_samples_fed",
         "_host",
         "_look_back_samples",
         "_recent",
         "_route",
+        "_samples_fed",
         "_segments",
         "_window_size",
     )

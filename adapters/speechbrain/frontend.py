@@ -45,9 +45,10 @@ class FrontendSettings(MixSettings, EngineSettings, total=False):
 class EnhanceFrontend(nn.Module):
     """Enhances a batch of waveforms: same shape, sample-aligned, zero padding.
 
-    >>> frontend = EnhanceFrontend()
-    >>> frontend(torch.randn(2, 16000) / 10, lengths=torch.tensor([1.0, 0.5])).shape
-    torch.Size([2, 16000])
+    Examples:
+        >>> frontend = EnhanceFrontend()
+        >>> frontend(torch.randn(2, 16000) / 10, lengths=torch.tensor([1.0, 0.5])).shape
+        torch.Size([2, 16000])
 
     The weights are in the state dict in both modes, under the same names: a checkpoint of a trained front-end also
         loads into a frozen one, and saved weights take precedence over `model` when training resumes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,14 @@ class FrozenEngine:
                 checked.append(stream.check(chunk))
             except AudioFormatError as error:
                 raise AudioFormatError(f"signal {index} of the batch: {error}") from error
-        jobs = [stream.push(*samples) for stream, samples in zip(streams, checked, strict=True)]
-        return self._run(streams, jobs)
+        return self._run(
+            streams, lambda: [stream.push(*samples) for stream, samples in zip(streams, checked, strict=True)]
+        )
 
     def finish(self, streams: Sequence[Stream]) -> list[F32]:
         """Returns the rest `(n,)` of each stream; the streams are then as new."""
         self._move_here(streams)
-        return self._run(streams, [stream.finish() for stream in streams], last=True)
+        return self._run(streams, lambda: [stream.finish() for stream in streams], last=True)
 
     def enhance(self, signals: Sequence[F32], strengths: Sequence[Strength]) -> list[F32]:
         """Returns whole signals `(n,)` enhanced, each with its strength."""
@@ -102,12 +103,11 @@ class FrozenEngine:
             if stream.loaded.process_id != os.getpid():
                 stream.move_to(self.loaded)
 
-    def _run(self, streams: Sequence[Stream], jobs: Sequence[list[Job]], *, last: bool = False) -> list[F32]:
+    def _run(self, streams: Sequence[Stream], jobs: Callable[[], list[list[Job]]], *, last: bool = False) -> list[F32]:
         def process_many(batch: list[Job]) -> list[F32]:
             engine = streams[0].loaded.engine
             return self._workers.process_many(engine, batch) if self._workers else engine.process_many(batch)
 
         if not streams:
             return []
-        aligned = run(streams, jobs, process_many, last=last)
-        return [stream.mixed(of_stream) for stream, of_stream in zip(streams, aligned, strict=True)]
+        return run(streams, jobs, process_many, last=last)

@@ -25,8 +25,9 @@ def with_frontend(
 ) -> Any:
     """Returns a copy of a recogniser that enhances its input; shares the networks, the original is unchanged.
 
-    >>> asr = with_frontend(EncoderASR.from_hparams("speechbrain/..."), strength=0.8)
-    >>> asr.transcribe_file("noisy.wav")
+    Examples:
+        >>> asr = with_frontend(EncoderASR.from_hparams("speechbrain/..."), strength=0.8)
+        >>> asr.transcribe_file("noisy.wav")
 
     It is an object of the same class (a subclass), whose attribute `frontend` holds the settings. Files and batches are
     enhanced exactly once, in `encode_batch` (recognisers, speaker recognition), in `get_speech_prob_chunk` (VAD), or

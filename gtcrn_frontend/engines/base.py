@@ -9,11 +9,15 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.audio.validation import check_magnitude
 from gtcrn_frontend.engines.direct_path import DirectPath, DirectPaths, OneByOne, Position
 from gtcrn_frontend.errors import ConfigError, StateError
 from gtcrn_frontend.model_spec import ModelSpec
 
 State = TypeVar("State")
+
+_MOST_FRAMES = 2**24
+"""Up to here float32 counts one by one."""
 
 MIN_HOPS_PER_THREAD = 16
 """With fewer, waking a thread and running smaller batches costs more than a second core brings."""
@@ -107,6 +111,19 @@ def check_canonical(arrays: Mapping[str, Any], spec: ModelSpec) -> dict[str, F32
         if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != shape:
             got = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
             raise StateError(f"engine state {name}: expected {shape} float32, got {got}")
-        if not np.isfinite(array).all():
-            raise StateError(f"engine state {name}: expected finite values, got NaN or infinity")
+        check_magnitude(array, spec.cache_limit(name), f"engine state {name}")
     return dict(arrays)
+
+
+def check_hops(arrays: Mapping[str, F32], spec: ModelSpec, hops: int) -> None:
+    """Raises `StateError` if a canonical engine state does not count as many hops as its stream has had."""
+    counted, expected = {}, float(hops)
+    if spec.segments is not None:
+        counted["position"] = float(arrays["position"][0])
+        expected = float(hops % (spec.segments.advance // spec.hop_length))
+    elif spec.frame_counter:
+        counted[spec.frame_counter] = float(arrays[spec.frame_counter][0])
+        expected = float(np.float32(min(hops, _MOST_FRAMES)))
+    for name, count in counted.items():
+        if min(count, _MOST_FRAMES) != expected:
+            raise StateError(f"engine state {name}: expected {expected:.0f} after {hops} hops, got {count:.10g}")

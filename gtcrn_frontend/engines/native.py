@@ -10,17 +10,19 @@ import numpy as np
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.engines.base import Engine, check_canonical
 from gtcrn_frontend.engines.direct_path import DirectPaths, Position
-from gtcrn_frontend.errors import GtcrnFrontendError, ModelError
+from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.model_spec import ModelSpec
-from gtcrn_frontend.native.binding import FLOATS, chosen_instruction_set, ffi, for_c, lib
+from gtcrn_frontend.native.binding import FLOATS, chosen_instruction_set, ffi, for_c, lib, raise_for
 from gtcrn_frontend.native.direct_path import MIN_TOGETHER, NativePath, Together
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import Model
 from gtcrn_frontend.weights.pack import pack_gtcrn
 
+_JOB = ffi and ffi.typeof("gtcrn_job *")
+
 
 class NativeState:
-    """One stream's state in C: `job`, which points to it and is filled in for each call."""
+    """One stream's state in C, and `job`, which points to it: a copy is filled in for each call."""
 
     __slots__ = ("job", "stream")
 
@@ -60,8 +62,9 @@ class NativeEngine(Engine[NativeState]):
 
     def process(self, hops: F32, state: NativeState) -> F32:
         """Returns the enhanced hops of one stream, see `Engine`."""
-        hops, enhanced = _fill(state.job, hops, self.spec)
-        lib.gtcrn_process(self._model, state.job)
+        job = ffi.new(_JOB, state.job[0])
+        hops, enhanced = _fill(job, hops, self.spec)
+        raise_for(lib.gtcrn_process(self._model, job))
         return enhanced
 
     def process_many(self, streams: Sequence[tuple[F32, NativeState]]) -> list[F32]:
@@ -69,11 +72,11 @@ class NativeEngine(Engine[NativeState]):
         jobs = ffi.new("gtcrn_job[]", len(streams))
         inputs, outputs = [], []
         for i, (hops, state) in enumerate(streams):
-            contiguous, enhanced = _fill(state.job, hops, self.spec)
             jobs[i] = state.job[0]
+            contiguous, enhanced = _fill(jobs[i], hops, self.spec)
             inputs.append(contiguous)  # kept alive for the call
             outputs.append(enhanced)
-        lib.gtcrn_process_many(self._model, jobs, len(streams), self._num_threads)
+        raise_for(lib.gtcrn_process_many(self._model, jobs, len(streams), self._num_threads))
         return outputs
 
     def direct_path(self, state: NativeState, position: Position) -> NativePath:
@@ -88,19 +91,17 @@ class NativeEngine(Engine[NativeState]):
 
     def process_measured(self, hops: F32, state: NativeState) -> tuple[F32, F32]:
         """Returns the enhanced hops, and `(n_hops, 2)` sums of squares of the same samples, dry and enhanced."""
-        hops, enhanced = _fill(state.job, hops, self.spec)
+        job = ffi.new(_JOB, state.job[0])
+        hops, enhanced = _fill(job, hops, self.spec)
         energies = np.empty((len(hops), 2), np.float32)
-        state.job.energies = _pointer(energies)
-        try:
-            lib.gtcrn_process(self._model, state.job)
-        finally:
-            state.job.energies = ffi.NULL
+        job.energies = _pointer(energies)
+        raise_for(lib.gtcrn_process(self._model, job))
         return enhanced, energies
 
     def export_state(self, state: NativeState) -> dict[str, F32]:
         """Returns the canonical arrays, see `Engine`."""
         flat = np.empty(lib.GTCRN_STATE_FLOATS, np.float32)
-        lib.gtcrn_stream_export(state.stream, _pointer(flat))
+        raise_for(lib.gtcrn_stream_export(state.stream, _pointer(flat), len(flat)))
         arrays, start = {}, 0
         for name, shape in self.spec.cache_shapes.items():
             size = int(np.prod(shape))
@@ -114,7 +115,7 @@ class NativeEngine(Engine[NativeState]):
         flat = np.concatenate([checked[name].reshape(-1) for name in self.spec.cache_shapes])
         state = NativeState()
         if lib.gtcrn_stream_import(state.stream, _pointer(flat), len(flat)) != 0:
-            raise GtcrnFrontendError(f"the C library refuses {len(flat)} values as a state of {self.spec.name}")
+            raise StateError(f"the C library refuses {len(flat)} values as a state of {self.spec.name}")
         return state
 
 

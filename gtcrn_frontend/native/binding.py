@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.errors import ModelError, StreamBusyError
 
 ISA_VARIABLE = "GTCRN_FRONTEND_NATIVE_ISA"
 """Environment variable that forces an instruction set, one of `instruction_sets()`; read when a model is loaded, and
@@ -55,6 +55,12 @@ def for_c(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     if flags.c_contiguous and flags.aligned and samples.dtype == _FLOAT32:
         return samples
     return np.require(samples, np.float32, ["C", "A"])
+
+
+def raise_for(status: int) -> None:
+    """Raises `StreamBusyError` if a function in C says that it did nothing: a stream was in use, or had moved on."""
+    if status:
+        raise StreamBusyError()
 
 
 def instruction_sets() -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.engines.base import MIN_HOPS_PER_THREAD
 from gtcrn_frontend.engines.direct_path import Position
-from gtcrn_frontend.native.binding import FLOATS, ffi, for_c, lib
+from gtcrn_frontend.native.binding import FLOATS, ffi, for_c, lib, raise_for
 
 _CHUNKS = ffi and ffi.typeof("gtcrn_chunk[]")
 _CHUNK = np.dtype([(name, np.uintp) for name in ("path", "samples", "output", "count", "due")])
@@ -51,7 +51,7 @@ class NativePath:
         """See `DirectPath`."""
         taken, hop = self._path.taken, lib.GTCRN_HOP
         state = np.empty(lib.GTCRN_STATE_FLOATS, np.float32)
-        lib.gtcrn_stream_export(self._stream, ffi.from_buffer(FLOATS, state))
+        raise_for(lib.gtcrn_stream_export(self._stream, ffi.from_buffer(FLOATS, state), len(state)))
         held = taken % hop
         rest = np.frombuffer(ffi.buffer(self._path.rest), np.float32)[:held]
         whole_hop = state[: min(taken - held, hop)]  # a state begins with the last hop
@@ -72,8 +72,11 @@ class NativePath:
         """See `DirectPath`."""
         samples = for_c(samples)
         path, count = self._path, len(samples)
-        output = np.empty(lib.gtcrn_due(path, count), np.float32)
-        lib.gtcrn_advance(self._model, path, ffi.from_buffer(FLOATS, samples), count, ffi.from_buffer(FLOATS, output))
+        due = lib.gtcrn_due(path, count)
+        output = np.empty(due, np.float32)
+        source, target = ffi.from_buffer(FLOATS, samples), ffi.from_buffer(FLOATS, output)
+        if status := lib.gtcrn_advance(self._model, path, source, count, target, due):
+            raise_for(status)
         return output
 
 
@@ -101,7 +104,7 @@ class Together:
         output = np.empty(lib.gtcrn_set_due(self._pointer, len(chunks)), np.float32)
         chunks["output"] = _addresses(output, chunks["due"])
         threads = min(self._num_threads, len(output) // lib.GTCRN_HOP // MIN_HOPS_PER_THREAD)
-        lib.gtcrn_advance_many(self._model, self._pointer, len(chunks), threads)
+        raise_for(lib.gtcrn_advance_many(self._model, self._pointer, len(chunks), threads))
         return output, chunks["due"].tolist()
 
 

@@ -115,7 +115,15 @@ gtcrn_dot *gtcrn_find_dot(const char *isa)
     return find(isa, &choice) ? choice.dot : NULL;
 }
 
-void gtcrn_process(const gtcrn_model *model, const gtcrn_job *job)
+int gtcrn_process(const gtcrn_model *model, const gtcrn_job *job)
+{
+    if (!gtcrn_enter(job->stream)) return GTCRN_BUSY;
+    gtcrn_process_taken(model, job);
+    gtcrn_leave(job->stream);
+    return 0;
+}
+
+void gtcrn_process_taken(const gtcrn_model *model, const gtcrn_job *job)
 {
 #if defined(GTCRN_X86)
     const unsigned before = _mm_getcsr();

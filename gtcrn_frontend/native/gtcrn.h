@@ -1,8 +1,8 @@
 /* The GTCRN engine in C: noisy hops in, enhanced hops out. Usable without Python; see examples/native.c.
  *
  * A model is read-only and may be shared by any number of threads. A stream is the state of one signal; it is changed
- * by `gtcrn_process` and belongs to one thread at a time. Nothing is allocated but by the functions named `..._new` and
- * `..._load`, and no function keeps state of its own.
+ * by `gtcrn_process` and belongs to one thread at a time: a second one gets GTCRN_BUSY, and nothing happens. Nothing is
+ * allocated but by the functions named `..._new` and `..._load`, and no function keeps state of its own.
  *
  * Audio is float, mono, 16 kHz, full scale 1. Output trails input by one hop: the first hop that a new stream delivers
  * lies before its first input sample.
@@ -23,6 +23,11 @@ extern "C" {
 #define GTCRN_STATE_FLOATS 18560 /* floats of an exported state */
 
 /* cffi: begin. What is between these marks is also read by setup.py. */
+
+/* What functions return that have done nothing. */
+#define GTCRN_REFUSED -1 /* a state, or memory for one, that does not fit */
+#define GTCRN_BUSY -2    /* another thread is in the stream */
+#define GTCRN_ROOM -3    /* the output has not exactly the room for what is due */
 
 typedef struct gtcrn_model gtcrn_model;
 typedef struct gtcrn_stream gtcrn_stream;
@@ -56,25 +61,30 @@ const char *gtcrn_model_isa(const gtcrn_model *model);
 /* Returns the state of a stream that begins (silence before its first sample), or NULL without memory. */
 gtcrn_stream *gtcrn_stream_new(void);
 void gtcrn_stream_free(gtcrn_stream *stream);
-void gtcrn_stream_reset(gtcrn_stream *stream);
+
+/* Begins a new stream. Returns 0, or GTCRN_BUSY. */
+int gtcrn_stream_reset(gtcrn_stream *stream);
 
 /* Returns the bytes that a stream takes. */
 size_t gtcrn_stream_bytes(void);
 
 /* Writes the state in canonical form: analysis (256), synthesis (256), conv (2, 16, 16, 33), tra (2, 3, 16) and inter
- * (2, 33, 16), one behind the other; see ModelSpec.cache_shapes. */
-void gtcrn_stream_export(const gtcrn_stream *stream, float *state);
+ * (2, 33, 16), one behind the other; see ModelSpec.cache_shapes. Returns 0, GTCRN_BUSY, or GTCRN_REFUSED unless there
+ * is room for exactly GTCRN_STATE_FLOATS. */
+int gtcrn_stream_export(gtcrn_stream *stream, float *state, size_t floats);
 
-/* Goes on where a canonical state of `floats` values was taken. Returns 0, or -1 if the size is another or a value is
- * not finite; the stream is then unchanged. */
+/* Goes on where a canonical state of `floats` values was taken. Returns 0, GTCRN_BUSY, or GTCRN_REFUSED if the size is
+ * another, or a value not finite or beyond what a stream can hold: see ModelSpec.cache_limits. */
 int gtcrn_stream_import(gtcrn_stream *stream, const float *state, size_t floats);
 
-/* Enhances the hops of one stream. Flushes denormals to zero meanwhile, and restores the caller's mode. */
-void gtcrn_process(const gtcrn_model *model, const gtcrn_job *job);
+/* Enhances the hops of one stream. Flushes denormals to zero meanwhile, and restores the caller's mode. Returns 0, or
+ * GTCRN_BUSY. */
+int gtcrn_process(const gtcrn_model *model, const gtcrn_job *job);
 
 /* Enhances the hops of many streams on at most `threads` threads, that of the caller included. The samples do not
- * depend on the number of threads. Streams that no thread could be started for run on the caller's. */
-void gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t count, int threads);
+ * depend on the number of threads. Streams that no thread could be started for run on the caller's. Returns 0, or
+ * GTCRN_BUSY if that was so with one of them, which is left out. */
+int gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t count, int threads);
 
 /* A signal in chunks of any length: the hops they make up go through a stream, and what comes out is aligned with what
  * went in, the first sample delivered with the first one taken, and mixed with it. A new one is zeros, but for its new
@@ -94,7 +104,7 @@ typedef struct {
     const float *samples;
     float *output; /* room for what is due, apart from the samples */
     size_t count;  /* of the samples */
-    size_t due;    /* set by `gtcrn_set_due` */
+    size_t due;    /* set by `gtcrn_set_due`: the room in the output */
 } gtcrn_chunk;
 
 /* Returns how many samples a path delivers with the next `count`. */
@@ -103,11 +113,14 @@ size_t gtcrn_due(const gtcrn_path *path, size_t count);
 /* Writes to each chunk how many samples are due with it; returns their sum. */
 size_t gtcrn_set_due(gtcrn_chunk *chunks, size_t count);
 
-/* Enhances the next `count` samples of a path, and writes those that are due, apart from the samples. */
-void gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output);
+/* Enhances the next `count` samples of a path, and writes those that are due, apart from the samples, to an output with
+ * `room` for them. Returns 0, GTCRN_BUSY, or GTCRN_ROOM if another number is due: somebody has moved the path on. */
+int gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output,
+                  size_t room);
 
-/* Does so for many paths, on threads like `gtcrn_process_many`. */
-void gtcrn_advance_many(const gtcrn_model *model, const gtcrn_chunk *chunks, size_t count, int threads);
+/* Does so for many paths, on threads like `gtcrn_process_many`. Returns 0, or what it has returned for one of those
+ * that are left out. */
+int gtcrn_advance_many(const gtcrn_model *model, const gtcrn_chunk *chunks, size_t count, int threads);
 
 /* cffi: end. */
 

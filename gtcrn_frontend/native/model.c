@@ -1,5 +1,6 @@
 /* Models and streams: memory, weight blobs, states in canonical form. Compiled once, for any machine of the target. */
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,9 +122,17 @@ void gtcrn_stream_free(gtcrn_stream *stream)
     gtcrn_free(stream);
 }
 
-void gtcrn_stream_reset(gtcrn_stream *stream)
+static void reset(gtcrn_stream *stream)
 {
-    memset(stream, 0, sizeof *stream);
+    memset(stream, 0, offsetof(gtcrn_stream, busy));
+}
+
+int gtcrn_stream_reset(gtcrn_stream *stream)
+{
+    if (!gtcrn_enter(stream)) return GTCRN_BUSY;
+    reset(stream);
+    gtcrn_leave(stream);
+    return 0;
 }
 
 size_t gtcrn_stream_bytes(void)
@@ -165,21 +174,44 @@ static void to_stream(float *in_stream, float *in_state)
     *in_stream = *in_state;
 }
 
-void gtcrn_stream_export(const gtcrn_stream *stream, float *state)
+int gtcrn_stream_export(gtcrn_stream *stream, float *state, size_t floats)
 {
-    exchange((gtcrn_stream *)stream, state, to_state); /* in this direction the stream is only read */
+    if (floats != GTCRN_STATE_FLOATS) return GTCRN_REFUSED;
+    if (!gtcrn_enter(stream)) return GTCRN_BUSY;
+    exchange(stream, state, to_state);
+    gtcrn_leave(stream);
+    return 0;
+}
+
+/* The parts of a canonical state, one behind the other, and the largest magnitude in each: of GTCRN_SPEC.cache_limits
+ * in spec.py, which says where they come from. */
+static const struct {
+    size_t floats;
+    float limit;
+} parts[] = {{HOP, 32},
+             {HOP, 512},
+             {SLOTS * CHANNELS * WIDTH, 1e6F},
+             {BLOCKS * CHANNELS, 1.001F},
+             {2 * WIDTH * CHANNELS, 1.001F}};
+
+static uint32_t bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
 }
 
 int gtcrn_stream_import(gtcrn_stream *stream, const float *state, size_t floats)
 {
-    if (floats != GTCRN_STATE_FLOATS) return -1;
-    for (size_t i = 0; i < floats; i++) {
-        /* By its bits, as the compiler may take for granted that no value is infinite. */
-        uint32_t bits;
-        memcpy(&bits, state + i, sizeof bits);
-        if ((bits & 0x7f800000) == 0x7f800000) return -1;
-    }
-    gtcrn_stream_reset(stream);
+    if (floats != GTCRN_STATE_FLOATS) return GTCRN_REFUSED;
+    const float *value = state;
+    for (size_t part = 0; part < sizeof parts / sizeof *parts; part++)
+        /* By their bits, as the compiler may take for granted that no value is infinite: NaN is beyond any limit. */
+        for (const float *end = value + parts[part].floats; value < end; value++)
+            if ((bits_of(*value) & 0x7fffffff) > bits_of(parts[part].limit)) return GTCRN_REFUSED;
+    if (!gtcrn_enter(stream)) return GTCRN_BUSY;
+    reset(stream);
     exchange(stream, (float *)state, to_stream); /* in this direction the state is only read */
+    gtcrn_leave(stream);
     return 0;
 }

@@ -7,6 +7,7 @@
 #ifndef GTCRN_MODEL_H
 #define GTCRN_MODEL_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "gtcrn.h"
@@ -100,7 +101,20 @@ struct gtcrn_stream {
     float tra[BLOCKS][CHANNELS];
     float inter[2][WIDTH][CHANNELS];
     int32_t position[BLOCKS];
+    /* Whether a thread is in the stream. On a cache line of its own: beside `position`, the kernel waits for it. */
+    _Alignas(64) atomic_int busy;
 };
+
+/* Takes a stream for the calling thread; returns whether no other one has it. */
+static inline int gtcrn_enter(gtcrn_stream *stream)
+{
+    return !atomic_exchange_explicit(&stream->busy, 1, memory_order_acquire);
+}
+
+static inline void gtcrn_leave(gtcrn_stream *stream)
+{
+    atomic_store_explicit(&stream->busy, 0, memory_order_release);
+}
 
 static const int dilations[BLOCKS] = {1, 2, 5, 5, 2, 1};
 static const int first_slot[BLOCKS] = {0, 2, 6, 16, 26, 30};
@@ -114,6 +128,9 @@ struct gtcrn_model {
     gtcrn_kernel *kernel;
     const char *isa;
 };
+
+/* `gtcrn_process` for a thread that has taken the stream. */
+void gtcrn_process_taken(const gtcrn_model *model, const gtcrn_job *job);
 
 /* Returns zeroed memory on a cache line boundary, or NULL; to be freed by `gtcrn_free`. */
 void *gtcrn_allocate(size_t bytes);

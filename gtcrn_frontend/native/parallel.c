@@ -22,17 +22,20 @@ typedef struct {
     const gtcrn_chunk *chunks; /* or these */
     size_t count;
     atomic_size_t next;
+    atomic_int wrong; /* what one of them has returned that was left out */
 } gtcrn_call;
 
 static void run(gtcrn_call *call)
 {
     for (size_t i; (i = atomic_fetch_add_explicit(&call->next, 1, memory_order_relaxed)) < call->count;) {
+        int wrong;
         if (call->jobs) {
-            gtcrn_process(call->model, &call->jobs[i]);
+            wrong = gtcrn_process(call->model, &call->jobs[i]);
         } else {
             const gtcrn_chunk *chunk = &call->chunks[i];
-            gtcrn_advance(call->model, chunk->path, chunk->samples, chunk->count, chunk->output);
+            wrong = gtcrn_advance(call->model, chunk->path, chunk->samples, chunk->count, chunk->output, chunk->due);
         }
+        if (wrong) atomic_store_explicit(&call->wrong, wrong, memory_order_relaxed);
     }
 }
 
@@ -61,8 +64,9 @@ static void join(gtcrn_thread thread)
 #endif
 }
 
-/* Runs a call on the caller's thread and up to `threads` - 1 others, as many as can be started. */
-static void run_on(gtcrn_call *call, int threads)
+/* Runs a call on the caller's thread and up to `threads` - 1 others, as many as can be started; returns what is wrong.
+ */
+static int run_on(gtcrn_call *call, int threads)
 {
     const size_t wanted = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : (size_t)threads;
     gtcrn_thread running[MAX_THREADS];
@@ -70,14 +74,15 @@ static void run_on(gtcrn_call *call, int threads)
     while (started + 1 < wanted && started + 1 < call->count && start(&running[started], call)) started++;
     run(call);
     while (started) join(running[--started]);
+    return atomic_load_explicit(&call->wrong, memory_order_relaxed);
 }
 
-void gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t count, int threads)
+int gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t count, int threads)
 {
-    run_on(&(gtcrn_call){.model = model, .jobs = jobs, .count = count}, threads);
+    return run_on(&(gtcrn_call){.model = model, .jobs = jobs, .count = count}, threads);
 }
 
-void gtcrn_advance_many(const gtcrn_model *model, const gtcrn_chunk *chunks, size_t count, int threads)
+int gtcrn_advance_many(const gtcrn_model *model, const gtcrn_chunk *chunks, size_t count, int threads)
 {
-    run_on(&(gtcrn_call){.model = model, .chunks = chunks, .count = count}, threads);
+    return run_on(&(gtcrn_call){.model = model, .chunks = chunks, .count = count}, threads);
 }

@@ -42,14 +42,14 @@ static float *enhance(const gtcrn_model *model, const gtcrn_path *path, int64_t 
     gtcrn_job job = {.stream = path->stream, .input = samples, .output = output, .hops = hops, .strength = 1};
     float last[HOP];          /* the hop before those of the job: its moment comes out first */
     if (begin == 0 && hops) { /* the first hop that a stream delivers lies before the signal */
-        gtcrn_process(model,
-                      &(gtcrn_job){.stream = path->stream, .input = samples, .output = last, .hops = 1, .strength = 1});
+        gtcrn_process_taken(
+            model, &(gtcrn_job){.stream = path->stream, .input = samples, .output = last, .hops = 1, .strength = 1});
         begin = HOP;
         job.input += HOP;
         job.hops--;
     }
     memcpy(last, path->stream->analysis, sizeof last);
-    gtcrn_process(model, &job);
+    gtcrn_process_taken(model, &job);
     for (size_t i = 0; i < job.hops; i++, output += HOP) {
         const float *dry = i ? job.input + HOP * (i - 1) : last;
         mix(path, begin - HOP + (int64_t)(HOP * i), dry, output);
@@ -57,9 +57,9 @@ static float *enhance(const gtcrn_model *model, const gtcrn_path *path, int64_t 
     return output;
 }
 
-void gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output)
+/* `gtcrn_advance` for a thread that has taken the stream, and an output with the room for what is due. */
+static void advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output)
 {
-    if (!count) return; /* there may be no memory behind the pointers */
     const size_t held = (size_t)(path->taken % HOP), missing = HOP - held;
     const int64_t begin = path->taken - (int64_t)held;
     path->taken += (int64_t)count;
@@ -74,4 +74,14 @@ void gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samp
     }
     enhance(model, path, begin + (held ? HOP : 0), samples, count / HOP, output);
     memcpy(path->rest, samples + count / HOP * HOP, count % HOP * sizeof *samples);
+}
+
+int gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output,
+                  size_t room)
+{
+    if (!gtcrn_enter(path->stream)) return GTCRN_BUSY;
+    const int fits = gtcrn_due(path, count) == room;
+    if (fits && count) advance(model, path, samples, count, output); /* else no memory is behind the pointers */
+    gtcrn_leave(path->stream);
+    return fits ? 0 : GTCRN_ROOM;
 }

@@ -36,9 +36,10 @@ typedef struct {
  *
  * `past` holds the last samples (filter->past,) before this chunk, and afterwards those before the next; `samples` are
  * the chunk (count,). The first output has this phase, and its weights begin at sample number `offset` of the chunk;
- * below zero: in the past, at most `taps` back. The weights of the last one end within the chunk. */
-void gtcrn_resample(const gtcrn_filter *filter, float *past, const float *samples, size_t count, int64_t offset,
-                    size_t phase, float *output, size_t due);
+ * below zero: in the past, at most `taps` back. The weights of the last one end within the chunk. Returns 0, or -1 if
+ * that is not so or the filter has no such phase; nothing has then changed. */
+int gtcrn_resample(const gtcrn_filter *filter, float *past, const float *samples, size_t count, int64_t offset,
+                   size_t phase, float *output, size_t due);
 
 /* cffi: end. */
 

@@ -18,12 +18,13 @@ from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.streaming.auto_strength.controller import AutoStrength, AutoStrengthReport
 from gtcrn_frontend.streaming.framer import Framer
 from gtcrn_frontend.streaming.mixer import AlignedChunk, Mixer
+from gtcrn_frontend.streaming.path_checks import check_counts, check_ranges
 from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthRamp
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-MAX_SAMPLES = 2**60
-"""A million years at any rate: a state that claims more is damaged, and sums of larger ones could overflow in C."""
+MAX_SECONDS = 10 * 365 * 86_400
+"""Ten years: a state that claims more is damaged, and products of larger counts and rates could overflow in C."""
 
 _EMPTY = np.empty(0, np.float32)
 
@@ -57,6 +58,7 @@ class SignalPath:
         bypass: bool = False,
     ) -> None:
         self._spec = spec
+        self._sample_rate = sample_rate
         self._grid = HopGrid(spec.hop_length, spec.delay, spec.sample_rate, output_sample_rate)
         self._to_model = _resampler(sample_rate, spec.sample_rate)
         self._to_output = _resampler(spec.sample_rate, output_sample_rate)
@@ -84,9 +86,16 @@ class SignalPath:
         return self._mixer.samples_out
 
     @property
+    def hops(self) -> int:
+        """Hops that went to the engine since the stream began."""
+        framed = self._to_model.samples_out if self._to_model else self._samples_in
+        return (framed - self._framer.held) // self._spec.hop_length
+
+    @property
     def auto_strength_report(self) -> AutoStrengthReport | None:
         """What the guard knows, if it is on."""
-        return self._auto_strength.report if self._auto_strength else None
+        auto_strength = self._auto_strength  # once: another thread may be about to switch it off
+        return auto_strength.report if auto_strength else None
 
     def set_strength(self, strength: Strength, *, bypass: bool = False) -> None:
         """Moves to another strength in [0, 1] within one hop, or hands it to the guard from the next hop on.
@@ -226,39 +235,34 @@ class SignalPath:
         counters = state.get("counters")
         if counters is None or counters.shape != (2,) or counters.dtype != np.int64:
             raise StateError(f"expected two counters of type int64, got {counters!r}")
-        if counters.min() < 0 or counters.max() > MAX_SAMPLES:
-            raise StateError(f"expected counters from 0 to {MAX_SAMPLES}, got {counters.tolist()}")
-        samples_in, to_drop = (int(value) for value in counters)
-        if to_drop > self._spec.delay:
-            raise StateError(f"expected at most {self._spec.delay} samples to drop, got {to_drop}")
+        most = MAX_SECONDS * self._sample_rate
+        if counters.min() < 0 or counters.max() > most:
+            raise StateError(f"expected counters from 0 to {most}, got {counters.tolist()}")
+        check_ranges(state, self._to_model, self._to_output, self._dry_to_output)
         follows = self._mixer.ramp is not None
         for name, stage_object in self._stages().items():
             stage_object.load_state(by_stage[name])
-        waiting = len(by_stage["mixer"]["dry"])
-        if self._dry_to_output is None and samples_in != self.samples_out + waiting:
-            raise StateError(
-                f"expected {samples_in} samples to be delivered or waiting, got {self.samples_out} and {waiting}"
-            )
-        self._samples_in, self._to_drop = samples_in, to_drop
+        self._samples_in, self._to_drop = (int(value) for value in counters)
+        resamplers = self._to_model, self._to_output, self._dry_to_output
+        check_counts(self._spec, self._samples_in, self._to_drop, *resamplers, self._framer, self._mixer)
         if self._auto_strength:
             self._load_auto_strength(by_stage["guard"], by_stage["track"], follows=follows)
 
     def _load_auto_strength(self, auto_strength: Arrays, ramp: Arrays, *, follows: bool) -> None:
         self._auto_strength = AutoStrength(self._spec, self._auto_strength_config)
         if auto_strength:
-            self._auto_strength.load_state(auto_strength)
+            self._auto_strength.load_state(auto_strength, self.hops)
         if follows:
             new = self._new_ramp(self._auto_strength)
             if ramp:
                 new.load_state(ramp)
+                new.check_place(self.hops, self.samples_out)
             self._mixer.follow(new)
 
     def _new_ramp(self, auto_strength: AutoStrength) -> StrengthRamp:
         """A track from the next hop on."""
-        framed = self._to_model.samples_out if self._to_model else self._samples_in
-        hop = (framed - self._framer.held) // self._spec.hop_length
         strength = self._mixer.strength if self._mixer.samples_out else auto_strength.strength
-        return StrengthRamp(self._grid, strength, hop)
+        return StrengthRamp(self._grid, strength, self.hops)
 
     def _observed(self, hops: F32) -> F32:
         if self._auto_strength:

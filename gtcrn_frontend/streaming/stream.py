@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
@@ -11,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.audio.channels import join_channels, split_channels
-from gtcrn_frontend.audio.pcm import frame_bytes
+from gtcrn_frontend.audio.pcm import frame_bytes, pcm_bytes, whole_frames
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import DTYPES, check_chunk, restore_type
 from gtcrn_frontend.config import EnhancerConfig, Strength
+from gtcrn_frontend.engines.base import check_hops
 from gtcrn_frontend.engines.direct_path import DirectPath
 from gtcrn_frontend.engines.loading import LoadedModel
-from gtcrn_frontend.errors import ModelError, StateError
+from gtcrn_frontend.errors import ModelError, StateError, StreamBusyError
+from gtcrn_frontend.one_at_a_time import OneAtATime
 from gtcrn_frontend.state import StreamState
 from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport
 from gtcrn_frontend.streaming.mixer import AlignedChunk
@@ -28,14 +31,13 @@ Job = tuple[F32, Any]
 """Hops of one channel, and the engine state they belong to."""
 
 
-class Stream:
+class Stream(OneAtATime):
     """The signal paths and engine states of one stream, one of each per channel of its output.
 
-    `process` is all of it. In parts, its jobs go through the engine alone, by `advance`, or together with those of many
-    other streams, by `run`:
-
-        jobs = stream.push(*stream.check(chunk))
-        samples = stream.mixed(stream.advance(jobs))
+    `process` and `flush` are all of it, and go whole or not at all: a second call while one runs is a
+    `StreamBusyError`, and a call that does not end in a result, as of an engine that fails or an interrupt from the
+    keyboard, leaves a stream that begins anew. In parts, its jobs go through the engine together with those of many
+    other streams, by `run`, whose caller sees to it that no stream is in two calls at once.
 
     Strength and bypass are plain attributes that take effect with the next samples: they may be set from another
     thread while samples are on their way.
@@ -49,6 +51,7 @@ class Stream:
     """
 
     def __init__(self, loaded: LoadedModel, config: EnhancerConfig) -> None:
+        super().__init__()
         self.loaded = loaded
         self.config = config
         self.sample_rate = config.sample_rate or loaded.engine.spec.sample_rate
@@ -96,26 +99,57 @@ class Stream:
     def direct_path(self) -> DirectPath | None:
         """Returns the engine's own way for the next samples, if it has one and they need nothing else."""
         strength = self.strength
+        if self._direct is not None:
+            return self._direct if strength == self._direct_strength and not self.bypass else None
         if self.bypass or self.config.channels > 1:
             return None
-        if self._direct is not None:
-            return self._direct if strength == self._direct_strength else None
         if (position := self._paths[0].direct_position(strength)) is not None:
             self._direct_strength = strength
             self._direct = self.loaded.engine.direct_path(self._states[0], position)
         return self._direct
 
     def process(self, samples: F32, dtype: np.dtype[Any]) -> Samples:
-        """Returns what is complete, mixed, in the type of the input; if the engine fails the stream begins anew."""
-        direct = self.direct_path()
-        if direct is None:
-            return self.mixed(self.advance(self.push(samples, dtype)))
-        self.dtype = dtype
-        try:
-            return restore_type(direct.advance(samples), dtype)
-        except BaseException:  # as in `advance`
-            self.reset()
+        """Returns what is complete, mixed, in the type of the input; takes what `check` has returned."""
+        if self._is_busy:
+            raise StreamBusyError
+        self._is_busy = True
+        try:  # as in `_whole`, without the cost of its calls
+            if self._is_torn:
+                self._begin()
+            self._is_torn = True
+            if (direct := self.direct_path()) is None:
+                result = self.mixed(self.advance(self.push(samples, dtype)))
+            else:
+                self.dtype = dtype
+                result = restore_type(direct.advance(samples), dtype)
+            self._is_torn = False
+            return result
+        except BaseException:
+            self._begin()
             raise
+        finally:
+            self._is_busy = False
+
+    def process_aligned(self, samples: F32, dtype: np.dtype[Any]) -> AlignedChunk:
+        """Returns what is complete, all signals, in the type of the input."""
+        return self._whole(lambda: self.aligned(self.advance(self.push(samples, dtype))))
+
+    def process_bytes(self, pcm16: bytes) -> bytes:
+        """Returns what is complete as 16-bit PCM; of a call that fails, only the bytes of the last frame are kept."""
+
+        def process() -> bytes:
+            samples, self.pending_bytes = whole_frames(self.pending_bytes + pcm16, "s16le", self.config.channels)
+            return pcm_bytes(self._process(*self.check(samples)), "s16le")
+
+        return self._whole(process)
+
+    def flush(self) -> Samples:
+        """Returns the rest, mixed, in the type of the last chunk; the stream is then as new."""
+        return self._whole(lambda: self.mixed(self.advance(self.finish(), last=True)))
+
+    def flush_aligned(self) -> AlignedChunk:
+        """Returns the rest, all signals; the stream is then as new."""
+        return self._whole(lambda: self.aligned(self.advance(self.finish(), last=True)))
 
     def push(self, samples: F32, dtype: np.dtype[Any]) -> list[Job]:
         """Returns a job for each channel, maybe without hops."""
@@ -135,18 +169,14 @@ class Stream:
         return [(path.finish(), state) for path, state in zip(self._paths, self._states, strict=True)]
 
     def advance(self, jobs: list[Job], *, last: bool = False) -> list[AlignedChunk]:
-        """Returns what `pull` does, with the jobs through the engine; if that fails the stream begins anew, see `run`.
+        """Returns what `pull` does, with the jobs through the engine.
 
         Args:
             jobs: what `push` or `finish` has returned.
             last: the jobs are those of `finish`.
         """
         engine = self.loaded.engine
-        try:
-            enhanced = [engine.process(*jobs[0])] if len(jobs) == 1 else engine.process_many(jobs)
-        except BaseException:  # an interrupt from the keyboard, too
-            self.reset()
-            raise
+        enhanced = [engine.process(*jobs[0])] if len(jobs) == 1 else engine.process_many(jobs)
         return self.pull(enhanced, last=last)
 
     def pull(self, enhanced: Sequence[F32], *, last: bool = False) -> list[AlignedChunk]:
@@ -176,10 +206,12 @@ class Stream:
 
     def reset(self) -> None:
         """Begins a new stream; what was not delivered is lost."""
-        self._paths = self._new_paths()
-        self._states = self._new_states()
-        self._direct = None
-        self.pending_bytes = b""
+
+        def begin() -> None:
+            self._begin()
+            self.pending_bytes = b""
+
+        self._alone(begin)
 
     def move_to(self, loaded: LoadedModel) -> None:
         """Goes on in another engine for the same model; raises `ModelError` if it is for another one."""
@@ -187,19 +219,35 @@ class Stream:
             raise ModelError(
                 f"{loaded.model.source} holds other weights than when this stream began: begin a new stream with them"
             )
-        self._leave_direct()
-        exported = [self.loaded.engine.export_state(state) for state in self._states]
-        self._states = [loaded.engine.import_state(arrays) for arrays in exported]
-        self.loaded = loaded
+        if self.loaded.process_id != os.getpid() and self._is_busy:
+            self.after_fork()
+
+        def move() -> None:
+            self._leave_direct()
+            exported = [self.loaded.engine.export_state(state) for state in self._states]
+            states = [loaded.engine.import_state(arrays) for arrays in exported]
+            self._states, self.loaded = states, loaded
+
+        self._alone(move)
+
+    def after_fork(self) -> None:
+        """Begins a new stream in the child: whatever moved samples in the parent does not exist here."""
+        self._is_busy = False
+        self.reset()
 
     def copy(self) -> Stream:
         """Returns a stream that is where this one is, and goes on by itself."""
+        state = self.get_state()
         twin = copy(self)
-        twin.set_state(self.get_state())
+        twin._is_busy = False
+        twin.set_state(state)
         return twin
 
     def get_state(self) -> StreamState:
         """Returns a copy of the state."""
+        return self._alone(self._state)
+
+    def _state(self) -> StreamState:
         self._leave_direct()
         arrays: dict[str, Samples] = {
             "pending_bytes": np.frombuffer(self.pending_bytes, np.uint8),
@@ -229,12 +277,23 @@ class Stream:
         if differing:
             raise StateError(f"expected a state of {'; '.join(differing)}")
         paths, states = self._new_paths(), []
+        engine = self.loaded.engine
         for channel, path in enumerate(paths):
-            states.append(self.loaded.engine.import_state(_of_part(state, f"{channel}.engine.")))
+            of_engine = _of_part(state, f"{channel}.engine.")
+            states.append(engine.import_state(of_engine))
             path.load_state(_of_part(state, f"{channel}.path."))
+            check_hops(of_engine, engine.spec, path.hops)
+            if path.samples_in != paths[0].samples_in:
+                raise StateError(
+                    f"expected equally many samples in all channels, got {paths[0].samples_in} and {path.samples_in}"
+                )
         pending_bytes, dtype = self._pending_bytes_of(state), _dtype_of(state)
-        self.pending_bytes, self.dtype = pending_bytes, dtype
-        self._paths, self._states, self._direct = paths, states, None
+
+        def go_on() -> None:
+            self._paths, self._states, self._direct, self._is_torn = paths, states, None, False
+            self.pending_bytes, self.dtype = pending_bytes, dtype
+
+        self._alone(go_on)
 
     def _pending_bytes_of(self, state: StreamState) -> bytes:
         pending = state.arrays.get("pending_bytes")
@@ -242,6 +301,18 @@ class Stream:
         if pending is None or pending.ndim != 1 or pending.dtype != np.uint8 or len(pending) >= limit:
             raise StateError(f"expected fewer than {limit} pending bytes, got {pending!r}")
         return pending.tobytes()
+
+    def _process(self, samples: F32, dtype: np.dtype[Any]) -> Samples:
+        direct = self.direct_path()
+        if direct is None:
+            return self.mixed(self.advance(self.push(samples, dtype)))
+        self.dtype = dtype
+        return restore_type(direct.advance(samples), dtype)
+
+    def _begin(self) -> None:
+        """Begins anew, at once: an interrupt comes before or after it."""
+        paths, states = self._new_paths(), self._new_states()
+        self._paths, self._states, self._direct, self._is_torn = paths, states, None, False
 
     def _leave_direct(self) -> None:
         if self._direct is not None:
@@ -282,33 +353,33 @@ class Stream:
 
 def run(
     streams: Sequence[Stream],
-    jobs: Sequence[list[Job]],
+    jobs: Callable[[], Sequence[list[Job]]],
     process_many: Callable[[list[Job]], list[F32]],
     *,
     last: bool = False,
-) -> list[list[AlignedChunk]]:
-    """Returns what `Stream.pull` does, for each stream: their jobs go through the engine together.
+) -> list[Samples]:
+    """Returns the mixed samples that are complete, for each stream: their jobs go through the engine together.
 
-    If the engine fails, all these streams begin anew: some have moved on and others have not, and a gap is better than
+    If anything fails, all these streams begin anew: some have moved on and others have not, and a gap is better than
     input and output out of step.
 
     Args:
-        streams: any number, all with the same engine.
-        jobs: what `push` or `finish` has returned, for each stream.
+        streams: any number, all with the same engine, none of them in another call.
+        jobs: returns what `push` or `finish` does, for each stream.
         process_many: that of the engine.
         last: the jobs are those of `finish`.
     """
     try:
-        enhanced = process_many(list(itertools.chain.from_iterable(jobs)))
+        of_streams = jobs()
+        enhanced = iter(process_many(list(itertools.chain.from_iterable(of_streams))))
+        return [
+            stream.mixed(stream.pull(list(itertools.islice(enhanced, len(of_stream))), last=last))
+            for stream, of_stream in zip(streams, of_streams, strict=True)
+        ]
     except BaseException:  # an interrupt from the keyboard, too
         for stream in streams:
             stream.reset()
         raise
-    aligned, done = [], 0
-    for stream, of_stream in zip(streams, jobs, strict=True):
-        aligned.append(stream.pull(enhanced[done : done + len(of_stream)], last=last))
-        done += len(of_stream)
-    return aligned
 
 
 def _dtype_of(state: StreamState) -> np.dtype[Any]:

@@ -102,11 +102,11 @@ class StreamBatch:
                 of_others = self._process_others(checked.others)
                 results = {i: (of_others if i in of_others else results)[i] for i in self.ids}
                 self.is_lasting = all(stream.direct_path() is None for stream in self._others.values())
+            return results
         except BaseException:  # an interrupt from the keyboard, too
             for stream in self._streams.values():
                 stream.reset()
             raise
-        return results
 
     def _check_one(self, stream_id: int, chunk: npt.ArrayLike) -> tuple[F32, np.dtype[Any]]:
         try:
@@ -131,11 +131,11 @@ class StreamBatch:
 
     def _process_others(self, checked: list[tuple[F32, np.dtype[Any]]]) -> dict[int, Samples]:
         streams = self._others
-        jobs: list[list[Job]] = [
-            stream.push(*of_stream) for stream, of_stream in zip(streams.values(), checked, strict=True)
-        ]
-        aligned = run(list(streams.values()), jobs, self._process_many)
-        return {i: stream.mixed(of_stream) for (i, stream), of_stream in zip(streams.items(), aligned, strict=True)}
+
+        def jobs() -> list[list[Job]]:
+            return [stream.push(*of_stream) for stream, of_stream in zip(streams.values(), checked, strict=True)]
+
+        return dict(zip(streams, run(list(streams.values()), jobs, self._process_many), strict=True))
 
 
 def _check_together(chunks: Sequence[Any]) -> tuple[F32, list[int], list[np.dtype[Any]]] | None:

@@ -84,13 +84,16 @@ class StrengthRamp:
         if self._native_grid is None:
             mixed, over = self._mixed_in_python(dry, enhanced, sample)
         else:
+            if len(dry) != len(enhanced):  # C relies on it
+                raise ValueError(f"expected as many dry samples as enhanced ones, got {len(dry)} and {len(enhanced)}")
             mixed = np.empty(len(dry), np.float32)
             dry = for_c(dry)  # the caller's own; enhanced comes from an engine
+            strengths = [self._before, *self._ends]
             over = lib.gtcrn_mix(
                 self._native_grid,
                 self._hop,
-                [self._before, *self._ends],
-                len(self._ends),
+                strengths,
+                len(strengths) - 1,
                 sample,
                 ffi.from_buffer(FLOATS, dry),
                 ffi.from_buffer(FLOATS, enhanced),
@@ -144,3 +147,17 @@ class StrengthRamp:
             raise StateError(f"track: expected the number of a hop, got {hop!r}")
         self._before, *self._ends = strengths.tolist()
         self._hop = int(hop[0])
+
+    def check_place(self, hops: int, samples_out: int) -> None:
+        """Raises `StateError` if it is not where its stream is.
+
+        Args:
+            hops: that the stream has had: the strengths of all of them are decided.
+            samples_out: that it has delivered: the hops before them are mixed to their end, and no others.
+        """
+        waiting = len(self._ends)
+        if self._hop + waiting != hops or (waiting and self._grid.start(self._hop + 1) <= samples_out):
+            raise StateError(
+                f"track: expected the strengths of {hops} hops but for those mixed in {samples_out} samples, got "
+                f"{waiting} from hop {self._hop} on"
+            )

@@ -3,7 +3,7 @@ import doctest
 import math
 import pickle
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -369,3 +369,12 @@ class TestRates:
 def test_the_example_in_the_documentation() -> None:
     assert doctest.testmod(resampler).attempted > 0
     assert doctest.testmod(resampler).failed == 0
+
+
+@pytest.mark.parametrize("rates", list(permutations([8000, 11025, 16000, 44100, 48000, 96000, 192000], 2)))
+def test_no_output_is_larger_than_the_gain_says(rates):
+    """The limits of saved states rely on it."""
+    half = -(-polyphase.HALF_SPAN_US * rates[0] // 1_000_000)
+    for fraction in np.linspace(0, 1, 17):
+        weights = polyphase._impulse_response(np.arange(-half - 1, half + 2) - fraction, *rates)
+        assert np.abs(weights).sum() < polyphase.MAX_GAIN

@@ -15,6 +15,7 @@ import yaml
 
 from gtcrn_frontend import AutoStrengthConfig, Enhancer, EnhancerConfig
 from gtcrn_frontend.cli import calibrate
+from gtcrn_frontend.cli._progress import ProgressBar
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr import auto_strength_fit
 from gtcrn_frontend.evaluation.asr.verdict_text import setting_yaml
@@ -121,7 +122,7 @@ def test_what_helps_is_found_written_reported_and_free_the_second_time(folder: P
     rows = [line for line in captured.out.splitlines() if line.startswith("| ")]
     assert [row.split("|")[1].strip() for row in rows] == ["front-end", "no front-end", "gtcrn-asr 0.5", "gtcrn-asr 1"]
     assert "Use gtcrn-asr at strength 1." in captured.out
-    assert "not worse beyond the noise" in captured.out
+    assert "not significantly worse" in captured.out
 
     config = EnhancerConfig.from_yaml("out.yaml")
     assert (config.model, config.strength, config.bypass) == ("gtcrn-asr", 1.0, False)
@@ -149,7 +150,7 @@ def test_the_guard_is_fitted_on_other_utterances_and_written(
     folder: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = {"clean_snr_db": (60.0,), "max_strength": (0.5, 0.98)}
-    monkeypatch.setattr(auto_strength_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    monkeypatch.setattr(auto_strength_fit, "MIN_UTTERANCES", UTTERANCES // 2)
     monkeypatch.setattr(
         auto_strength_fit,
         "search",
@@ -165,8 +166,10 @@ def test_the_guard_is_fitted_on_other_utterances_and_written(
     assert names == ["front-end", "no front-end", "gtcrn-asr 0.5", "gtcrn-asr auto", "gtcrn-asr auto, fitted"]
     assert f"fitted on {UTTERANCES // 2} other utterances of 2 recognisers: clean_snr_db 60" in captured.out
     assert "Too little data" in captured.out  # six utterances are left to decide on
-    assert re.search("# The guard was fitted on 6 other utterances .*: clean_snr_db 60", Path("out.yaml").read_text())
-    assert "The guard was fitted on 6 other utterances" in Path("report.html").read_text()
+    assert re.search(
+        "# Strength auto was fitted on 6 other utterances .*: clean_snr_db 60", Path("out.yaml").read_text()
+    )
+    assert "Strength auto was fitted on 6 other utterances" in Path("report.html").read_text()
     assert len((folder / "calls.log").read_text()) < 2 * UTTERANCES * 8
 
     assert run(*arguments, "--fit-auto-strength", "asr_of_test:numb") == 0
@@ -183,25 +186,25 @@ def test_a_fitted_guard_that_helps_is_what_the_enhancer_takes_back(tmp_path: Pat
 
 
 def test_too_few_utterances_to_fit_on_are_said_before_any_work(folder: Path) -> None:
-    with pytest.raises(ModelError, match="--fit-auto-strength: expected at least 20 utterances"):
+    with pytest.raises(ModelError, match="fitting strength auto: expected at least 20 utterances"):
         run("--recognizer", "asr_of_test:hear", "--fit-auto-strength")
     assert not (folder / "calls.log").exists()
 
 
 def test_an_interrupted_run_goes_on_where_it_was(folder: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = []
+    count_results = ProgressBar.update
 
-    def interrupt(bar: object, count: int) -> None:
-        done.append(count)
-        if len(done) == 7:
+    def interrupt(bar: ProgressBar, count: float) -> None:
+        count_results(bar, count)
+        if bar.done == 7:
             raise KeyboardInterrupt
 
     arguments = ("--recognizer", "asr_of_test:hear", "--strengths", "1")
     with monkeypatch.context() as patched:
-        patched.setattr(calibrate._Bar, "update", interrupt)
+        patched.setattr(ProgressBar, "update", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(*arguments)
-    assert "interrupted after 7 results: the same command goes on from here" in capsys.readouterr().err
+    assert "interrupted after 7 results: run the same command again to resume" in capsys.readouterr().err
     run(*arguments)
     assert f"{2 * UTTERANCES - 7} recognised, 7 from the cache" in capsys.readouterr().err
 
@@ -218,12 +221,12 @@ def test_what_does_not_help_is_bypassed(folder: Path, capsys) -> None:
 
 @pytest.mark.parametrize("options", [("--strengths", "1"), (), ("--fit-auto-strength",)])
 @pytest.mark.parametrize(
-    ("name", "message"), [("deaf", "heard nothing, in any of"), ("numb", "heard 'one two three four' in all of")]
+    ("name", "message"), [("deaf", "returned no text for any of"), ("numb", "returned 'one two three four' for all of")]
 )
 def test_a_recogniser_that_does_not_hear_gets_no_verdict(
     folder: Path, options: tuple[str, ...], name: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    monkeypatch.setattr(auto_strength_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    monkeypatch.setattr(auto_strength_fit, "MIN_UTTERANCES", UTTERANCES // 2)
     lines = (folder / "m.jsonl").read_text().replace("one two", "two one", 1)
     (folder / "m.jsonl").write_text(lines)
     with pytest.raises(ModelError, match=f"{message}.*try the recogniser on one recording by hand"):
@@ -234,7 +237,7 @@ def test_a_recogniser_that_does_not_hear_gets_no_verdict(
 
 def test_what_hears_nothing_without_front_end_alone_is_judged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert run("--recognizer", "asr_of_test:deaf_to_noise", "--strengths", "1") == 0
-    assert "heard nothing, in any of 12 recordings, without front-end: if that surprises you, try" in caplog.text
+    assert "returned no text for any of 12 recordings, without front-end: if that is unexpected, try" in caplog.text
 
 
 def test_too_little_data_is_said(folder: Path, capsys) -> None:
@@ -253,7 +256,7 @@ def test_files_that_end_the_recogniser_are_left_out(folder: Path, capsys) -> Non
     assert "left out: m.jsonl, line 2:" in captured.err
     assert captured.err.count("failed: wav/0.wav") == 2
     assert "ended its process (exit code 5)" in captured.err
-    assert "Left out, as the recogniser failed behind some setting: 1 of 11 items." in captured.out
+    assert "Left out because the recogniser failed behind some setting: 1 of 11 items." in captured.out
 
 
 def test_a_command_that_is_stopped_leaves_no_wave_file(folder: Path, capsys) -> None:
@@ -274,7 +277,6 @@ def test_a_recogniser_that_never_works_is_named(folder: Path) -> None:
     ("arguments", "message"),
     [
         (["--snr", "5"], "expected --noise DIR"),
-        (["--noise", "wav", "--snr", "loud"], "expected SNRs"),
         (["--noise", "nowhere"], "expected a folder of noise"),
         (["--report", "no/such/folder.html"], "in a folder that exists"),
         (["--write", "wav"], "expected a file"),
@@ -301,7 +303,7 @@ def test_an_unknown_model_is_said(folder: Path) -> None:
 def test_a_model_that_cannot_be_loaded_is_said_before_anything_runs(
     folder: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auto_strength_fit, "LEAST_UTTERANCES", UTTERANCES // 2)
+    monkeypatch.setattr(auto_strength_fit, "MIN_UTTERANCES", UTTERANCES // 2)
     (folder / "junk.onnx").write_bytes(b"junk")
     with pytest.raises(ModelError, match=r"junk\.onnx"):
         run("--recognizer", "asr_of_test:hear", "--model", "gtcrn-asr", "junk.onnx", *options)
@@ -313,6 +315,7 @@ def test_a_model_that_cannot_be_loaded_is_said_before_anything_runs(
     [
         ("--strengths", "abc", "expected a number, got 'abc'"),
         ("--strengths", "1,2", "expected strengths above 0"),
+        ("--snr", "loud", "expected SNRs in dB or 'clean', got 'loud'"),
         ("--jobs", "two", "expected a whole number from 1, got 'two'"),
         ("--timeout", "soon", "expected a number, got 'soon'"),
     ],

@@ -100,6 +100,30 @@ def test_a_pipeline_of_sherpa_onnx(folder: Path, capsys: pytest.CaptureFixture[s
     EnhancerConfig.from_yaml("frontend.yaml")
 
 
+@pytest.mark.whisper
+def test_whisper_by_short_name(
+    whisper_model: Path,
+    sentences: list[tuple[Path, str]],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = [json.dumps({"audio": str(path), "text": text}) for path, text in sentences[:3]]
+    (folder / "libri.jsonl").write_text("\n".join(lines))
+    what = f"faster-whisper:{whisper_model},beam_size=1,temperature=0,cpu_threads=1"
+    arguments = ["--manifest", "libri.jsonl", "--noise", "noise", "--snr", "10,clean", "--normalise", "english"]
+    run("--recognizer", what, *arguments, "--report", "report.html", "--write", "frontend.yaml")
+    captured = capsys.readouterr()
+    assert "12 recognised, 0 from the cache, 0 failed" in captured.err
+    assert "leaked" not in captured.err
+    heading, _, without = (line.split("|") for line in captured.out.splitlines()[:3])
+    clean = next(i for i, name in enumerate(heading) if name.strip() == "clean")
+    assert float(without[clean].split()[0]) < 20
+    for text in (captured.out, Path("report.html").read_text(), Path("frontend.yaml").read_text()):
+        assert "beam_size 1, best_of 5, patience 1" in text
+        assert "condition_on_previous_text true" in text
+    EnhancerConfig.from_yaml("frontend.yaml")
+
+
 @pytest.mark.parametrize("kind", ["function", "command"])
 def test_pocketsphinx_as_a_function_and_as_a_command(
     folder: Path, kind: str, capsys: pytest.CaptureFixture[str]

@@ -1,10 +1,12 @@
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
 
 import pytest
 
-from gtcrn_frontend.cli.main import main
+from gtcrn_frontend.cli import models
+from gtcrn_frontend.cli.main import EXIT_TERMINATED, main
 from gtcrn_frontend.errors import GtcrnFrontendError
 
 
@@ -47,3 +49,27 @@ def test_training_without_torch_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
     assert "gtcrn-frontend[train]" in done.stderr
+
+
+def test_a_program_that_calls_it_finds_its_own_signal_handlers_again(monkeypatch, capsys):
+    def own(number, frame):
+        raise AssertionError
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, own) for number in numbers]
+    try:
+        for arguments in (["models", "list"], ["enhance", "missing.wav", "-o", "out.wav"]):
+            main(arguments)
+            assert [signal.getsignal(number) for number in numbers] == [own, own]
+
+        def interrupted(args):
+            assert signal.getsignal(signal.SIGTERM) is not own
+            signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(models, "_list", interrupted)
+        with pytest.raises(SystemExit, match=str(EXIT_TERMINATED)):
+            main(["models", "list"])
+        assert [signal.getsignal(number) for number in numbers] == [own, own]
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

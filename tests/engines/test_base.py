@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from gtcrn_frontend.engines.base import Engine, check_canonical
+from gtcrn_frontend.engines.base import Engine, check_canonical, check_hops
 from gtcrn_frontend.errors import StateError
-from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.model_spec import FRCRN_CAUSAL_SPEC, FRCRN_SPEC, GTCRN_SPEC
 
 
 def canonical():
     rng = np.random.default_rng(0)
-    return {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in GTCRN_SPEC.cache_shapes.items()}
+    return {name: rng.uniform(-1, 1, shape).astype(np.float32) for name, shape in GTCRN_SPEC.cache_shapes.items()}
 
 
 def test_a_canonical_state_comes_back():
@@ -36,6 +36,10 @@ def test_a_canonical_state_comes_back():
         (lambda a: a.update(synthesis=None), "synthesis: .* got NoneType"),
         (lambda a: a["tra"].fill(np.nan), "tra: expected finite values"),
         (lambda a: a["tra"].__setitem__((1, 2, 3), -np.inf), "tra: expected finite values"),
+        (lambda a: a["tra"].__setitem__((1, 2, 3), 1.01), "tra: expected finite values from -1.001 to 1.001"),
+        (lambda a: a["analysis"].__setitem__(5, 1e38), "analysis: expected finite values from -32 to 32, got .* 1e"),
+        (lambda a: a["synthesis"].__setitem__(5, -513), "synthesis: expected finite values from -512 to 512"),
+        (lambda a: a["conv"].__setitem__((1, 1, 1, 1), 2e6), "conv: expected finite values"),
         (lambda a: a.clear(), r"got \[\]"),
     ],
 )
@@ -44,6 +48,24 @@ def test_any_other_state_is_refused(change, message):
     change(arrays)
     with pytest.raises(StateError, match=message):
         check_canonical(arrays, GTCRN_SPEC)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "hops", "count"),
+    [
+        (FRCRN_SPEC, "position", 0, 0),
+        (FRCRN_SPEC, "position", 29, 29),
+        (FRCRN_SPEC, "position", 67, 7),
+        (FRCRN_CAUSAL_SPEC, "frames", 1000, 1000),
+        (FRCRN_CAUSAL_SPEC, "frames", 2**30, 2**24),  # float32 counts no further
+    ],
+)
+def test_a_state_counts_as_many_hops_as_its_stream(spec, name, hops, count):
+    check_hops({name: np.array([count], np.float32)}, spec, hops)
+    for other in (count + 1, count - 1):
+        if min(other, 2**24) != count:
+            with pytest.raises(StateError, match=f"{name}: expected {count} after {hops} hops"):
+                check_hops({name: np.array([other], np.float32)}, spec, hops)
 
 
 class Doubling(Engine[list]):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gtcrn_frontend.engines.loading import ENGINES, absent_engines, load
 from gtcrn_frontend.engines.onnx.loading import load_onnx
 from gtcrn_frontend.engines.torch import TorchEngine
-from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.native import binding
 from gtcrn_frontend.weights.checkpoint import write_safetensors
@@ -370,3 +370,20 @@ def test_the_c_example_builds_and_enhances(blob, random_model, tmp_path, target)
     refused = subprocess.run([*runner, program, __file__], capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "weight blob" in refused.stderr
+
+
+def test_c_refuses_what_python_does(engine):
+    """The limits of a state are written down in spec.py and, for users of C, in model.c."""
+    spec = engine.spec
+    for name in spec.cache_shapes:
+        limit = np.float32(spec.cache_limit(name))
+        for value, is_fine in ((limit, True), (-limit, True), (np.nextafter(limit, np.float32(np.inf)), False)):
+            arrays = engine.export_state(engine.new_state())
+            arrays[name].reshape(-1)[-1] = value
+            flat = np.concatenate([array.reshape(-1) for array in arrays.values()])
+            stream = engine.new_state().stream
+            status = lib.gtcrn_stream_import(stream, ffi.from_buffer("float[]", flat), len(flat))
+            assert status == (0 if is_fine else lib.GTCRN_REFUSED), (name, value)
+            if not is_fine:
+                with pytest.raises(StateError, match=name):
+                    engine.import_state(arrays)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.evaluation.worker_pool import FAILURES_IN_A_ROW, Failure, Work, WorkerPool
+from gtcrn_frontend.evaluation.worker_pool import FAILURES_BEFORE_SUCCESS, Failure, Work, WorkerPool
 
 HANDLERS = """
 import os, subprocess, sys, time
@@ -89,7 +89,7 @@ def test_what_misbehaves_costs_one_result_and_all_else_is_done(make, tmp_path: P
     [
         ("broken", ("1",), "cannot be loaded: ValueError: no such model"),
         ("dying", ("1",), r"ended its process \(exit code 3\) while it was loaded"),
-        ("good", ("raise",) * FAILURES_IN_A_ROW, "never succeeded: ValueError: not this one"),
+        ("good", ("raise",) * FAILURES_BEFORE_SUCCESS, "never succeeded: ValueError: not this one"),
     ],
 )
 def test_what_cannot_work_at_all_is_said(make, mood: str, steps: tuple[str, ...], message: str) -> None:

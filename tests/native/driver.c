@@ -1,5 +1,6 @@
 /* The C library under sanitizers: driver weights.bin. Prints what it ran; any finding ends it with an error. */
 #include <math.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ static void process(const gtcrn_model *model, gtcrn_stream *stream, const float 
 {
     const gtcrn_job job = {
         .stream = stream, .input = in, .output = out, .energies = energies, .hops = hops, .strength = 0.9f};
-    gtcrn_process(model, &job);
+    REQUIRE(gtcrn_process(model, &job) == 0);
 }
 
 static void signals(const gtcrn_model *model)
@@ -72,7 +73,7 @@ static void signals(const gtcrn_model *model)
     for (size_t i = 0; i < HOPS; i++) {
         float *state = malloc(GTCRN_STATE_FLOATS * sizeof *state);
         REQUIRE(state);
-        gtcrn_stream_export(stream, state);
+        REQUIRE(gtcrn_stream_export(stream, state, GTCRN_STATE_FLOATS) == 0);
         gtcrn_stream *other = gtcrn_stream_new();
         REQUIRE(other && gtcrn_stream_import(other, state, GTCRN_STATE_FLOATS) == 0);
         gtcrn_stream_free(stream);
@@ -89,8 +90,8 @@ static void signals(const gtcrn_model *model)
         jobs[i].output = malloc(i * 3 * GTCRN_HOP * sizeof(float) + 1);
         REQUIRE(jobs[i].stream && jobs[i].output);
     }
-    for (int threads = -1; threads < 10; threads += 3) gtcrn_process_many(model, jobs, STREAMS, threads);
-    gtcrn_process_many(model, jobs, 0, 4);
+    for (int threads = -1; threads < 10; threads += 3) REQUIRE(gtcrn_process_many(model, jobs, STREAMS, threads) == 0);
+    REQUIRE(gtcrn_process_many(model, jobs, 0, 4) == 0);
     for (size_t i = 0; i < STREAMS; i++) {
         gtcrn_stream_free(jobs[i].stream);
         free(jobs[i].output);
@@ -135,20 +136,69 @@ static void paths(const gtcrn_model *model)
             due -= chunks[i].due;
         }
         REQUIRE(due == 0);
-        gtcrn_advance_many(model, chunks, STREAMS, turn % 4);
+        chunks[0].due++; /* another room is refused, and that path has not moved; all the others have */
+        REQUIRE(gtcrn_advance_many(model, chunks, 1, turn % 4) == GTCRN_ROOM);
+        chunks[0].due--;
+        REQUIRE(gtcrn_advance_many(model, chunks, STREAMS, turn % 4) == 0);
         for (size_t i = 0; i < STREAMS; i++) {
             const size_t bytes = chunks[i].due * sizeof(float);
             float *output = malloc(bytes + !bytes);
             REQUIRE(output);
-            gtcrn_advance(model, &alone[i], chunks[i].samples, chunks[i].count, output);
+            REQUIRE(gtcrn_advance(model, &alone[i], chunks[i].samples, chunks[i].count, output, chunks[i].due) == 0);
             REQUIRE(memcmp(output, chunks[i].output, bytes) == 0 && alone[i].taken == together[i].taken);
             REQUIRE(memcmp(&levels[i][0], &levels[i][1], sizeof levels[i][0]) == 0);
             free(output), free(chunks[i].output), free((float *)chunks[i].samples);
         }
     }
-    gtcrn_advance(model, alone, NULL, 0, NULL);
-    gtcrn_advance_many(model, NULL, 0, 4);
+    REQUIRE(gtcrn_advance(model, alone, NULL, 0, NULL, 0) == 0 && gtcrn_advance_many(model, NULL, 0, 4) == 0);
     for (size_t i = 0; i < STREAMS; i++) gtcrn_stream_free(alone[i].stream), gtcrn_stream_free(together[i].stream);
+}
+
+/* What a thread does with a path that another one uses, too. */
+typedef struct {
+    const gtcrn_model *model;
+    gtcrn_path *path;
+    int64_t taken, turns[4]; /* samples that were accepted; how often it was told what */
+} gtcrn_user;
+
+static void *use(void *argument)
+{
+    gtcrn_user *user = argument;
+    const float hop[GTCRN_HOP] = {0.1F, -0.1F};
+    float *output = malloc(sizeof hop), *state = malloc(GTCRN_STATE_FLOATS * sizeof *state);
+    REQUIRE(output && state);
+    for (int turn = 0; turn < 300; turn++) {
+        const size_t room = turn % 50 ? GTCRN_HOP : 0; /* nothing is due with the first hop alone */
+        const int told = gtcrn_advance(user->model, user->path, hop, GTCRN_HOP, output, room);
+        REQUIRE(told == 0 || told == GTCRN_BUSY || told == GTCRN_ROOM);
+        if (!told) user->taken += GTCRN_HOP;
+        user->turns[-told]++;
+        const int other = turn % 3 ? gtcrn_stream_export(user->path->stream, state, GTCRN_STATE_FLOATS)
+                                   : gtcrn_stream_import(user->path->stream, state, 0);
+        REQUIRE(other == (turn % 3 ? other ? GTCRN_BUSY : 0 : GTCRN_REFUSED));
+    }
+    free(output), free(state);
+    return NULL;
+}
+
+/* Several threads in one stream: each call is whole, or told why it is not. */
+static void shared(const gtcrn_model *model)
+{
+    gtcrn_path path = {.stream = gtcrn_stream_new(), .strength = 0.5F};
+    REQUIRE(path.stream);
+    pthread_t threads[3];
+    gtcrn_user users[3] = {{0}};
+    for (int i = 0; i < 3; i++) {
+        users[i].model = model, users[i].path = &path;
+        REQUIRE(pthread_create(&threads[i], NULL, use, &users[i]) == 0);
+    }
+    int64_t taken = 0;
+    for (int i = 0; i < 3; i++) {
+        REQUIRE(pthread_join(threads[i], NULL) == 0);
+        taken += users[i].taken;
+    }
+    REQUIRE(path.taken == taken && taken > 0);
+    gtcrn_stream_free(path.stream);
 }
 
 static void states(void)
@@ -158,6 +208,7 @@ static void states(void)
     REQUIRE(stream && state && after);
     for (size_t i = 0; i < GTCRN_STATE_FLOATS; i++) state[i] = noise();
     REQUIRE(gtcrn_stream_import(stream, state, GTCRN_STATE_FLOATS) == 0);
+    REQUIRE(gtcrn_stream_export(stream, after, GTCRN_STATE_FLOATS - 1) == GTCRN_REFUSED);
     const size_t sizes[] = {0, 1, 255, GTCRN_STATE_FLOATS - 1, GTCRN_STATE_FLOATS + 1};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         float *damaged = exact(state, sizes[i] * sizeof *state);
@@ -166,11 +217,26 @@ static void states(void)
     }
     for (int i = 0; i < 200; i++) {
         float *damaged = exact(state, GTCRN_STATE_FLOATS * sizeof *state);
-        damaged[draw() % GTCRN_STATE_FLOATS] = i % 2 ? NAN : -INFINITY;
+        const float values[] = {NAN, -INFINITY, 1e38F, -2e6F};
+        damaged[draw() % GTCRN_STATE_FLOATS] = values[i % 4];
         REQUIRE(gtcrn_stream_import(stream, damaged, GTCRN_STATE_FLOATS) == -1);
         free(damaged);
     }
-    gtcrn_stream_export(stream, after); /* none of them has changed the stream */
+    /* What a part may hold at most, and the next number: input, output, activations, two hidden states. */
+    const size_t ends[] = {256, 512, 512 + 16896, 512 + 16896 + 96, GTCRN_STATE_FLOATS};
+    const float limits[] = {32, 512, 1e6F, 1.001F, 1.001F};
+    for (int i = 0; i < 5; i++) {
+        float *edge = exact(state, GTCRN_STATE_FLOATS * sizeof *state);
+        edge[ends[i] - 1] = nextafterf(limits[i], INFINITY);
+        REQUIRE(gtcrn_stream_import(stream, edge, GTCRN_STATE_FLOATS) == GTCRN_REFUSED);
+        edge[ends[i] - 1] = -limits[i];
+        gtcrn_stream *other = gtcrn_stream_new();
+        REQUIRE(other && gtcrn_stream_import(other, edge, GTCRN_STATE_FLOATS) == 0);
+        gtcrn_stream_free(other);
+        free(edge);
+    }
+    /* None of them has changed the stream. */
+    REQUIRE(gtcrn_stream_export(stream, after, GTCRN_STATE_FLOATS) == 0);
     REQUIRE(memcmp(state, after, GTCRN_STATE_FLOATS * sizeof *state) == 0);
     gtcrn_stream_free(stream);
     free(state), free(after);
@@ -250,8 +316,11 @@ static void resampling(gtcrn_dot *dot)
             float *chunk = exact(all + filter.taps + taken, count * sizeof *chunk);
             float *output = malloc(due * sizeof *output + !due);
             REQUIRE(output);
-            gtcrn_resample(&filter, past, chunk, count, (int64_t)begin - (int64_t)(filter.taps + taken), phase, output,
-                           due);
+            const int64_t offset = (int64_t)begin - (int64_t)(filter.taps + taken), back = -(int64_t)filter.taps;
+            REQUIRE(gtcrn_resample(&filter, past, chunk, count, offset, phase, output, due + 1) == -1);
+            REQUIRE(gtcrn_resample(&filter, past, chunk, count, back - 1, phase, output, 1) == -1);
+            REQUIRE(gtcrn_resample(&filter, past, chunk, count, offset, filter.phases, output, 1) == -1);
+            REQUIRE(gtcrn_resample(&filter, past, chunk, count, offset, phase, output, due) == 0);
             for (size_t i = 0; i < due; i++) {
                 double expected = 0;
                 for (size_t n = 0; n < filter.taps; n++)
@@ -283,6 +352,7 @@ int main(int argc, char **argv)
         REQUIRE(model && !error && strcmp(gtcrn_model_isa(model), gtcrn_isa(i)) == 0);
         signals(model);
         paths(model);
+        shared(model);
         resampling(gtcrn_find_dot(gtcrn_isa(i)));
         gtcrn_model_free(model);
         printf("%s: fine\n", gtcrn_isa(i));

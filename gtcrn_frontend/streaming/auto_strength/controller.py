@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import AutoStrengthConfig
 from gtcrn_frontend.errors import StateError
-from gtcrn_frontend.model_spec import ModelSpec
+from gtcrn_frontend.model_spec import MAX_ENHANCED, MAX_INPUT, ModelSpec
 from gtcrn_frontend.streaming.auto_strength.level_tracker import LevelTracker, snr_db, target_strength, update
 
 _SPEECH_S = 1.0  # time constants: of the speech level, counted in speech,
@@ -30,6 +30,8 @@ _SPEECH_LEVEL = 1e-3  # -30 dB of full scale, until speech is heard: a guess
 _GUESS_HOPS = 4.0  # that counts as much as so many hops of speech
 _NOISE_LEVEL = 1e-6  # -60 dB, until a hop is heard
 _FIRST_FLOOR = 1e-4  # -40 dB, until the input is heard
+
+MAX_ENERGY = (MAX_INPUT + MAX_ENHANCED) ** 2  # of what the network took away, and so of anything
 
 _MOST_HOPS = 2**40  # centuries: C counts on from there
 
@@ -135,8 +137,13 @@ class AutoStrength:
             "past": self._past.copy(),
         }
 
-    def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Goes on from a state, within the bounds set here; raises `StateError` if it is none of this stage."""
+    def load_state(self, state: Mapping[str, npt.NDArray[Any]], stream_hops: int = _MOST_HOPS) -> None:
+        """Goes on from a state, within the bounds set here; raises `StateError` if it is none of this stage.
+
+        Args:
+            state: what `state` was.
+            stream_hops: that the stream has had; the guard can have seen these at most.
+        """
         layout: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
             "levels": ((8,), np.float64),
             "hops": ((4,), np.int64),
@@ -158,10 +165,16 @@ class AutoStrength:
             raise StateError(
                 f"auto_strength: expected levels, three shares of at most 1 and a count, got {state['levels']}"
             )
-        if state["hops"].max() > _MOST_HOPS:
-            raise StateError(f"auto_strength: expected at most {_MOST_HOPS} hops, got {state['hops']}")
+        if max(levels[name] for name in ("speech", "noise", "recent", "floor")) > MAX_ENERGY:
+            raise StateError(f"auto_strength: expected energies of at most {MAX_ENERGY:g}, got {state['levels'][:4]}")
+        *counts, to_skip = state["hops"].tolist()
+        decided, *parts = counts
+        if decided + self._first_hops - to_skip > min(stream_hops, _MOST_HOPS):
+            raise StateError(f"auto_strength: expected at most {stream_hops} hops, got {state['hops']}")
+        if max(parts) > decided or to_skip > (0 if decided else self._first_hops):
+            raise StateError(f"auto_strength: expected counts that fit each other, got {state['hops']}")
         levels["strength"] = min(levels["strength"], self._max_strength)
-        *counts, self._to_skip = state["hops"].tolist()
+        self._to_skip = to_skip
         for name, value in (*levels.items(), *zip(_COUNTS, counts, strict=True)):
             setattr(self._levels, name, value)
         self._past = state["past"].copy()

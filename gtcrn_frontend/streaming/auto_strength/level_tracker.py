@@ -108,6 +108,8 @@ def update(levels: LevelTracker | Any, dry: F32, enhanced: F32) -> list[float]:
     """
     if isinstance(levels, LevelTracker):
         return decide(levels, hop_energies(dry.reshape(enhanced.shape), enhanced))
+    if dry.size != enhanced.size:  # C relies on it
+        raise ValueError(f"expected as many samples on both sides of the network, got {dry.size} and {enhanced.size}")
     enhanced = np.ascontiguousarray(enhanced)
     count, hop_length = enhanced.shape
     if count == 1:

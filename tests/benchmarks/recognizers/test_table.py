@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts
 
 
@@ -47,6 +48,38 @@ def test_a_condition_is_judged_with_the_real_recogniser_and_enhancer(assets: Pat
     assert (
         by_front_end[front_end("gtcrn-asr", 1.0)] != by_front_end[RAW] != by_front_end[front_end("gtcrn-asr", "auto")]
     )
+
+
+@pytest.mark.whisper
+def test_a_recogniser_of_others_is_judged_in_words_and_asked_once(
+    whisper_model: Path, shared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import named
+    import noisy_set
+    from noisy_set import CLEAN
+    from table import RAW, Job, front_end, run
+
+    monkeypatch.setenv("GTCRN_FRONTEND_CACHE", str(tmp_path))
+    monkeypatch.setitem(noisy_set.UTTERANCES, "characters", 2)
+    noisy_set.clean.cache_clear()
+    named._kept.cache_clear()
+    what = f"faster-whisper:{whisper_model},beam_size=1,temperature=0,cpu_threads=1"
+    job = Job(named.TASK, CLEAN, (what,), ("gtcrn-asr",), (0.5, 0.0), shared / "audio")
+    found = run(job)
+    assert list(found[what]) == [RAW, front_end("gtcrn-asr", 0.5), front_end("gtcrn-asr", 0)]
+    assert found[what][RAW] == found[what][front_end("gtcrn-asr", 0)]
+    assert [count.errors <= 0.4 * count.reference for count in found[what][RAW]] == [True, True]
+    monkeypatch.setattr(named, "_recognizer", None)  # what is kept needs none
+    named._kept.cache_clear()
+    assert run(job) == found
+    noisy_set.clean.cache_clear()
+
+
+def test_what_is_no_short_name_is_refused() -> None:
+    import named
+
+    with pytest.raises(ConfigError, match="expected faster-whisper:NAME_OR_FOLDER or openai:URL, got 'whisper:x'"):
+        named.source("whisper:x")
 
 
 def results_of(errors: dict[str, list[int]]) -> dict:

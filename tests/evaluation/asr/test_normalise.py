@@ -1,9 +1,12 @@
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.asr.normalise import STEPS, Normalisation
+from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.evaluation.asr import normalise
+from gtcrn_frontend.evaluation.asr.normalise import DEFAULT_STEPS, Normalisation
 
 
 @pytest.mark.parametrize(
@@ -34,7 +37,24 @@ def test_steps_can_be_switched() -> None:
     assert Normalisation.from_text("lower")("A, b") == "a, b"
     assert Normalisation.from_text(" punctuation ")("A, b") == "A b"
     assert Normalisation.from_text("lower,punctuation,unicode").describe() == Normalisation().describe()
-    assert len(Normalisation().describe()) == len(STEPS) + 2
+    assert len(Normalisation().describe()) == len(DEFAULT_STEPS) + 2
+
+
+def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "whisper_normalizer.english", None)
+    normalise._english.cache_clear()
+    with pytest.raises(ModelError, match=r"pip install 'gtcrn-frontend\[whisper\]'"):
+        Normalisation.from_text("english")
+
+
+@pytest.mark.whisper
+def test_english_is_made_equal_as_whisper_does() -> None:
+    english = Normalisation.from_text("english")
+    assert english("Mr. Smith's colour isn't 21, um, [laughter] is it?") == english(
+        "mister smith's color is not twenty one is it"
+    )
+    assert not any("numbers as written" in sentence for sentence in english.describe())
+    assert any("numbers become digits" in sentence for sentence in english.describe())
 
 
 def test_an_unknown_step_is_refused() -> None:
