@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from tqdm import tqdm
@@ -147,8 +148,8 @@ def _begin(config: TrainConfig, resume: bool) -> Trainer:
     return trainer
 
 
-def _progress(trainer: Trainer, process_group: ProcessGroup) -> tqdm[None]:
-    return tqdm[None](
+def _progress(trainer: Trainer, process_group: ProcessGroup) -> tqdm[NoReturn]:
+    return tqdm(
         total=trainer.config.steps,
         initial=trainer.step,
         desc="training",
@@ -158,7 +159,7 @@ def _progress(trainer: Trainer, process_group: ProcessGroup) -> tqdm[None]:
     )
 
 
-def _show(bar: tqdm[None], trainer: Trainer, speed: float) -> None:
+def _show(bar: tqdm[NoReturn], trainer: Trainer, speed: float) -> None:
     """Advances the progress bar; `speed` is in seconds of audio per second."""
     bar.update()
     rate = learning_rate(trainer.step, trainer.config)
