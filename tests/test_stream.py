@@ -20,6 +20,7 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.native.binding import ffi, lib, why_absent
 from gtcrn_frontend.streaming.stream import Stream
+from gtcrn_frontend.streaming.stream_batch import run_streams
 
 PACKAGE = str(Path(gtcrn_frontend.__file__).parent)
 needs_native = pytest.mark.skipif(why_absent() is not None, reason="the C extension was not built")
