@@ -77,7 +77,7 @@ def folder(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def rates(text: str) -> list[float]:
     """The overall rates in the table, no front-end first."""
-    table = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
+    table = [line.split("|") for line in text.split("\n\n")[0].splitlines() if line.startswith("| ")]
     column = next(i for i, name in enumerate(table[0]) if name.strip().endswith("WER"))
     return [float(row[column].split()[0]) for row in table[1:]]
 
@@ -86,6 +86,7 @@ def run(*arguments: str) -> None:
     parser = argparse.ArgumentParser()
     calibrate.add_parser(parser.add_subparsers())
     defaults = ["calibrate", "--manifest", "m.jsonl", "--no-cache", "--jobs", "1", "--strengths", "1"]
+    defaults += ["--noise-only", "0"]
     args = parser.parse_args([*defaults, *arguments])
     assert args.run(args) == 0
 
