@@ -72,7 +72,7 @@ def test_an_example_needs_only_what_its_commands_make(path):
         ({"mixing": {"snr_db": [1]}}, "snr_db: expected 2 numbers of dB, not falling, got [1]"),
         ({"mixing": {"snr_db": [5, -5]}}, "snr_db: expected 2 numbers of dB, not falling"),
         ({"mixing": {"reverb_prob": 1.5}}, "reverb_prob: expected a number from 0 to 1, got 1.5"),
-        ({"mixing": {"degradation": "rain"}}, "degradation: expected one of noise, compression, got 'rain'"),
+        ({"mixing": {"degradation": "rain"}}, "degradation: expected noise or compression, got 'rain'"),
         ({"loss": {"log_mel": -1.0}}, "log_mel: expected a number of at least 0"),
         ({"loss": {"distillation": 1.0}}, "loss: distillation needs models to learn from: name them in teachers"),
         ({"loss": {"teachers": "gtcrn-dns3"}}, "teachers: expected a list of names or paths"),
