@@ -7,8 +7,8 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 
+from gtcrn_frontend.adapters.sherpa.file_transcription import TranscriptSink, mono
 from gtcrn_frontend.adapters.sherpa.pipeline import Pipeline
-from gtcrn_frontend.adapters.sherpa.transcribe import TranscriptSink, mono
 from gtcrn_frontend.audio.io import Samples
 from gtcrn_frontend.cli._pipe import pcm_chunks
 from gtcrn_frontend.cli._stdin import STDIN, until_stopped

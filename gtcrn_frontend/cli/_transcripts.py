@@ -9,9 +9,9 @@ import sys
 
 from tqdm import tqdm
 
+from gtcrn_frontend.adapters.sherpa.file_transcription import HEADINGS, WIDTH, side_by_side
 from gtcrn_frontend.adapters.sherpa.formats import json_line, srt_block, text_line
 from gtcrn_frontend.adapters.sherpa.results import Segment
-from gtcrn_frontend.adapters.sherpa.transcribe import HEADINGS, WIDTH, side_by_side
 
 
 class Lines:

@@ -22,7 +22,7 @@ EXAMPLES = """examples:
   gtcrn-frontend bench --engine onnx --streams 1 --chunk-ms 10 100 --json bench.json
   gtcrn-frontend bench --config frontend.yaml                  # the settings of a calibration
   gtcrn-frontend bench --threads 1 4 --streams 64              # pools with one thread and with four
-  gtcrn-frontend bench --model gtcrn-dns3-stream --sherpa-model gtcrn_simple.onnx   # same weights in both
+  gtcrn-frontend bench --model gtcrn-dns3-stream --sherpa-model gtcrn_simple.onnx
 
 Engines take turns, with one thread each unless stated otherwise. A single stream is an Enhancer,
 several are a StreamPool.

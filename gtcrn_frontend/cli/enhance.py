@@ -24,7 +24,7 @@ EXAMPLES = """examples:
   gtcrn-frontend enhance noisy.wav -o enhanced.wav
   gtcrn-frontend enhance noisy.flac -o enhanced.flac --max-attenuation-db 12 --plot comparison.png
   gtcrn-frontend enhance monday.wav tuesday.mp3 -o enhanced/
-  gtcrn-frontend enhance noisy.wav -o enhanced.wav --config frontend.yaml   # as calibrate --write wrote it
+  gtcrn-frontend enhance noisy.wav -o enhanced.wav --config frontend.yaml       # of calibrate
   gtcrn-frontend enhance corpus/ -o enhanced/ -r --jobs 4            # keeps names and folders
   gtcrn-frontend enhance corpus/ -o enhanced/ -r --jobs 4 --resume   # resumes after an interruption
   arecord -t raw -f S16_LE -r 16000 | gtcrn-frontend enhance - - | aplay -t raw -f S16_LE -r 16000

@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _ends_cleanly_on_sigterm():
             exit_code: int = args.run(args)
             sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to fail at exit
+    except BrokenPipeError:  # for example `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that flushing at exit does not fail
         return EXIT_BROKEN_PIPE
     except (GtcrnFrontendError, OSError) as error:
         if args.verbose:

@@ -24,9 +24,9 @@ EXAMPLES = """examples:
       --upstream wss://asr.example.org
   curl http://127.0.0.1:6005/healthz http://127.0.0.1:6005/metrics
 
-Clients of sherpa-onnx-online-websocket-server (--protocol online) and sherpa-onnx-offline-websocket-server
-(--protocol offline) connect here instead. After SIGTERM or Ctrl-C, open connections are finished within
---drain-seconds.
+Clients of sherpa-onnx-online-websocket-server (--protocol online) and
+sherpa-onnx-offline-websocket-server (--protocol offline) connect here instead. After SIGTERM or
+Ctrl-C, open connections are finished within --drain-seconds.
 """
 
 

@@ -1,4 +1,4 @@
-"""The command `train`."""
+"""The command `train`: trains a network as a YAML file describes."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ EXAMPLES = """examples:
   gtcrn-frontend transcribe --config pipeline.yaml talk.wav
   gtcrn-frontend transcribe --config pipeline.yaml monday.wav tuesday.mp3 --final     # in parallel
   gtcrn-frontend transcribe --config pipeline.yaml talk.wav --as srt > talk.srt
-  gtcrn-frontend transcribe --config pipeline.yaml calls/*.flac --compare             # with and without front-end
+  gtcrn-frontend transcribe --config pipeline.yaml calls/*.flac --compare
   arecord -t raw -f S16_LE -r 16000 | gtcrn-frontend transcribe --config pipeline.yaml -
   gtcrn-frontend transcribe --config pipeline.yaml --mic
 
@@ -38,7 +38,8 @@ A pipeline file names a factory of sherpa-onnx and its arguments; paths in it be
   endpoint:
     rule2_min_trailing_silence: 0.8
 
-An OfflineRecognizer has a section vad: instead of endpoint:. Needs pip install 'gtcrn-frontend[sherpa]'.
+An OfflineRecognizer has a section vad: instead of endpoint:. Needs pip install
+'gtcrn-frontend[sherpa]'.
 """
 
 
@@ -76,8 +77,8 @@ def run(args: argparse.Namespace) -> int:
     """Returns the exit code: 1 if a file failed. Results go to stdout, all else to stderr."""
     _check_usage(args)
     try:
+        from gtcrn_frontend.adapters.sherpa.file_transcription import TranscriptSink, transcribe
         from gtcrn_frontend.adapters.sherpa.pipeline import load_pipeline
-        from gtcrn_frontend.adapters.sherpa.transcribe import TranscriptSink, transcribe
         from gtcrn_frontend.cli._transcribe_live import transcribe_microphone, transcribe_stdin
         from gtcrn_frontend.cli._transcripts import Comparison, Lines
 

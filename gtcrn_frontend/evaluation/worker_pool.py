@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import time
 from collections import deque
@@ -65,7 +66,7 @@ class WorkerPool:
 
     def __init__(self, make: Callable[[], Handler], count: int, name: str = "the recogniser") -> None:
         self._name = name
-        self._make = make
+        self._make = pickle.dumps(make)
         self._count = count
         self._running: list[_Process] = []
         self._successes = self._failures = 0
@@ -148,7 +149,7 @@ class WorkerPool:
 class _Process:
     """The parent's view of a worker process."""
 
-    def __init__(self, make: Callable[[], Handler]) -> None:
+    def __init__(self, make: bytes) -> None:
         # Not forked: a process with threads of a runtime in it cannot be copied safely.
         context = multiprocessing.get_context("spawn")
         self.connection, other_end = context.Pipe()
@@ -193,13 +194,13 @@ class _Process:
         return exit_code
 
 
-def _serve(connection: Connection, make: Callable[[], Handler]) -> None:
+def _serve(connection: Connection, make: bytes) -> None:
     """Runs in the process: makes the handler, then works until the pipe is closed."""
     if hasattr(os, "setsid"):
         os.setsid()  # a process group of its own, to be killed as a whole; Ctrl-C goes to the parent only
     os.dup2(2, 1)  # a recogniser's output must not mix with the parent's results
     try:
-        handler = make()
+        handler: Handler = pickle.loads(make)()  # noqa: S301  the parent's; here, to report a missing module
     except Exception as error:  # noqa: BLE001  third-party code; the parent reports it
         connection.send(("broken", _in_words(error)))
         return

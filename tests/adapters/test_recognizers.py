@@ -112,7 +112,7 @@ def test_links_are_followed_once_and_many_files_are_bounded(
     (recogniser / "m" / "round").symlink_to(recogniser, target_is_directory=True)
     assert len(fingerprint([recogniser, recogniser / "m"])) == 4
     assert not caplog.records
-    monkeypatch.setattr("gtcrn_frontend.adapters.fingerprint.MOST_FILES", 3)
+    monkeypatch.setattr("gtcrn_frontend.adapters.fingerprint.MAX_FILES", 3)
     assert len(fingerprint([recogniser])) == 3
     assert "more than 3 files" in caplog.text
 

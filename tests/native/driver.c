@@ -103,7 +103,7 @@ static gtcrn_auto_strength new_levels(void)
 {
     gtcrn_auto_strength levels = {.noisy_snr_db = 10, .clean_snr_db = 20, .max_strength = 0.9, .max_doubt = 0.5};
     levels.noise_step = levels.lost_step = levels.doubt_step = levels.strength_step = 0.1;
-    levels.caution = 0.5, levels.floor_rise = 1.1, levels.most_heard = 60, levels.heard = 4;
+    levels.caution = 0.5, levels.floor_rise = 1.1, levels.max_speech_weight = 60, levels.speech_weight = 4;
     return levels;
 }
 

@@ -232,7 +232,7 @@ def test_others_may_read_a_shared_cache(server: Server, cache: Path, tmp_path: P
 
 
 FAILURES = {
-    "wrong": "expected a file of sha256 .* got one of .* threw it away",
+    "wrong": "expected a file of sha256 .* got one of .* discarded it",
     "cut": "150000 bytes read, 150000 more expected",
     "404": "404 .*Not Found",
     "hang": "timed out",
