@@ -205,7 +205,7 @@ class EnhanceFrontend(nn.Module):
             result = fn(tensor)
             return result if result.dtype == tensor.dtype else tensor.to(result.device)
 
-        super()._apply(moved, recurse)
+        super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def train(self, mode: bool = True) -> EnhanceFrontend:

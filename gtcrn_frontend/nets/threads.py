@@ -48,7 +48,7 @@ def run_on_one_thread(function: Callable[[Tensor], Tensor], net: nn.Module, sign
     if not torch.is_grad_enabled() or not (parameters or signals.requires_grad):
         with one_thread():
             return function(signals)
-    result: Tensor = _OneThread.apply(function, signals, *parameters)
+    result: Tensor = _OneThread.apply(function, signals, *parameters)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -64,7 +64,7 @@ class _OneThread(torch.autograd.Function):
         return outputs.detach()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inside, parameters, outputs = ctx.graph
         inputs = [tensor for tensor in (inside, *parameters) if tensor.requires_grad]

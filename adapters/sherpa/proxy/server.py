@@ -106,7 +106,7 @@ class Proxy:
             process_request=self._endpoints.for_clients,
             origins=settings.origins,
             open_timeout=settings.handshake_seconds,
-            create_connection=self._handshakes.new_connection,
+            create_connection=self._handshakes.new_connection,  # type: ignore[arg-type]  # takes any factory
             max_size=settings.max_message_bytes,
             server_header=None,
             logger=websocket_logger,
@@ -155,7 +155,7 @@ class Proxy:
             settings.admin_port,
             process_request=self._endpoints.for_admin,
             open_timeout=settings.handshake_seconds,
-            create_connection=self._handshakes.new_connection,
+            create_connection=self._handshakes.new_connection,  # type: ignore[arg-type]  # takes any factory
             server_header=None,
             logger=websocket_logger,
             **OPTIONS,
