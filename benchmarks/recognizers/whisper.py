@@ -31,13 +31,12 @@ from tqdm import tqdm
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from gtcrn_frontend import Enhancer
-from gtcrn_frontend.audio import g711
 from gtcrn_frontend.audio.mixing import first_audible, random_excerpt
 from gtcrn_frontend.audio.resampler import resampled
+from gtcrn_frontend.audio.transmission import TELEPHONE_HZ, telephone
 
 Samples = npt.NDArray[np.float32]
 
-TELEPHONE_HZ = 8_000
 BABBLE_IN = 12  # one mixture of so many has babble instead of a recording
 RESAMPLES = 2000
 MAX_S = 16.5
@@ -118,8 +117,7 @@ def heard(audio: Path, clip: corpora.Clip, condition: Condition) -> Heard:
     if condition.snr_db is not None:
         speech = mixture(speech, noise(audio, rng, len(speech)), condition.snr_db)
     if condition.channel == "telephone":
-        narrow = resampled(speech, SAMPLE_RATE, TELEPHONE_HZ)
-        return Heard(g711.decode(g711.encode(narrow, "mulaw"), "mulaw"), TELEPHONE_HZ, clip.text)
+        return Heard(telephone(speech, SAMPLE_RATE), TELEPHONE_HZ, clip.text)
     return Heard(speech, SAMPLE_RATE, clip.text)
 
 

@@ -52,3 +52,28 @@ def snrs(text: str) -> tuple[float | None, ...]:
         return parse_snrs(text)
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def channels(text: str) -> tuple[str, ...]:
+    """Returns the channels of a comma-separated list."""
+    from gtcrn_frontend.evaluation.channels import parse_channels
+
+    try:
+        return parse_channels(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def levels(text: str) -> tuple[float, ...]:
+    """Returns the levels of a comma-separated list in dB of full scale."""
+    from gtcrn_frontend.evaluation.speech_free import parse_levels
+
+    try:
+        return parse_levels(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def count_or_none(text: str) -> int:
+    """Returns a whole number, at least 0."""
+    return 0 if text == "0" else count(text)

@@ -31,6 +31,16 @@ def add_normalise_arg(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_cap_arg(group: argparse._ArgumentGroup) -> None:
+    """Adds the option for utterances with more errors than words."""
+    group.add_argument(
+        "--uncapped",
+        action="store_true",
+        help="count all errors of an utterance (default: at most as many as it has words, so that loops of repeated "
+        "words do not decide)",
+    )
+
+
 def add_cache_args(group: argparse._ArgumentGroup) -> None:
     """Adds the options that say where results are kept."""
     cache = group.add_mutually_exclusive_group()
@@ -62,4 +72,20 @@ def sources_of(names: Sequence[str], apart: Iterable[str | Path | None]) -> list
         others = [Path(path) for path in apart if path]
         return [recognizer_source(name, others) for name in names]
     except ImportError as error:  # its message names the extra
+        raise ModelError(str(error)) from error
+
+
+def detector_of(path: Path | None) -> RecognizerSource | None:
+    """Returns the voice activity detector of an option; None without one.
+
+    Raises:
+        ModelError: the file is not one of Silero VAD, or sherpa-onnx is missing.
+    """
+    if path is None:
+        return None
+    try:
+        from gtcrn_frontend.adapters.sherpa.vad_source import vad_source
+
+        return vad_source(path)
+    except ImportError as error:
         raise ModelError(str(error)) from error

@@ -6,8 +6,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from gtcrn_frontend.cli._argtypes import count, seconds, snrs, strengths
-from gtcrn_frontend.cli._evaluation_args import RECOGNIZER_HELP, add_cache_args, add_normalise_arg, cache_of, sources_of
+from gtcrn_frontend.cli._argtypes import channels, count, count_or_none, levels, seconds, snrs, strengths
+from gtcrn_frontend.cli._evaluation_args import (
+    RECOGNIZER_HELP,
+    add_cache_args,
+    add_cap_arg,
+    add_normalise_arg,
+    cache_of,
+    detector_of,
+    sources_of,
+)
 from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.cli._output_checks import check_outputs
 from gtcrn_frontend.cli._progress import SEARCH, ProgressBar
@@ -15,10 +23,14 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.deprecation import add_renamed_option
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.calibrate import DEFAULT_JOBS
+from gtcrn_frontend.evaluation.channels import CHANNELS, DEFAULT_CHANNELS
+from gtcrn_frontend.evaluation.speech_free import DEFAULT_EXCERPTS, DEFAULT_LEVELS_DBFS
 
 EXAMPLES = """examples:
   gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --noise noise/ \\
       --snr 0,5,10,clean --write frontend.yaml --report report.html
+  gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --noise noise/ \\
+      --channel microphone,telephone,room --rooms rooms/ --vad silero_vad.onnx
   gtcrn-frontend calibrate --recognizer my_asr:transcribe --manifest recordings/ \\
       --report report.html
   gtcrn-frontend calibrate --recognizer 'whisper-cli -m base.bin -np -nt -f {}' \\
@@ -51,6 +63,12 @@ cache:
   and .html files and hidden files do not count. If the recogniser's state is elsewhere, such as
   in a remote service, give --no-cache.
 
+measures:
+  Beside the error rate, which counts at most as many errors in an utterance as it has words,
+  the tables show substitutions, deletions and insertions apart, and, with --noise, hallucinated
+  words per minute where nobody speaks. A setting that adds such words significantly is ruled out,
+  and the decision says so.
+
 The file of --write is for --config of other commands, and for `frontend:` in a pipeline file. It
 says `bypass: true` unless a front-end helps significantly.
 """
@@ -77,6 +95,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="signal-to-noise ratios in dB, or clean (default with --noise: clean,10,5,0)",
     )
     noise.add_argument("--seed", type=int, default=0, help="of the choice of noise (default: %(default)s)")
+    add_measure_args(parser)
     search = parser.add_argument_group("search")
     search.add_argument(
         "--model",
@@ -104,6 +123,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     scoring = parser.add_argument_group("scoring")
     scoring.add_argument("--unit", choices=("word", "character"), default="word", help="WER or CER (default: word)")
     add_normalise_arg(scoring)
+    add_cap_arg(scoring)
     scoring.add_argument("--limit", type=count, metavar="N", help="use the first N utterances only, for a quick look")
     running = parser.add_argument_group("execution")
     running.add_argument(
@@ -126,10 +146,50 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=run)
 
 
+def add_measure_args(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for channels, signals without speech, and a voice activity detector."""
+    group = parser.add_argument_group("channels and further measures")
+    group.add_argument(
+        "--channel",
+        type=channels,
+        default=DEFAULT_CHANNELS,
+        metavar="LIST",
+        help=f"measure behind each of {', '.join(CHANNELS)}; telephone is 8 kHz and G.711 "
+        f"(default: {','.join(DEFAULT_CHANNELS)})",
+    )
+    group.add_argument("--rooms", type=Path, metavar="DIR", help="impulse responses for the channel room")
+    group.add_argument(
+        "--noise-only",
+        type=count_or_none,
+        default=DEFAULT_EXCERPTS,
+        metavar="N",
+        help="with --noise, count hallucinated words in N excerpts of noise without speech, 10 s each, and in digital "
+        "silence; 0 to count none (default: %(default)s)",
+    )
+    shown = ",".join(f"{level:g}" for level in DEFAULT_LEVELS_DBFS)
+    group.add_argument(
+        "--noise-only-levels",
+        type=levels,
+        default=DEFAULT_LEVELS_DBFS,
+        metavar="LIST",
+        help=f"levels of these excerpts in dB of full scale, as --noise-only-levels={shown} (default: {shown})",
+    )
+    group.add_argument(
+        "--vad",
+        type=Path,
+        metavar="ONNX",
+        help="with --noise, also measure false starts and missed speech of Silero VAD, run by sherpa-onnx",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Prints the table and the decision on stdout, all else on stderr."""
     if args.snr and not args.noise:
         raise ConfigError("--snr: expected --noise DIR with it: there is nothing to mix in")
+    if args.vad and not args.noise:
+        raise ConfigError("--vad: expected --noise DIR with it: the speech in recordings that are noisy is not known")
+    if ("room" in args.channel) != bool(args.rooms):
+        raise ConfigError("expected --channel room and --rooms DIR together, got one of them")
     try:
         import jinja2  # noqa: F401  before the work, not after it
         import jiwer  # noqa: F401
@@ -138,8 +198,9 @@ def run(args: argparse.Namespace) -> int:
     from gtcrn_frontend.evaluation import ErrorMetric, Normalisation, calibrate, write_report
 
     check_outputs((args.write, args.report))
-    outputs = (args.write, args.report, args.cache, args.manifest, args.noise)
+    outputs = (args.write, args.report, args.cache, args.manifest, args.noise, args.rooms, args.vad)
     recognizer, *also_fit_to = sources_of([args.recognizer, *(args.fit_auto_strength or ())], outputs)
+    vad = detector_of(args.vad)
     with ProgressBar(SEARCH) as bar:
         try:
             calibration = calibrate(
@@ -148,12 +209,17 @@ def run(args: argparse.Namespace) -> int:
                 noise=args.noise,
                 snrs_db=args.snr,
                 seed=args.seed,
+                channels=args.channel,
+                rooms=args.rooms,
+                noise_only=args.noise_only,
+                noise_only_dbfs=args.noise_only_levels,
+                vad=vad,
                 models=args.model,
                 engine=args.engine,
                 strengths=args.strengths,
                 fit_auto_strength=args.fit_auto_strength is not None,
                 also_fit_to=also_fit_to,
-                metric=ErrorMetric(Normalisation.from_text(args.normalise), args.unit),
+                metric=ErrorMetric(Normalisation.from_text(args.normalise), args.unit, not args.uncapped),
                 limit=args.limit,
                 jobs=args.jobs,
                 timeout_s=args.timeout,

@@ -11,6 +11,7 @@ from gtcrn_frontend.cli._eval_data import add_eval_data_args, held_out_of
 from gtcrn_frontend.cli._evaluation_args import (
     RECOGNIZER_HELP,
     add_cache_args,
+    add_cap_arg,
     add_normalise_arg,
     cache_of,
     sources_of,
@@ -87,6 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"also count the word errors of these, with --manifest: {RECOGNIZER_HELP}",
     )
     add_normalise_arg(errors)
+    add_cap_arg(errors)
     running = parser.add_argument_group("execution")
     running.add_argument(
         "--jobs", type=count, default=os.cpu_count() or 1, metavar="N", help="processes (default: %(default)s)"
@@ -122,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
             metrics=args.metrics,
             dnsmos=args.dnsmos,
             recognizers=recognizers,
-            error_metric=ErrorMetric(Normalisation.from_text(args.normalise)),
+            error_metric=ErrorMetric(Normalisation.from_text(args.normalise), capped=not args.uncapped),
             jobs=args.jobs,
             cache=cache_of(args),
             progress=bar,

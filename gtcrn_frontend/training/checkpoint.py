@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written atomically, so that a run killed at any time can go on."""
+"""Checkpoints of a run and files of weights, written atomically."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.weights.checkpoint import write_safetensors
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Writes `content` (tensors and plain values) to `path`; the old file stays until the new one is complete."""
-    part = path.with_suffix(".part")
-    torch.save(content, part)
-    part.replace(path)
+    with replaced_at_end(path) as part:
+        torch.save(content, part)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -31,14 +31,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"nothing to resume: cannot read {path} ({error.strerror}); start without --resume"
         ) from error
-    except Exception as error:  # torch.load raises whatever the damaged part of the file leads to
+    except Exception as error:  # torch.load raises many types for damaged files
         raise ConfigError(f"{path} is not a training checkpoint: {error}") from error
     return content
 
 
 def save_weights(path: Path, network: nn.Module, metadata: dict[str, str]) -> None:
-    """Writes the state dict of `network` as safetensors, under the released parameter names; atomically."""
-    part = path.with_suffix(".part")
+    """Writes the state dict of `network` as safetensors; the old file stays until the new one is complete."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
-    write_safetensors(part, arrays, metadata)
-    part.replace(path)
+    with replaced_at_end(path) as part:
+        write_safetensors(part, arrays, metadata)

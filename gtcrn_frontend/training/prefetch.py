@@ -1,75 +1,79 @@
 """Training batches made ahead of time by a worker process, in the order of their steps.
 
 The queue is bounded: while training pauses, also after SIGSTOP, the worker soon waits as well.
+
+Not torch's `DataLoader`: its workers end the run when a signal to the process group reaches them, or, if they ignore
+it, keep the interpreter from exiting after an error; and they import torch, which mixing does not need.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import queue
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from multiprocessing.queues import Queue
+from types import TracebackType
+from typing import Protocol
 
-from torch.utils.data import DataLoader, Dataset
-
-from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.training.data.mixing import Mixer
-from gtcrn_frontend.training.distillation import Teacher
-
-Batch = tuple[F32, ...]
-"""Noisy and target, and the teachers' output if there is one, `(B, n) float32` each."""
+from gtcrn_frontend.training.data.batches import Batch
 
 AHEAD = 6  # batches
+POLL_S = 5.0
 
 
-class MixtureBatches(Dataset[Batch]):
-    """Whole batches by the number of their step; equal numbers give equal batches.
-
-    Args:
-        mixer: makes the mixtures.
-        batch_size: examples per batch, those of this process.
-        seed: of the run.
-        teacher: for distillation.
-        rank: of this process among several, which then get different batches; None for a single process.
-    """
-
-    def __init__(
-        self, mixer: Mixer, batch_size: int, seed: int, teacher: Teacher | None = None, rank: int | None = None
-    ) -> None:
-        self.mixer = mixer
-        self.batch_size = batch_size
-        self.seed = seed
-        self.teacher = teacher
-        self.rank = rank
+class Batches(Protocol):
+    """Batches by the number of their step; can be pickled."""
 
     def __getitem__(self, step: int) -> Batch:
-        seed = (self.seed, step) if self.rank is None else (self.seed, step, self.rank)
-        noisy, target = self.mixer.batch(seed, self.batch_size)
-        return (noisy, target) if self.teacher is None else (noisy, target, self.teacher(noisy))
+        """Returns the batch of a step."""
 
 
-def prefetched(batches: Dataset[Batch], steps: Sequence[int]) -> Iterator[Batch]:
-    """Yields the batches of these steps in order, made by one worker process up to `AHEAD` batches ahead.
+class Prefetcher:
+    """Context manager of the worker process; `next()` returns the batches of the steps in order."""
 
-    Raises:
-        RuntimeError: the worker died; errors in it are raised here with its traceback.
-    """
-    loader = DataLoader(
-        batches,
-        batch_size=None,  # the data set yields whole batches
-        sampler=steps,
-        num_workers=1,
-        prefetch_factor=AHEAD,
-        collate_fn=_as_it_is,
-        worker_init_fn=_ignore_signals,
-        multiprocessing_context="spawn",  # forking a process that runs torch's threads can deadlock
-    )
-    return iter(loader)
+    def __init__(self, batches: Batches, steps: Sequence[int]) -> None:
+        # A fresh interpreter: forking a process that runs torch's threads can deadlock.
+        context = multiprocessing.get_context("spawn")
+        self._queue: Queue[Batch] = context.Queue(AHEAD)
+        self._process = context.Process(target=_work, args=(self._queue, batches, steps), daemon=True)
+
+    def __enter__(self) -> Prefetcher:
+        self._process.start()
+        return self
+
+    def next(self) -> Batch:
+        """Returns the batch of the next step.
+
+        Raises:
+            RuntimeError: the worker ended; its traceback is on stderr.
+        """
+        while True:
+            try:
+                return self._queue.get(timeout=POLL_S)
+            except queue.Empty:
+                if not self._process.is_alive():
+                    code = self._process.exitcode
+                    raise RuntimeError(f"the worker that mixes training data ended with code {code}") from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()  # it ignores other signals, and has nothing to save
+        self._process.join()
 
 
-def _as_it_is(batch: Batch) -> Batch:
-    """Keeps numpy arrays: as tensors they would need shared memory, of which containers have little."""
-    return batch
-
-
-def _ignore_signals(worker: int) -> None:
+def _work(out: Queue[Batch], batches: Batches, steps: Sequence[int]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # terminals send them to the whole group; the parent decides
         signal.signal(number, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    for step in steps:
+        batch = batches[step]
+        while True:
+            try:
+                out.put(batch, timeout=POLL_S)
+                break
+            except queue.Full:
+                if parent is None or not parent.is_alive():
+                    out.cancel_join_thread()
+                    return

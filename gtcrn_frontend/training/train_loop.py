@@ -7,13 +7,16 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from tqdm import tqdm
 
+from gtcrn_frontend.atomic_write import remove_leftovers
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.training.checkpoint import load_checkpoint, save_checkpoint
 from gtcrn_frontend.training.config import TrainConfig
+from gtcrn_frontend.training.data.batches import MixtureBatches
 from gtcrn_frontend.training.data.dataset import load_data
 from gtcrn_frontend.training.data.mixing import Mixer
 from gtcrn_frontend.training.distillation import Teacher
@@ -22,11 +25,11 @@ from gtcrn_frontend.training.ema import recompute_norms
 from gtcrn_frontend.training.losses.combined import CombinedLoss
 from gtcrn_frontend.training.losses.hybrid import Transform
 from gtcrn_frontend.training.lr_schedule import learning_rate
-from gtcrn_frontend.training.prefetch import MixtureBatches, prefetched
+from gtcrn_frontend.training.prefetch import Prefetcher
 from gtcrn_frontend.training.signals import stop_on_signals
 from gtcrn_frontend.training.trainer import Trainer, new_trainer
 from gtcrn_frontend.training.validation_set import Scores, make_validation_set
-from gtcrn_frontend.training.validator import Validator
+from gtcrn_frontend.training.validator import BEST, LAST, Validator
 from gtcrn_frontend.weights.model import load_model, model_path
 from gtcrn_frontend.weights.networks import find_network
 
@@ -99,16 +102,19 @@ def _train(config: TrainConfig, process_group: ProcessGroup, resume: bool, max_s
     parallel = process_group.parallel(trainer.network)
 
     scores: Scores = {}
-    with stop_on_signals() as received, _progress(trainer, process_group) as bar:
+    with (
+        Prefetcher(batches, range(trainer.step, optim.steps)) as prefetcher,
+        stop_on_signals() as received,
+        _progress(trainer, process_group) as bar,
+    ):
         if process_group.is_main and trainer.step == 0:
             validator.log(trainer, {f"noisy_{name}": value for name, value in validator.noisy_scores().items()})
-        prefetch = prefetched(batches, range(trainer.step, optim.steps))
         began, first, saved = time.monotonic(), trainer.step, time.monotonic()
         while trainer.step < optim.steps and not process_group.any(bool(received()) or time.monotonic() >= end):
             if trainer.norms_due:
                 recompute_norms(trainer.network, validator.norm_batches())
                 trainer.norms_frozen = True
-            noisy, target, *teacher_output = (torch.from_numpy(part).to(optim.device) for part in next(prefetch))
+            noisy, target, *teacher_output = (torch.from_numpy(part).to(optim.device) for part in prefetcher.next())
             trainer.learn(objective, noisy, target, next(iter(teacher_output), None), process_group, parallel)
             speed = (trainer.step - first) * optim.batch_size * config.mixing.segment_s / (time.monotonic() - began)
             _show(bar, trainer, speed)
@@ -130,6 +136,7 @@ def _begin(config: TrainConfig, resume: bool) -> Trainer:
     """Returns the trainer at its first step, or where the checkpoint left it."""
     trainer = new_trainer(config.optim, config.network)
     checkpoint = config.output / CHECKPOINT
+    remove_leftovers(config.output / name for name in (CHECKPOINT, BEST, LAST))
     if resume:
         trainer.load(load_checkpoint(checkpoint))
     elif checkpoint.exists():
@@ -141,7 +148,7 @@ def _begin(config: TrainConfig, resume: bool) -> Trainer:
     return trainer
 
 
-def _progress(trainer: Trainer, process_group: ProcessGroup) -> tqdm[None]:
+def _progress(trainer: Trainer, process_group: ProcessGroup) -> tqdm[NoReturn]:
     return tqdm(
         total=trainer.config.steps,
         initial=trainer.step,
@@ -152,7 +159,7 @@ def _progress(trainer: Trainer, process_group: ProcessGroup) -> tqdm[None]:
     )
 
 
-def _show(bar: tqdm[None], trainer: Trainer, speed: float) -> None:
+def _show(bar: tqdm[NoReturn], trainer: Trainer, speed: float) -> None:
     """Advances the progress bar; `speed` is in seconds of audio per second."""
     bar.update()
     rate = learning_rate(trainer.step, trainer.config)

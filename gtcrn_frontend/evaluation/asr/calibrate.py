@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -14,22 +14,24 @@ from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.auto_strength_fit import fit_auto_strength as fit
 from gtcrn_frontend.evaluation.asr.auto_strength_fit import split
-from gtcrn_frontend.evaluation.asr.calibration import Calibration, CalibrationData
+from gtcrn_frontend.evaluation.asr.calibration import Calibration
+from gtcrn_frontend.evaluation.asr.calibration_data import CalibrationData, load_calibration_data
 from gtcrn_frontend.evaluation.asr.decision import decide
+from gtcrn_frontend.evaluation.asr.event_rates import count_events
 from gtcrn_frontend.evaluation.asr.recognizer import Recognition
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerFunction, RecognizerSource, as_source
 from gtcrn_frontend.evaluation.asr.strength_search import search_strengths
 from gtcrn_frontend.evaluation.asr.sweep import Sweep
+from gtcrn_frontend.evaluation.asr.voice_activity import VoiceActivity, measure_voice_activity, with_references
 from gtcrn_frontend.evaluation.asr.wer import ErrorMetric, count_errors
-from gtcrn_frontend.evaluation.manifest import load_manifest
-from gtcrn_frontend.evaluation.noisy_set import checked_snrs, find_noise, plan_items
+from gtcrn_frontend.evaluation.channels import DEFAULT_CHANNELS
 from gtcrn_frontend.evaluation.progress import LoggedProgress, Progress
 from gtcrn_frontend.evaluation.result_cache import ResultCache, result_folder
+from gtcrn_frontend.evaluation.speech_free import DEFAULT_EXCERPTS, DEFAULT_LEVELS_DBFS
 from gtcrn_frontend.evaluation.systems import distinct_models, front_end
 
 CACHE_NAME = "calibrate"
 """Subfolder of the user's cache folder; `evaluate` uses it too, so that no signal is recognised twice."""
-DEFAULT_SNRS_DB: tuple[float | None, ...] = (None, 10.0, 5.0, 0.0)
 DEFAULT_JOBS = min(os.cpu_count() or 1, 4)
 """Each worker process loads the recogniser."""
 
@@ -41,6 +43,11 @@ def calibrate(
     noise: str | Path | None = None,
     snrs_db: Sequence[float | None] = (),
     seed: int = 0,
+    channels: Sequence[str] = DEFAULT_CHANNELS,
+    rooms: str | Path | None = None,
+    noise_only: int = DEFAULT_EXCERPTS,
+    noise_only_dbfs: Sequence[float] = DEFAULT_LEVELS_DBFS,
+    vad: RecognizerSource | RecognizerFunction | None = None,
     models: Sequence[str | Path] = (EnhancerConfig.model,),
     engine: str = EnhancerConfig.engine,
     strengths: Sequence[Strength] = (),
@@ -59,17 +66,24 @@ def calibrate(
     >>> print(result)  # doctest: +SKIP
     >>> result.write("frontend.yaml")  # doctest: +SKIP
 
-    A front-end is chosen only if it reduces errors significantly, corrected for the number of settings tried, and does
-    not make clean speech significantly worse. The recogniser runs in worker processes: a script that calls this
-    function needs the usual `if __name__ == "__main__":`.
+    A front-end is chosen only if it reduces errors significantly, corrected for the number of settings tried, and
+    neither makes clean speech significantly worse nor adds hallucinated words significantly. The recogniser runs in
+    worker processes: a script that calls this function needs the usual `if __name__ == "__main__":`.
 
     Args:
         recognizer: a function `(samples, sample_rate) -> text` that can be pickled, or a source, such as
             `gtcrn_frontend.adapters.recognizers.recognizer_source("pipeline.yaml")` returns.
         manifest: recordings with transcripts, see `load_manifest`.
         noise: folder of noise recordings to mix in; None to use the recordings as they are.
-        snrs_db: signal-to-noise ratios of the mixtures in dB, None for clean; empty for `DEFAULT_SNRS_DB`.
+        snrs_db: signal-to-noise ratios of the mixtures in dB, None for clean; empty for clean, 10, 5 and 0.
         seed: of the choice of noise.
+        channels: out of `microphone`, `telephone` (8 kHz, G.711) and `room`; every condition is measured behind each.
+        rooms: folder of impulse responses, for the channel `room`.
+        noise_only: number of excerpts of noise without speech, 10 s each, in which hallucinated words are counted, as
+            in digital silence; 0 to count none. Without `noise` there are none.
+        noise_only_dbfs: their levels in dB of full scale.
+        vad: also measure a voice activity detector, such as `gtcrn_frontend.adapters.sherpa.vad_source.vad_source`
+            returns, or a function whose text is that of `voice_activity.segments_text`; needs `noise`.
         models: names or paths of models to try.
         engine: of the models.
         strengths: to try, above 0 to 1 or `auto`; empty to search from coarse to fine.
@@ -98,7 +112,21 @@ def calibrate(
     metric = metric or ErrorMetric()
     sources = [as_source(each) for each in (recognizer, *also_fit_to)]
     front_ends = [front_end(model, engine) for model in distinct_models(models)]
-    data = _load_data(manifest, noise, snrs_db, seed, limit, progress)
+    detector = as_source(vad) if vad is not None else None
+    if detector and noise is None:
+        raise ConfigError("vad: expected a folder of noise with it: what is speech is known before noise is added only")
+    data = load_calibration_data(
+        manifest,
+        progress,
+        noise=noise,
+        snrs_db=snrs_db,
+        seed=seed,
+        channels=channels,
+        rooms=rooms,
+        noise_only=noise_only,
+        noise_only_dbfs=noise_only_dbfs,
+        limit=limit,
+    )
     results = ResultCache(result_folder(cache, CACHE_NAME), Recognition)
     sweep_over = partial(Sweep, cache=results, progress=progress, jobs=jobs, timeout_s=timeout_s)
     with ExitStack() as stack:
@@ -107,12 +135,17 @@ def calibrate(
             items_to_fit, items = split(data.items)
             data = dataclasses.replace(data, items=tuple(items))
             to_fit = [stack.enter_context(sweep_over(items_to_fit, each)) for each in sources]
-        sweep = stack.enter_context(sweep_over(data.items, sources[0]))
+        sweep = stack.enter_context(sweep_over(data.items, sources[0], others=data.speech_free))
         fitted = fit(to_fit, front_ends, metric, progress) if to_fit else None
         scores = search_strengths(sweep, front_ends, strengths, metric, progress, fitted)
+        results_of = {setting: sweep.recognitions[setting] for setting in scores.settings}
+        hallucinations = count_events(
+            data.speech_free, results_of, lambda text: len(metric.normalisation(text).split())
+        )
         sweeps = (*to_fit, sweep)
+        activity = _voice_activity(sweep_over, detector, data, scores.settings, progress) if detector else None
         return Calibration(
-            decide(scores),
+            decide(scores, hallucinations=hallucinations),
             scores,
             metric,
             data,
@@ -123,28 +156,18 @@ def calibrate(
             sum(each.from_cache for each in sweeps),
             time.monotonic() - began,
             fitted,
+            hallucinations,
+            activity,
         )
 
 
-def _load_data(
-    path: str | Path,
-    noise: str | Path | None,
-    snrs_db: Sequence[float | None],
-    seed: int,
-    limit: int | None,
+def _voice_activity(
+    sweep_over: Callable[..., Sweep],
+    detector: RecognizerSource,
+    data: CalibrationData,
+    settings: Sequence[EnhancerConfig],
     progress: Progress,
-) -> CalibrationData:
-    """The items to recognise; reports what cannot be used."""
-    if noise is None and snrs_db:
-        raise ConfigError("snrs_db: expected a folder of noise with it, got none")
-    manifest = load_manifest(path)
-    for problem in manifest.problems:
-        progress.message(f"left out: {problem}")
-    if limit is not None:
-        manifest = dataclasses.replace(manifest, utterances=manifest.utterances[:limit])
-    if empty := sum(not utterance.text for utterance in manifest.utterances):
-        progress.message(f"{empty} recordings have an empty transcript: all words recognised in them are insertions")
-    ratios = checked_snrs(snrs_db or DEFAULT_SNRS_DB) if noise is not None else ()
-    recordings = find_noise(noise) if noise is not None else ()
-    items = plan_items(manifest.utterances, recordings, ratios, seed)
-    return CalibrationData(str(path), manifest, tuple(items), None if noise is None else str(noise), ratios, seed)
+) -> VoiceActivity:
+    with sweep_over(data.items, detector, others=with_references(data.items, data.speech_free)) as sweep:
+        progress.begin("voice activity", sweep.missing(settings))
+        return measure_voice_activity(sweep, detector, settings, data.speech_free)

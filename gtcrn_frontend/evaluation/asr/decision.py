@@ -1,4 +1,4 @@
-"""Decides on the setting with the fewest errors that does not degrade clean speech, if it helps significantly."""
+"""Decides on the setting with the fewest errors that neither degrades clean speech nor adds hallucinated words."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.evaluation.asr.event_rates import EventRates
 from gtcrn_frontend.evaluation.asr.scores import Scores
 from gtcrn_frontend.evaluation.asr.significance import Change, changes_of_all
 from gtcrn_frontend.evaluation.asr.wer import Rate, error_rate, rate_difference
 from gtcrn_frontend.evaluation.bootstrap import MIN_UNITS
-from gtcrn_frontend.evaluation.manifest import CLEAN
+from gtcrn_frontend.evaluation.channels import WITHOUT_NOISE
 from gtcrn_frontend.evaluation.systems import RAW, by_strength
 
 MIN_UTTERANCES = MIN_UNITS
@@ -41,7 +42,8 @@ class Decision:
     Attributes:
         verdict: outcome.
         setting: to be used; with bypass unless the front-end helps.
-        candidate: setting with the fewest errors among those that do not degrade clean speech; None if all do.
+        candidate: setting with the fewest errors among those that neither degrade clean speech nor add hallucinated
+            words; None if all do.
         raw: error rate without a front-end.
         rate: error rate of the candidate.
         change: absolute change of the rate by the candidate; the interval is corrected for the number of settings.
@@ -49,6 +51,7 @@ class Decision:
         harmful: settings that are ruled out because they degrade clean speech.
         utterances: number of utterances.
         utterances_needed: estimated number of utterances for a decision; None if there are enough, or no estimate.
+        hallucinating: settings that are ruled out because they add hallucinated words where nobody speaks.
     """
 
     verdict: Verdict
@@ -61,14 +64,16 @@ class Decision:
     harmful: tuple[EnhancerConfig, ...]
     utterances: int
     utterances_needed: int | None
+    hallucinating: tuple[EnhancerConfig, ...] = ()
 
 
-def decide(scores: Scores, seed: int = 0) -> Decision:
+def decide(scores: Scores, seed: int = 0, hallucinations: EventRates | None = None) -> Decision:
     """Returns which setting to use.
 
     Args:
         scores: with `RAW` among the settings.
         seed: of the bootstrap.
+        hallucinations: words recognised where nobody speaks; None if that was not measured.
 
     Raises:
         ValueError: `RAW` has no scores.
@@ -78,14 +83,15 @@ def decide(scores: Scores, seed: int = 0) -> Decision:
     tried = [setting for setting in scores.settings if not setting.bypass]
     clean_changes = {setting: change for setting in tried if (change := clean_change(scores, setting))}
     harmful = tuple(setting for setting, change in clean_changes.items() if change.low > 0)
-    allowed = [setting for setting in tried if setting not in harmful]
+    hallucinating = hallucinations.adding(tried) if hallucinations else ()
+    allowed = [setting for setting in tried if setting not in (*harmful, *hallucinating)]
     raw_counts = scores.of(RAW)
     raw, n = error_rate(raw_counts, seed), len(raw_counts)
     if not allowed:
         nothing = Rate(math.nan, math.nan, math.nan)
         verdict = Verdict.TOO_LITTLE_DATA if n < MIN_UTTERANCES else Verdict.NOTHING_HELPS
         needed = MIN_UTTERANCES if n < MIN_UTTERANCES else None
-        return Decision(verdict, RAW, None, raw, nothing, nothing, None, harmful, n, needed)
+        return Decision(verdict, RAW, None, raw, nothing, nothing, None, harmful, n, needed, hallucinating)
     # Of equally good settings, the one that changes the signal least.
     candidate = min(allowed, key=lambda s: (scores.total(s).errors, by_strength(s)))
     changes = dict(zip(tried, changes_of_all(raw_counts, [scores.of(setting) for setting in tried], seed), strict=True))
@@ -105,14 +111,16 @@ def decide(scores: Scores, seed: int = 0) -> Decision:
         harmful,
         n,
         _needed(unclear, raw, words, n) if verdict is Verdict.TOO_LITTLE_DATA else None,
+        hallucinating,
     )
 
 
 def clean_change(scores: Scores, setting: EnhancerConfig) -> Rate | None:
-    """Returns by how much a setting changes the error rate on clean speech; None without that condition."""
-    if CLEAN not in scores.conditions:
+    """Returns by how much a setting changes the error rate without noise, behind any channel; None without that."""
+    clean = WITHOUT_NOISE & set(scores.conditions)
+    if not clean:
         return None
-    before, after = scores.of(RAW, CLEAN), scores.of(setting, CLEAN)
+    before, after = scores.of(RAW, clean), scores.of(setting, clean)
     change = rate_difference(before, after)
     # The bootstrap has no spread if nothing changed in these utterances, but others may change.
     return changes_of_all(before, [after])[0].rate if change.low == change.high else change

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -36,14 +36,15 @@ class Scores:
         """Names of the conditions, in the order of the items."""
         return tuple(dict.fromkeys(item.condition for item in self.items))
 
-    def of(self, setting: EnhancerConfig, condition: str | None = None) -> list[ErrorCounts]:
-        """Returns the errors per utterance in one condition, or summed over all conditions for None.
+    def of(self, setting: EnhancerConfig, condition: str | Collection[str] | None = None) -> list[ErrorCounts]:
+        """Returns the errors per utterance in one condition, or summed over several, or over all for None.
 
         Utterances are the independent units of the bootstrap: one utterance in several noises counts once.
         """
+        chosen = (condition,) if isinstance(condition, str) else condition
         by_utterance: dict[tuple[str, int, int | None], list[ErrorCounts]] = {}
         for item, counts in zip(self.items, self.counts[setting], strict=True):
-            if condition in (None, item.condition):
+            if chosen is None or item.condition in chosen:
                 by_utterance.setdefault(item.utterance.audio_id, []).append(counts)
         return [add_up(counts) for counts in by_utterance.values()]
 
@@ -75,13 +76,13 @@ def score(
     common = [item for item in items if all(item.key in recognitions[s] for s in scored)] if scored else []
     normalise = metric.normalisation
     references = {item.utterance.text: normalise(item.utterance.text) for item in common}
-    counts = {
-        setting: tuple(
-            count_errors(references[item.utterance.text], normalise(recognitions[setting][item.key].text), metric.unit)
-            for item in common
-        )
-        for setting in scored
-    }
+
+    def counted(item: Item, setting: EnhancerConfig) -> ErrorCounts:
+        hypothesis = normalise(recognitions[setting][item.key].text)
+        found = count_errors(references[item.utterance.text], hypothesis, metric.unit)
+        return found.capped() if metric.capped else found
+
+    counts = {setting: tuple(counted(item, setting) for item in common) for setting in scored}
     return Scores(tuple(common), tuple(scored), counts)
 
 
@@ -96,4 +97,5 @@ def _add(a: ErrorCounts, b: ErrorCounts) -> ErrorCounts:
         a.deletions + b.deletions,
         a.insertions + b.insertions,
         a.reference + b.reference,
+        a.excess + b.excess,
     )

@@ -54,7 +54,7 @@ def search_strengths(
 
     def run(name: str, settings: Sequence[EnhancerConfig]) -> Scores:
         tried.extend(settings)
-        progress.begin(name, sweep.missing(settings), len(sweep.items) * (at_most - len(tried)))
+        progress.begin(name, sweep.missing(settings), (len(sweep.items) + len(sweep.others)) * (at_most - len(tried)))
         sweep.run(settings)
         scores = checked_scores(sweep, tried, metric)
         results = [sweep.recognitions[setting] for setting in tried]

@@ -12,9 +12,10 @@ from types import TracebackType
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.evaluation.asr.recognizer import Recognition, Recognizer
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
-from gtcrn_frontend.evaluation.noisy_set import Item, read_item
+from gtcrn_frontend.evaluation.noisy_set import Item
 from gtcrn_frontend.evaluation.progress import Progress
 from gtcrn_frontend.evaluation.result_cache import ResultCache
+from gtcrn_frontend.evaluation.signals import Signal
 from gtcrn_frontend.evaluation.systems import name_of_setting, outputs, setting_key
 from gtcrn_frontend.evaluation.worker_pool import Failure, Handler, Work, WorkerPool
 
@@ -27,12 +28,12 @@ TIMEOUT_PER_AUDIO = 10.0
 class MissingResult:
     """An item without a result for a setting, and the reason."""
 
-    item: Item
+    item: Signal
     setting: EnhancerConfig
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.item.utterance.name} ({self.item.condition}, {name_of_setting(self.setting)}): {self.reason}"
+        return f"{self.item.name} ({self.item.condition}, {name_of_setting(self.setting)}): {self.reason}"
 
 
 class Sweep:
@@ -45,9 +46,10 @@ class Sweep:
         progress: counts new results, and reports each failure.
         jobs: worker processes, >= 1.
         timeout_s: time limit for one item; None for `TIMEOUT_S` plus `TIMEOUT_PER_AUDIO` times its duration.
+        others: further signals to recognise, without transcripts.
 
     Attributes:
-        items: see above.
+        items, others: see above.
         recognitions: results of each setting, by the items' keys.
         failures: results that are missing, in the order in which they failed.
         recognised: number of results that the recogniser gave.
@@ -63,8 +65,10 @@ class Sweep:
         *,
         jobs: int = 1,
         timeout_s: float | None = None,
+        others: Sequence[Signal] = (),
     ) -> None:
         self.items = tuple(items)
+        self.others = tuple(others)
         self.recognitions: dict[EnhancerConfig, dict[str, Recognition]] = {}
         self.failures: list[MissingResult] = []
         self.recognised = self.from_cache = 0
@@ -102,7 +106,7 @@ class Sweep:
             ConfigError: the cache cannot be written to.
         """
         for work, setting, result in self._processes.run(list(self._works(settings))):
-            item: Item = work.payload
+            item: Signal = work.payload
             if isinstance(result, Failure):
                 self.failures.append(MissingResult(item, setting, result.reason))
                 self._progress.message(f"failed: {self.failures[-1]}")
@@ -121,7 +125,8 @@ class Sweep:
         """What remains to be recognised; takes what is in the cache."""
         failed = {(missing.item.key, missing.setting) for missing in self.failures}
         keys = {setting: self._key(setting) for setting in settings}
-        for item in {item.key: item for item in self.items}.values():
+        signals: tuple[Signal, ...] = (*self.items, *self.others)
+        for item in {item.key: item for item in signals}.values():
             steps = []
             for setting in keys:
                 known = self.recognitions.setdefault(setting, {})
@@ -133,7 +138,7 @@ class Sweep:
                 else:
                     known[item.key] = cached
                     self.from_cache += 1
-            limit_s = TIMEOUT_S + TIMEOUT_PER_AUDIO * item.utterance.duration_s
+            limit_s = TIMEOUT_S + TIMEOUT_PER_AUDIO * item.duration_s
             yield Work(item, tuple(steps), self._timeout_s or limit_s)
 
 
@@ -142,8 +147,8 @@ def _handler(make: Callable[[str], Recognizer], temporary: str) -> Handler:
     return partial(_recognise, make(temporary))
 
 
-def _recognise(recognizer: Recognizer, item: Item, settings: Sequence[EnhancerConfig]) -> Iterator[Recognition]:
-    samples, rate = read_item(item)
+def _recognise(recognizer: Recognizer, item: Signal, settings: Sequence[EnhancerConfig]) -> Iterator[Recognition]:
+    samples, rate = item.read()
     for output in outputs(samples, rate, settings):
         began = time.perf_counter()
         transcript = recognizer(output.samples, rate)

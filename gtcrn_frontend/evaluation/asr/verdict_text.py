@@ -10,6 +10,7 @@ import yaml
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.evaluation.asr.auto_strength_fit import AutoStrengthFit
 from gtcrn_frontend.evaluation.asr.decision import RELEVANT, Decision, Verdict
+from gtcrn_frontend.evaluation.asr.measure_text import kind_cells
 from gtcrn_frontend.evaluation.asr.scores import Scores
 from gtcrn_frontend.evaluation.asr.wer import error_rate, rate_difference
 from gtcrn_frontend.evaluation.report.tables import Row
@@ -29,7 +30,8 @@ def reasons(decision: Decision, rate_name: str) -> list[str]:
     """Returns the reasons of a decision, one sentence each."""
     sentences = []
     if decision.candidate is None:
-        sentences.append("Every setting that was tried makes clean speech significantly worse.")
+        adds = ", or adds hallucinated words where nobody speaks" if decision.hallucinating else ""
+        sentences.append(f"Every setting that was tried makes clean speech significantly worse{adds}.")
     else:
         name = name_of_setting(decision.candidate)
         sentences.append(
@@ -79,7 +81,7 @@ def fit_summary(fit: AutoStrengthFit, scores: Scores, rate_name: str) -> str:
 
 
 def summary_rows(scores: Scores, rate_name: str) -> list[Row]:
-    """Returns a table row per setting: rates in percent by condition and overall, and the kinds of errors.
+    """Returns a table row per setting: rates in percent by condition, overall, and of the kinds of errors.
 
     `-` marks a rate significantly below that without a front-end, `!` one above (paired bootstrap, 95 %).
     """
@@ -97,8 +99,7 @@ def rate_cells(scores: Scores, setting: EnhancerConfig, rate_name: str) -> Row:
         counts = scores.of(setting, condition)
         mark = rate_difference(scores.of(RAW, condition), counts).mark
         cells[title] = f"{error_rate(counts).percent} {mark}"
-    total = scores.total(setting)
-    return cells | {"sub": total.substitutions, "del": total.deletions, "ins": total.insertions}
+    return cells | {title: str(cell) for title, cell in kind_cells(scores, setting).items()}
 
 
 def columns(scores: Scores, rate_name: str) -> dict[str, str | None]:

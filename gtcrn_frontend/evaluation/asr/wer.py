@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from gtcrn_frontend.evaluation.bootstrap import ratio_interval
 
 RATE_NAMES = {"word": "WER", "character": "CER"}
 
+Kind = Literal["errors", "all_errors", "substitutions", "deletions", "insertions"]
+"""What a rate counts: attributes of `ErrorCounts`."""
+
 
 @dataclass(frozen=True)
 class ErrorMetric:
@@ -22,6 +26,9 @@ class ErrorMetric:
     Attributes:
         normalisation: of reference and hypothesis.
         unit: `word` (WER) or `character` (CER).
+        capped: whether an utterance counts with at most as many errors as its reference has units, and at least one
+            where nothing was said: recognisers now and then repeat a word a hundred times, and a few such loops must
+            not decide between settings.
 
     Raises:
         ConfigError: the unit is neither.
@@ -29,6 +36,7 @@ class ErrorMetric:
 
     normalisation: Normalisation = field(default_factory=Normalisation)
     unit: str = "word"
+    capped: bool = True
 
     def __post_init__(self) -> None:
         if self.unit not in RATE_NAMES:
@@ -47,17 +55,28 @@ class ErrorCounts:
     Attributes:
         substitutions, deletions, insertions: edits that turn the reference into the hypothesis.
         reference: units (words, characters) in the reference.
+        excess: edits that are not counted, see `ErrorMetric.capped`.
     """
 
     substitutions: int
     deletions: int
     insertions: int
     reference: int
+    excess: int = 0
+
+    @property
+    def all_errors(self) -> int:
+        """Total number of edits."""
+        return self.substitutions + self.deletions + self.insertions
 
     @property
     def errors(self) -> int:
-        """Total number of edits."""
-        return self.substitutions + self.deletions + self.insertions
+        """Number of edits that count."""
+        return self.all_errors - self.excess
+
+    def capped(self) -> ErrorCounts:
+        """Returns the counts of one utterance with at most as many errors as it has units, and at least one."""
+        return replace(self, excess=max(self.all_errors - max(self.reference, 1), 0))
 
 
 def count_errors(reference: str, hypothesis: str, unit: str = "word") -> ErrorCounts:
@@ -125,15 +144,17 @@ class Rate:
         return f"{100 * self.low:+.1f} to {100 * self.high:+.1f}"
 
 
-def error_rate(counts: Sequence[ErrorCounts], seed: int = 0) -> Rate:
+def error_rate(counts: Sequence[ErrorCounts], seed: int = 0, kind: Kind = "errors") -> Rate:
     """Returns the rate over all utterances, with the percentile bootstrap's interval over utterances."""
-    errors, reference = _arrays(counts)
+    errors, reference = _arrays(counts, kind)
     if reference.sum() == 0:
         return Rate(float("nan"), float("nan"), float("nan"))
     return Rate(float(errors.sum() / reference.sum()), *ratio_interval(errors, reference, seed))
 
 
-def rate_difference(before: Sequence[ErrorCounts], after: Sequence[ErrorCounts], seed: int = 0) -> Rate:
+def rate_difference(
+    before: Sequence[ErrorCounts], after: Sequence[ErrorCounts], seed: int = 0, kind: Kind = "errors"
+) -> Rate:
     """Returns by how much the rate increased from `before` to `after`, on the same utterances in the same order.
 
     The interval is that of a paired bootstrap: both counts of an utterance are resampled together, so that what they
@@ -142,7 +163,7 @@ def rate_difference(before: Sequence[ErrorCounts], after: Sequence[ErrorCounts],
     Raises:
         ValueError: the numbers of utterances differ.
     """
-    (before_errors, reference), (after_errors, _) = _arrays(before), _arrays(after)
+    (before_errors, reference), (after_errors, _) = _arrays(before, kind), _arrays(after, kind)
     if len(before_errors) != len(after_errors):
         raise ValueError(f"expected the same utterances twice, got {len(before_errors)} and {len(after_errors)}")
     if reference.sum() == 0:
@@ -151,8 +172,8 @@ def rate_difference(before: Sequence[ErrorCounts], after: Sequence[ErrorCounts],
     return Rate(float(change.sum() / reference.sum()), *ratio_interval(change, reference, seed))
 
 
-def _arrays(counts: Sequence[ErrorCounts]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _arrays(counts: Sequence[ErrorCounts], kind: Kind) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     return (
-        np.array([count.errors for count in counts], np.int64),
+        np.array([getattr(count, kind) for count in counts], np.int64),
         np.array([count.reference for count in counts], np.int64),
     )

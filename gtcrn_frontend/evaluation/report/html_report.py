@@ -13,7 +13,7 @@ import numpy as np
 from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.asr import verdict_text
+from gtcrn_frontend.evaluation.asr import measure_text, verdict_text
 from gtcrn_frontend.evaluation.asr.calibration import Calibration
 from gtcrn_frontend.evaluation.asr.scores import Scores
 from gtcrn_frontend.evaluation.asr.wer import Rate, error_rate, rate_difference
@@ -60,7 +60,9 @@ def render(calibration: Calibration) -> str:
         charts=_charts(calibration),
         legend=[{"name": name, "colour": f"line-{i % COLOURS}"} for i, name in enumerate(_models(scores))],
         columns=list(verdict_text.columns(scores, rate_name)),
+        kinds=list(measure_text.kinds(scores)),
         rows=_rows(calibration),
+        measures=_measures(calibration),
         shown=name_of_setting(shown) if shown else "",
         better=better,
         worse=worse,
@@ -95,6 +97,12 @@ def _figures(calibration: Calibration) -> list[dict[str, str]]:
         change = decision.clean_change
         note = _with_minus(change.points_interval)
         figures.append({"name": "on clean speech", "value": _with_minus(change.points), "note": note})
+    rates = calibration.hallucinations
+    if rates is not None:
+        shown = decision.candidate or RAW
+        name = f"{measure_text.HALLUCINATED} without speech, with {name_of_setting(shown)}"
+        note = "" if shown == RAW else f"without front-end {measure_text.per_minute(rates.rate(RAW))}"
+        figures.append({"name": name, "value": f"{rates.rate(shown).value:.1f}", "note": note})
     return figures
 
 
@@ -136,24 +144,31 @@ def _rows(calibration: Calibration) -> list[dict[str, Any]]:
         for condition in verdict_text.columns(scores, calibration.metric.name).values():
             rate = error_rate(scores.of(setting, condition))
             change = rate_difference(scores.of(RAW, condition), scores.of(setting, condition))
-            cells.append(
-                {
-                    "value": f"{100 * rate.value:.1f}",
-                    "half": rate.half_width_percent,
-                    "mark": {"-": "down", "!": "up", " ": ""}[change.mark],
-                    "hint": "" if setting.bypass else _with_minus(f"{change.points} ({change.points_interval})"),
-                }
-            )
-        total = scores.total(setting)
-        rows.append(
-            {
-                "name": name_of_setting(setting),
-                "is_chosen": setting == calibration.setting,
-                "cells": cells,
-                "errors": (total.substitutions, total.deletions, total.insertions),
-            }
-        )
+            cells.append(_cell(measure_text.cell(rate, change, setting, 100)))
+        kinds = map(_cell, measure_text.kind_cells(scores, setting).values())
+        rows.append({**_row(calibration, setting, cells), "kinds": list(kinds)})
     return rows
+
+
+def _measures(calibration: Calibration) -> list[dict[str, Any]]:
+    """The tables beside that of error rates."""
+    return [
+        {
+            "title": table.title,
+            "columns": table.columns,
+            "rows": [_row(calibration, setting, [_cell(cell) for cell in cells]) for setting, cells in table.rows],
+        }
+        for table in calibration.measures
+    ]
+
+
+def _row(calibration: Calibration, setting: EnhancerConfig, cells: list[dict[str, str]]) -> dict[str, Any]:
+    return {"name": name_of_setting(setting), "is_chosen": setting == calibration.setting, "cells": cells}
+
+
+def _cell(cell: measure_text.Cell) -> dict[str, str]:
+    mark = {"-": "down", "!": "up", " ": ""}[cell.mark]
+    return {"value": cell.value, "half": cell.half, "mark": mark, "hint": _with_minus(cell.change)}
 
 
 def _fewest_errors(scores: Scores) -> EnhancerConfig | None:
@@ -185,7 +200,9 @@ def _facts(calibration: Calibration) -> list[tuple[str, str]]:
         *([("its settings", settings)] if settings else []),
         ("recordings", f"{data.manifest_path}: {len(utterances)} utterances, {minutes:.1f} minutes"),
         ("noise", data.noise_path or "none mixed in: recordings as they are"),
+        *([("rooms", data.rooms_path)] if data.rooms_path else []),
         ("conditions", ", ".join(calibration.scores.conditions)),
+        *([("without speech", _without_speech(calibration))] if calibration.hallucinations else []),
         ("items scored", scored),
         (
             "results",
@@ -193,6 +210,11 @@ def _facts(calibration: Calibration) -> list[tuple[str, str]]:
             f"{len(calibration.failures)} failed",
         ),
     ]
+
+
+def _without_speech(calibration: Calibration) -> str:
+    rates = calibration.hallucinations
+    return "" if rates is None else _with_minus(f"{rates.minutes:.1f} minutes: {', '.join(rates.conditions)}")
 
 
 def _percent(value: float) -> str:

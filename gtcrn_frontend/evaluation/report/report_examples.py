@@ -87,7 +87,7 @@ def _example(index: int, calibration: Calibration, setting: EnhancerConfig) -> E
     for name, version in (("no front-end", RAW), ("with front-end", setting)):
         counts = scores.counts[version][index]
         hypothesis = normalise(calibration.recognitions[version][item.key].text)
-        versions.append(Version(name, counts.errors, counts.reference, edits(reference, hypothesis, metric.unit)))
+        versions.append(Version(name, counts.all_errors, counts.reference, edits(reference, hypothesis, metric.unit)))
     noise = item.noise.path.stem if item.noise else ""
     return Example(item.utterance.name, item.condition, noise, reference, versions, _players(item, setting))
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.report.tables import markdown_table
+from gtcrn_frontend.evaluation.report.tables import Value, markdown_table
 from gtcrn_frontend.settings import check_names
 from gtcrn_frontend.training.config import CorpusConfig, HeldOutConfig
 from gtcrn_frontend.training.data.corpus import list_recordings
@@ -67,7 +67,7 @@ class PreparedData:
     problems: tuple[str, ...]
 
     def __str__(self) -> str:
-        rows = [
+        rows: list[dict[str, Value]] = [
             {
                 "source": total.source,
                 "set": total.set,

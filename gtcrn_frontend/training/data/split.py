@@ -74,7 +74,7 @@ def load_or_draw_split(recordings: Iterable[Recording], config: HeldOutConfig, s
             return Split({kind: frozenset(map(str, stored[kind])) for kind in KINDS})
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"{path} is not a split file ({error!r}): correct it, or remove it to draw anew"
+                f"{path} is not a split file ({error!r}): correct it, or remove it, so that a new split is drawn"
             ) from error
     split = draw_split(recordings, config, seed)
     write_split(split, path, seed)

@@ -7,12 +7,15 @@ import pytest
 
 from gtcrn_frontend import EnhancerConfig
 from gtcrn_frontend.evaluation.asr.decision import MIN_UTTERANCES, RELEVANT, Decision, Verdict, decide
+from gtcrn_frontend.evaluation.asr.event_rates import EventRates
+from gtcrn_frontend.evaluation.asr.measure_text import hallucination_reasons
 from gtcrn_frontend.evaluation.asr.recognizer import Recognition
 from gtcrn_frontend.evaluation.asr.scores import Scores, score
 from gtcrn_frontend.evaluation.asr.verdict_text import reasons
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, ErrorMetric
 from gtcrn_frontend.evaluation.manifest import Utterance
 from gtcrn_frontend.evaluation.noisy_set import Item
+from gtcrn_frontend.evaluation.speech_free import SpeechFree
 from gtcrn_frontend.evaluation.systems import RAW
 
 HALF, FULL, QUARTER = (EnhancerConfig(strength=s) for s in (0.5, 1.0, 0.25))
@@ -195,3 +198,55 @@ def test_the_same_item_twice_counts_twice_but_is_one_utterance() -> None:
     scores = score([item, item], {RAW: {"a": Recognition("one", 0, 0)}}, ErrorMetric())
     assert scores.items == (item, item)
     assert [count.deletions for count in scores.of(RAW)] == [2]
+
+
+def hallucinated(words: dict[EnhancerConfig, int]) -> EventRates:
+    """So many words in each of twenty excerpts."""
+    signals = tuple(SpeechFree(str(i), 10.0, -30.0, seed=i) for i in range(20))
+    return EventRates(signals, {setting: (count,) * len(signals) for setting, count in words.items()})
+
+
+def test_what_adds_hallucinated_words_is_ruled_out_and_that_is_said() -> None:
+    scores = drawn(
+        {RAW: {"clean": 0.02, "0 dB": 0.6}, HALF: {"clean": 0.02, "0 dB": 0.3}, FULL: {"clean": 0.02, "0 dB": 0.1}}, 60
+    )
+    assert decide(scores).setting == FULL
+    rates = hallucinated({RAW: 1, HALF: 1, FULL: 2})
+    found = decide(scores, hallucinations=rates)
+    assert (found.verdict, found.setting, found.hallucinating) == (Verdict.HELPS, HALF, (FULL,))
+    said = hallucination_reasons(rates, scores, found.candidate, found.hallucinating, "WER")
+    assert "hallucinated words per minute go from 6.0 ±0.0 to 6.0 ±0.0" in said[0]
+    assert "no significant difference" in said[0]
+    assert "Ruled out because they add hallucinated words where nobody speaks: gtcrn-asr 1 (+6.0" in said[1]
+    assert "while its WER changes by -" in said[1]
+
+
+def test_if_everything_adds_hallucinated_words_nothing_is_recommended() -> None:
+    scores = drawn({RAW: {"clean": 0.02, "0 dB": 0.6}, FULL: {"clean": 0.02, "0 dB": 0.1}}, 60)
+    found = decide(scores, hallucinations=hallucinated({RAW: 0, FULL: 1}))
+    assert (found.verdict, found.setting, found.candidate) == (Verdict.NOTHING_HELPS, RAW, None)
+    assert "or adds hallucinated words where nobody speaks" in reasons(found, "WER")[0]
+
+
+def test_speech_without_noise_is_clean_behind_every_channel() -> None:
+    found = decided(
+        {
+            RAW: {"clean": 0.1, "telephone clean": 0.1, "0 dB": 0.7},
+            FULL: {"clean": 0.1, "telephone clean": 0.4, "0 dB": 0.1},
+        },
+        60,
+    )
+    assert (found.setting, found.harmful) == (RAW, (FULL,))
+
+
+def test_a_loop_of_words_does_not_decide() -> None:
+    items = [Item(Utterance(str(i), Path(str(i)), "one two three"), "0 dB", str(i)) for i in range(40)]
+    loop = "one two " + 300 * "two "
+    recognitions = {
+        RAW: {item.key: Recognition("one two", 0, 0) for item in items},
+        FULL: {item.key: Recognition(loop if item is items[0] else "one two three", 0, 0) for item in items},
+    }
+    capped, uncapped = (score(items, recognitions, ErrorMetric(capped=capped)) for capped in (True, False))
+    assert decide(capped).setting == FULL
+    assert decide(uncapped).setting == RAW
+    assert capped.total(FULL).all_errors == uncapped.total(FULL).errors == 300

@@ -181,7 +181,7 @@ def test_the_printed_lines_make_a_config_that_trains_on_it(downloads, tmp_path, 
     assert main(["data", *options, "--output", str(tmp_path / "data")]) == 0
     printed = capsys.readouterr()
     assert "| esc50 " in printed.err
-    settings = yaml.safe_load(printed.out) | {"output": "run", "mixing": {"segment_s": 0.25}}
+    settings = yaml.safe_load(printed.out) | {"output": "run", "cache": "cache", "mixing": {"segment_s": 0.25}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
     data = load_data(load_config(tmp_path / "config.yaml"), RATE)
     assert len(data.train.pairs) == len(data.held_out.pairs) == 3

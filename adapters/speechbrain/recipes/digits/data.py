@@ -1,4 +1,4 @@
-"""From manifests to batches: strings of digits are put together, and mixed with noise, where the data is loaded."""
+"""Datasets of digit strings: concatenates takes and mixes them with noise while loading."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def dataio_prepare(
 ) -> dict[str, Any]:
     """Returns the datasets of parts by name, of items with `OUTPUT_KEYS`.
 
-    `sig` is the noisy signal, `clean` the same without noise, both `(n,) float32` at 16 kHz; `tokens` `(digits,) int64`
+    `sig` is the noisy and `clean` the clean signal, both `(n,) float32` at 16 kHz; `tokens` `(digits,) int64`
     are as in `WORDS` from 1 on, because 0 is the blank of CTC; `condition` is the SNR, or clean.
 
     Args:
         manifests: folder with train.json, valid.json and test.json.
         data_folder: what `{data_root}` stands for in them.
         cache_folder: for the decoded audio.
-        parts: out of train, valid and test; none of them empty.
+        parts: some of train, valid and test; none of them empty.
 
     Raises:
         ConfigError: a recording cannot be decoded.
@@ -61,7 +61,7 @@ def dataio_prepare(
 
 
 class Mixture:
-    """Makes what an entry of a manifest says; the same each time."""
+    """Makes the signals of a manifest entry, the same ones every time."""
 
     def __init__(self, audio_cache: AudioCache) -> None:
         self.audio_cache = audio_cache
@@ -77,13 +77,13 @@ class Mixture:
         snr_db: float | None,
         seed: int,
     ) -> tuple[F32, F32]:
-        """Returns the noisy and the clean signal, `(n,) float32`; both are lowered where the noisy one would clip."""
+        """Returns the noisy and the clean signal, `(n,) float32`; both scaled down if the noisy one would clip."""
         rng = np.random.default_rng(seed)
-        pieces = [_silence(gaps_s[0])]
+        parts = [_silence(gaps_s[0])]
         for take, peak, gap_s in zip(takes, peaks, gaps_s[1:], strict=True):
             samples = self.audio_cache.read(self.audio_cache.numbers[take])
-            pieces += [samples * np.float32(peak / (np.abs(samples).max() + 1e-6)), _silence(gap_s)]
-        clean: F32 = np.concatenate(pieces)
+            parts += [samples * np.float32(peak / (np.abs(samples).max() + 1e-6)), _silence(gap_s)]
+        clean: F32 = np.concatenate(parts)
         if speed_percent != 100:
             clean = scipy.signal.resample_poly(clean, 100, speed_percent).astype(np.float32)
         if room_db is not None:

@@ -14,7 +14,7 @@ import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gtcrn_frontend.adapters.speechbrain  # noqa: F401  # before SpeechBrain, see `torchaudio_fallback`
 
@@ -24,7 +24,7 @@ import numpy as np
 import speechbrain as sb
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, TensorDataset
+from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse, run_as_command
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.evaluate import DigitsEvaluator
@@ -32,6 +32,7 @@ from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.evaluation.report.tables import markdown_table
 from gtcrn_frontend.training.checkpoint import save_weights
 from gtcrn_frontend.training.config import METRICS, TrainConfig
+from gtcrn_frontend.training.data.batches import Batch, MixtureBatches
 from gtcrn_frontend.training.data.dataset import load_data
 from gtcrn_frontend.training.data.mixing import Mixer
 from gtcrn_frontend.training.distillation import Teacher
@@ -39,7 +40,6 @@ from gtcrn_frontend.training.ema import copy_norms, freeze_norms, recompute_norm
 from gtcrn_frontend.training.losses.combined import CombinedLoss
 from gtcrn_frontend.training.losses.hybrid import Transform
 from gtcrn_frontend.training.lr_schedule import learning_rate
-from gtcrn_frontend.training.prefetch import MixtureBatches
 from gtcrn_frontend.training.validation_set import Scores, make_validation_set
 from gtcrn_frontend.training.validator import Validator
 from gtcrn_frontend.weights.networks import find_network
@@ -165,7 +165,9 @@ def main(arguments: Sequence[str]) -> Scores:
     batches = MixtureBatches(mixer, optim.batch_size, optim.seed, teacher)
     # SpeechBrain's own loader repeats the batches that its workers had begun when a checkpoint was saved.
     steps = Steps(brain, hparams["steps_per_epoch"])
-    train_loader = DataLoader(batches, None, sampler=steps, num_workers=hparams["num_workers"])
+    train_loader: DataLoader[Batch] = DataLoader(
+        cast(Dataset[Batch], batches), None, sampler=steps, num_workers=hparams["num_workers"]
+    )
     # Before the training, so that missing files are reported at once; the split has been written by now.
     digits = hparams["digits"]
     word_errors = DigitsEvaluator(digits, run_opts) if digits["pretrained_recognizer"] is not None else None
