@@ -84,8 +84,9 @@ class Calibration:
 
     @property
     def measures(self) -> list[MeasureTable]:
-        """The measures beside error rates that were taken: hallucinated words, and errors of a detector."""
-        settings, tables = verdict_text.in_order(self.scores), []
+        """The measures beside the error rate: its kinds, hallucinated words, and errors of a detector."""
+        settings = verdict_text.in_order(self.scores)
+        tables = [measure_text.kind_table(self.scores, settings)]
         if self.hallucinations:
             tables.append(measure_text.hallucination_table(self.hallucinations, settings))
         if self.voice_activity:

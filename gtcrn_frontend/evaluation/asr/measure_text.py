@@ -66,6 +66,12 @@ def kind_cells(scores: Scores, setting: EnhancerConfig) -> dict[str, Cell]:
     }
 
 
+def kind_table(scores: Scores, settings: Sequence[EnhancerConfig]) -> MeasureTable:
+    """Returns the table of the kinds of errors, over all conditions."""
+    rows = [(setting, list(kind_cells(scores, setting).values())) for setting in settings]
+    return MeasureTable("Kinds of errors in all conditions, percent", list(kinds(scores)), rows)
+
+
 def hallucination_table(rates: EventRates, settings: Sequence[EnhancerConfig]) -> MeasureTable:
     """Returns the table of hallucinated words."""
     title = f"{HALLUCINATED.capitalize()}, in {rates.minutes:.1f} minutes without speech"
