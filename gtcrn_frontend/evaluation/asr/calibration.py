@@ -28,8 +28,6 @@ WRITTEN_BY = "gtcrn-frontend calibrate"
 """After `# `, the beginning of the files that `Calibration.write` writes."""
 LEGEND = "Percent, ± half of the 95 % interval; - significantly fewer errors than without front-end, ! more."
 
-CAPPED = "Each utterance counts with at most as many errors as it has words; uncapped: all errors."
-
 
 @dataclass(frozen=True)
 class Calibration:
@@ -86,8 +84,9 @@ class Calibration:
 
     @property
     def measures(self) -> list[MeasureTable]:
-        """The measures beside error rates that were taken: hallucinated words, and errors of a detector."""
-        settings, tables = verdict_text.in_order(self.scores), []
+        """The measures beside the error rate: its kinds, hallucinated words, and errors of a detector."""
+        settings = verdict_text.in_order(self.scores)
+        tables = [measure_text.kind_table(self.scores, settings)]
         if self.hallucinations:
             tables.append(measure_text.hallucination_table(self.hallucinations, settings))
         if self.voice_activity:
@@ -114,8 +113,8 @@ class Calibration:
 
     def __str__(self) -> str:
         lines = [fitted_table(verdict_text.summary_rows(self.scores, self.metric.name)), LEGEND]
-        if "uncapped" in measure_text.kinds(self.scores):
-            lines.append(CAPPED)
+        if measure_text.has_excess(self.scores):
+            lines.append(measure_text.CAPPED)
         lines.append("")
         for table in self.measures:
             lines += [f"{table.title}:", "", fitted_table(_rows(table)), ""]

@@ -60,7 +60,7 @@ def render(calibration: Calibration) -> str:
         charts=_charts(calibration),
         legend=[{"name": name, "colour": f"line-{i % COLOURS}"} for i, name in enumerate(_models(scores))],
         columns=list(verdict_text.columns(scores, rate_name)),
-        kinds=list(measure_text.kinds(scores)),
+        is_capped=measure_text.has_excess(scores),
         rows=_rows(calibration),
         measures=_measures(calibration),
         shown=name_of_setting(shown) if shown else "",
@@ -145,8 +145,7 @@ def _rows(calibration: Calibration) -> list[dict[str, Any]]:
             rate = error_rate(scores.of(setting, condition))
             change = rate_difference(scores.of(RAW, condition), scores.of(setting, condition))
             cells.append(_cell(measure_text.cell(rate, change, setting, 100)))
-        kinds = map(_cell, measure_text.kind_cells(scores, setting).values())
-        rows.append({**_row(calibration, setting, cells), "kinds": list(kinds)})
+        rows.append(_row(calibration, setting, cells))
     return rows
 
 
