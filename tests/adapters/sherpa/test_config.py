@@ -171,10 +171,10 @@ WRONG = [
     ({"+recognizer": {"decoding_method": "modified_beam_search"}}, "decoding_method: expected greedy_search for"),
     (
         {"+recognizer": {"model": "nothing.onnx"}},
-        "model: expected a file, found nothing there: .*nothing.onnx; rel",
+        "model: expected a file, found nothing there: .*nothing.onnx; paths are rel",
     ),
     ({"+recognizer": {"model": "."}}, "model: expected a file, found a folder"),
-    ({"+recognizer": {"tokens": "empty.txt"}}, "tokens: expected a file with something in it"),
+    ({"+recognizer": {"tokens": "empty.txt"}}, "tokens: expected a file with content"),
     ({"+recognizer": {"tokens": "a\0b"}}, "tokens: expected a file"),
     ({"+recognizer": {"rule_fsts": "a.fst,c.fst"}}, "rule_fsts: expected a file, found nothing there: .*c.fst"),
     ({"+recognizer": {"hr_dict_dir": "a.fst"}}, "hr_dict_dir: expected a folder, found a file"),
