@@ -19,7 +19,7 @@ from gtcrn_frontend.cli._file_plan import Task
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, GtcrnFrontendError
-from gtcrn_frontend.file_enhancement import enhancer_for, write_enhanced
+from gtcrn_frontend.file_enhancement import enhancer_for, write_enhanced_audio
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,13 @@ def _enhance(task: Task, config: EnhancerConfig, existing: Existing, meter: _Met
     with open_audio(task.source) as audio:
         enhancer = enhancer_for(audio, config)
 
-    def progress(frames: int) -> None:
-        if stop.is_set():
-            raise _Stopped
-        meter.add(frames / enhancer.sample_rate)
+        def progress(frames: int) -> None:
+            if stop.is_set():
+                raise _Stopped
+            meter.add(frames / enhancer.sample_rate)
 
-    task.output.parent.mkdir(parents=True, exist_ok=True)
-    write_enhanced(task.source, task.output, enhancer, progress)
+        task.output.parent.mkdir(parents=True, exist_ok=True)
+        write_enhanced_audio(audio, task.output, enhancer, progress)
 
 
 def _has_failed(future: Future[None], task: Task, stop_at_error: bool) -> bool:
@@ -143,6 +143,8 @@ def _progress(tasks: Sequence[Task]) -> Iterator[_Meter]:
 
 
 def _duration_s(task: Task) -> float:
+    if not task.source.is_file():  # a pipe can be read only once
+        return 0.0
     try:
         with open_audio(task.source) as audio:
             return float(audio.frames / audio.samplerate)

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 STDIN = 0
 
 _PIECE_BYTES = 65536  # as much as a pipe holds
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP: the terminal was closed, or the connection to it lost.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, *filter(None, [getattr(signal, "SIGHUP", None)]))
 
 
 @contextmanager
 def until_stopped() -> Iterator[Iterator[bytes]]:
-    """Yields the pieces of stdin as they arrive, at most 64 KiB each; they end with it, or with SIGINT or SIGTERM.
+    """Yields the pieces of stdin as they arrive, at most 64 KiB each; they end with it, or with one of `_SIGNALS`.
 
     A live stream has no other end than these signals, so the first one only stops the reading, and what is on its way
     can be finished. The next one does what it did before.

@@ -237,7 +237,7 @@ def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting) -> None
 
 
 def _write_setting(args: argparse.Namespace, found: Calibration, source: RecognizerSource) -> None:
-    from gtcrn_frontend.atomic_write import replaced_at_end
+    from gtcrn_frontend.atomic_write import write_text
     from gtcrn_frontend.evaluation.asr.verdict_text import all_sentences, headline, setting_yaml, settings_line
 
     noise = f"noise {args.noise}, SNRs {args.snr or DEFAULT_SNRS}, seed {args.seed}" if args.noise else "no noise added"
@@ -247,9 +247,8 @@ def _write_setting(args: argparse.Namespace, found: Calibration, source: Recogni
     told = [f"{headline(found.decision)}.", *all_sentences(found, args.unit)]
     lines = [" ".join(line.split()) for line in (*measured, *told)]
     try:
-        with replaced_at_end(args.write) as part:
-            comment = "".join(f"# {line}\n" for line in lines)
-            part.write_text(comment + setting_yaml(found.decision.setting), encoding="utf-8")
+        comment = "".join(f"# {line}\n" for line in lines)
+        write_text(args.write, comment + setting_yaml(found.decision.setting))
     except OSError as error:
         raise ConfigError(f"cannot write {args.write}: {error.strerror}") from error
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ class Cache(Generic[Result]):
         content = {key: asdict(value) for key, value in results.items()}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replaced_at_end(path) as part:
-                part.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+            write_text(path, json.dumps(content, ensure_ascii=False))
         except OSError as error:
             raise ConfigError(f"cannot write to the cache {self._folder}: {error.strerror}") from error
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.settings.validation import build
 
@@ -58,7 +59,7 @@ def settings_from_yaml(cls: type[C], path: str | Path, *, relative_paths: bool =
 def settings_to_yaml(instance: Any, path: str | Path) -> None:
     """Writes all settings to a YAML file; raises `ConfigError` if that fails."""
     try:
-        Path(path).write_text(yaml.safe_dump(settings_to_dict(instance), sort_keys=False), encoding="utf-8")
+        write_text(Path(path), yaml.safe_dump(settings_to_dict(instance), sort_keys=False))
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 

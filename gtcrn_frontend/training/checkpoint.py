@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.weights.checkpoint import write_safetensors
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Writes `content` (tensors and plain values) to `path`; the old file stays until the new one is complete."""
-    part = path.with_suffix(".part")
-    torch.save(content, part)
-    part.replace(path)
+    # Not into the file: of a full disk torch would say "enforce fail at inline_container".
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with replaced_at_end(path) as part, part.open("wb") as file:
+        file.write(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -38,7 +42,5 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def save_weights(path: Path, network: nn.Module, metadata: dict[str, str]) -> None:
     """Writes the state dict of `network` as safetensors, under the released parameter names; atomically."""
-    part = path.with_suffix(".part")
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
-    write_safetensors(part, arrays, metadata)
-    part.replace(path)
+    write_safetensors(path, arrays, metadata)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from gtcrn_frontend.atomic_write import write_bytes
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.weights.safe_unpickler import Tensor, read_pickle
 
@@ -76,10 +77,10 @@ def read_architecture(path: str | Path) -> str:
 
 
 def write_safetensors(path: str | Path, arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:
-    """Writes arrays to a safetensors file, with `metadata` as text by key."""
+    """Writes arrays to a safetensors file, with `metadata` as text by key; atomically, see `replaced_at_end`."""
     # Not np.ascontiguousarray, which turns a scalar into shape (1,), nor save_file, which creates private files (0600).
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    Path(path).write_bytes(safetensors.numpy.save(contiguous, metadata=dict(metadata)))
+    write_bytes(Path(path), safetensors.numpy.save(contiguous, metadata=dict(metadata)))
 
 
 def _read_safetensors(data: bytes) -> Arrays:

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr import verdict_text
@@ -48,8 +48,7 @@ def write_report(path: Path, found: Calibration, sweep: Sweep, setup: Setup, too
     """
     page = render(found, sweep, setup, took_s)
     try:
-        with replaced_at_end(path) as part:
-            part.write_text(page, encoding="utf-8")
+        write_text(path, page)
     except OSError as error:
         raise ConfigError(f"cannot write the report {path}: {error.strerror}") from error
 

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.training.config import HeldOutConfig
 from gtcrn_frontend.training.data.corpus import Recording
@@ -75,7 +76,7 @@ def load_or_draw_split(recordings: Iterable[Recording], config: HeldOutConfig, s
     split = draw_split(recordings, config, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"seed": seed, "held_out": {kind: sorted(groups) for kind, groups in split.held_out.items()}}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1) + "\n")
     return split
 
 
