@@ -118,7 +118,7 @@ def test_file_and_folder_are_synced_before_and_after_the_renaming(tmp_path, monk
     fsync = os.fsync
 
     def recorded(descriptor):
-        synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), path.exists()))
+        synced.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), path.exists()))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", recorded)

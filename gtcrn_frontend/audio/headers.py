@@ -88,8 +88,7 @@ def inspect(file: IO[bytes]) -> Verdict:
         if mark[:4] == b"FORM" and mark[8:12] in (b"AIFF", b"AIFC"):
             return _aiff(file, size)
         if mark[:4] == b".snd":
-            (announced,) = struct.unpack(">I", mark[8:12])
-            return Verdict(patches={8: b"\xff" * 4} if announced == 0 else {})
+            return Verdict(patches={8: b"\xff" * 4} if mark[8:12] == bytes(4) else {})
         if mark[:7] == b"NIST_1A":
             return _nist(file, size)
         if mark[:4] == b"OggS":
@@ -131,7 +130,7 @@ def _wave(file: IO[bytes], size: int, *, is_64: bool) -> Verdict:
 def _w64(file: IO[bytes], size: int) -> Verdict:
     position = 40
     for _ in range(_MAX_CHUNKS):
-        file.seek(position)
+        file.seek(min(position, size))
         header = file.read(24)
         if len(header) < 24:
             return Verdict()

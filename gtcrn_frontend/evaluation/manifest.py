@@ -22,6 +22,7 @@ from typing import Any
 
 from gtcrn_frontend.audio.io import container_of, open_audio
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.parsing import parse_json
 
 AUDIO_KEYS = ("audio", "audio_filepath", "wav", "path")
 TEXT_KEYS = ("text", "transcript", "sentence", "wrd")
@@ -126,9 +127,10 @@ def _json_lines(path: Path, report: Callable[[str], object]) -> Iterator[tuple[s
             continue
         where = f"{path.name}, line {number}"
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            report(f"{where}: expected a JSON object: {error.msg} at column {error.colno}: correct or remove the line")
+            entry = parse_json(line)
+        except ValueError as error:
+            at = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+            report(f"{where}: expected a JSON object: {at}: correct or remove the line")
             continue
         if isinstance(entry, dict):
             yield where, entry
@@ -138,8 +140,8 @@ def _json_lines(path: Path, report: Callable[[str], object]) -> Iterator[tuple[s
 
 def _json_list(path: Path, text: str, report: Callable[[str], object]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
-        listed = json.loads(text)
-    except json.JSONDecodeError as error:
+        listed = parse_json(text)
+    except ValueError as error:
         raise ConfigError(f"{path}: expected a list of JSON objects: {error}") from error
     for number, entry in enumerate(listed, 1):
         where = f"{path.name}, entry {number}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.parsing import parse_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -86,7 +87,7 @@ class Cache(Generic[Result]):
 
     def _read(self, path: Path) -> dict[str, Result]:
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
             return {key: self._kind(**value) for key, value in content.items()}
         except FileNotFoundError:
             return {}

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gtcrn_frontend.deprecation import current_names
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.parsing import read_yaml
 from gtcrn_frontend.settings import check_names
 from gtcrn_frontend.training.config import ModelSource, TrainConfig
 
@@ -26,12 +25,7 @@ def load_config(path: str | Path) -> TrainConfig:
         ConfigError: no such file, not YAML, unknown or missing settings, values of a wrong type.
     """
     path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the training config {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a YAML file: {error}") from error
+    values = read_yaml(path, "a YAML file of training settings")
     return typing.cast(TrainConfig, _build(TrainConfig, values, path.name, path.parent))
 
 
@@ -70,11 +64,22 @@ def _convert(hint: Any, value: Any, where: str, base: Path) -> Any:
             raise ConfigError(f"{where}: expected numbers by name, got {value!r}")
         return {str(key): _convert(args[1], item, f"{where}.{key}", base) for key, item in value.items()}
     if hint is ModelSource and isinstance(value, str):
-        return str(base / value) if "/" in value or (base / value).is_file() else value  # names have no slash
+        return str(_path(base, value, where)) if "/" in value or (base / value).is_file() else value
     if hint is Path and isinstance(value, str):
-        return base / value
+        return _path(base, value, where)
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ConfigError(f"{where}: expected a number that a float can hold") from error
     if hint in (int, str, bool) and type(value) is hint:
         return value
     raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
+
+
+def _path(base: Path, value: str, where: str) -> Path:
+    """Returns a path that begins at the file's folder, with the user's home for `~`."""
+    try:
+        return base / Path(value).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{where}: expected a path, got {value!r}: {error}") from error

@@ -77,3 +77,13 @@ def test_an_engine_that_cannot_run_a_network_says_which_can(name, engine, tmp_pa
         ModelError, match=rf"any\.safetensors: {name} runs with engine='onnx' or engine='torch' only, got"
     ):
         load_model(path).weights_for(engine)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "model.", "generator.", "module._orig_mod.", "model.net."])
+def test_prefixes_of_wrappers_are_taken_away(prefix):
+    arrays = {name: np.ones(shape, np.float16) for name, shape in gtcrn_parameters().items()}
+    wrapped = {prefix + name: array for name, array in arrays.items()} | {"discriminator.w": np.ones(1, np.float32)}
+    spec, parameters = recognise(wrapped)
+    assert spec.name == "gtcrn"
+    assert parameters.keys() == arrays.keys()
+    assert all(array.dtype == np.float32 for array in parameters.values())

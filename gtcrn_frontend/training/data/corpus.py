@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.parsing import parse_json
 from gtcrn_frontend.training.config import CorpusConfig
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
@@ -78,7 +78,7 @@ def recording_name(path: Path) -> str:
 
 def _from_manifest(corpus: CorpusConfig, manifest: Path) -> Iterator[Recording]:
     try:
-        entries: list[dict[str, Any]] = json.loads(manifest.read_text(encoding="utf-8"))
+        entries: list[dict[str, Any]] = parse_json(manifest.read_text(encoding="utf-8"))
         for entry in sorted(entries, key=lambda item: str(item["path"])):
             kind = MANIFEST_KINDS.get(entry["set"])
             if kind is None:
@@ -96,7 +96,7 @@ def _from_manifest(corpus: CorpusConfig, manifest: Path) -> Iterator[Recording]:
             )
     except OSError as error:
         raise ConfigError(f"cannot read the manifest {manifest}: {error.strerror}") from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ConfigError(f"{manifest}: expected a JSON list of entries with path, set, source ({error!r})") from error
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.parsing import parse_json
 from gtcrn_frontend.training.config import HeldOutConfig
 from gtcrn_frontend.training.data.corpus import Recording
 
@@ -67,9 +68,9 @@ def load_or_draw_split(recordings: Iterable[Recording], config: HeldOutConfig, s
     path = config.file
     if path.is_file():
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))["held_out"]
+            stored = parse_json(path.read_text(encoding="utf-8"))["held_out"]
             return Split({kind: frozenset(map(str, stored[kind])) for kind in KINDS})
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             raise ConfigError(
                 f"{path} is not a split file ({error!r}): correct it, or remove it to draw anew"
             ) from error
