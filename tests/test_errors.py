@@ -28,6 +28,6 @@ def test_no_other_error_is_defined():
 
 
 def test_messages_are_short_whatever_is_in_them():
-    text = str(ConfigError("a" * 10_000_000))
-    assert len(text) <= MAX_MESSAGE
+    text = str(errors.ConfigError("a" * 10_000_000))
+    assert len(text) <= errors.MAX_MESSAGE
     assert "left out" in text

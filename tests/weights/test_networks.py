@@ -8,6 +8,7 @@ from gtcrn_frontend.nets import new_net
 from gtcrn_frontend.weights.checkpoint import write_safetensors
 from gtcrn_frontend.weights.model import load_model
 from gtcrn_frontend.weights.networks import NETWORKS, find_network, recognise
+from gtcrn_frontend.weights.param_shapes import gtcrn_parameters
 
 IN_TORCH = [name for name, network in NETWORKS.items() if network.module]
 VARIANTS = ("frcrn_causal",)  # have the names of another network, and are told by the metadata only

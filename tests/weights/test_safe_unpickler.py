@@ -265,5 +265,5 @@ def test_a_damaged_pickle_is_read_or_a_model_error(position, replacement, cut):
 
 
 def test_millions_of_opcodes_are_refused_at_once():
-    with pytest.raises(ModelError, match="at most .* pickle opcodes"):
+    with pytest.raises(ModelError, match=r"at most .* pickle opcodes"):
         read_pickle(b"\x80\x02" + b"}" * (1 << 20) + b".")
