@@ -225,7 +225,7 @@ def test_impossible_layouts_are_refused(size, stride, offset):
 
 @pytest.mark.parametrize("wrap", [b"\x85", b"q\x00h\x00\x86"], ids=["deep", "deep and exponential"])
 def test_a_nested_key_neither_ends_nor_stops_the_process(wrap):
-    with pytest.raises(ModelError, match="malformed tuple"):
+    with pytest.raises(ModelError, match=r"malformed tuple|pickle opcodes"):
         read_pickle(b"\x80\x02}" + b")" + wrap * 200_000 + b"Ns.")
 
 
