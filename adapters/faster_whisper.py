@@ -31,7 +31,7 @@ from gtcrn_frontend.audio.resampler import resampled
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
-from gtcrn_frontend.evaluation.noisy_set import file_digest
+from gtcrn_frontend.evaluation.audio_files import file_digest
 
 RATE_HZ = 16_000
 KIND = "faster-whisper"

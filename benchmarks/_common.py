@@ -1,4 +1,4 @@
-"""Where reference data lie beside the checkout."""
+"""Reference data beside the checkout."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What the guard costs per hop, beside the same stream at a fixed strength, in one run.
+"""Cost of strength auto per hop, beside the same stream at a fixed strength, in one run.
 
     python benchmarks/auto_strength.py
     python benchmarks/auto_strength.py --engine onnx --hops 1 4 62
 
-The contenders take turns of about a millisecond; given are medians and 5th percentiles over rounds, and the
-difference between `strength="auto"` and a fixed strength, which is the price of the guard.
+The streams take turns of about a millisecond. The table gives medians and 5th percentiles over rounds, and the
+difference between `strength="auto"` and a fixed strength.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from gtcrn_frontend.evaluation.report.tables import Value, markdown_table
 
 ROUNDS = 200
 HOPS_PER_ROUND = 62
-CONTENDERS = {"strength 1": 1.0, "strength 0.5": 0.5, "auto": "auto"}
+STRENGTHS = {"strength 1": 1.0, "strength 0.5": 0.5, "auto": "auto"}
 
 
 def measure(engine: str, model: str, hops_per_chunk: int) -> dict[str, Value]:
-    """Returns microseconds per hop of each contender."""
-    enhancers = {name: Enhancer(model, engine, strength=strength) for name, strength in CONTENDERS.items()}
+    """Returns microseconds per hop at each strength."""
+    enhancers = {name: Enhancer(model, engine, strength=strength) for name, strength in STRENGTHS.items()}
     rng = np.random.default_rng(0)
     hop_length = next(iter(enhancers.values())).hop_length
     chunk = rng.normal(0, 0.05, hops_per_chunk * hop_length).astype(np.float32)
@@ -44,7 +44,7 @@ def measure(engine: str, model: str, hops_per_chunk: int) -> dict[str, Value]:
     for percentile, label in ((5, "p5"), (50, "median")):
         values = {name: float(np.percentile(times, percentile)) for name, times in times_us.items()}
         row |= {f"{name} {label} (us)": value for name, value in values.items()}
-        row[f"guard {label} (us)"] = values["auto"] - values["strength 0.5"]
+        row[f"difference {label} (us)"] = values["auto"] - values["strength 0.5"]
     return row
 
 

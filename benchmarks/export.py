@@ -3,9 +3,9 @@
     python benchmarks/export.py --json export.json
 
 Both run in sherpa-onnx's own OnlineSpeechDenoiser and OfflineSpeechDenoiser, and alone in ONNX Runtime, frame by frame.
-They take turns, a second of audio each, one thread each. On each hop sherpa-onnx also spends a Fourier transform and
-the conversion of samples, the same for both files. Agreement is that of the output with this package's own engine, on
-audio with silence around it: at the ends OfflineSpeechDenoiser goes on with a mirror image, this package with zeros.
+They take turns, a second of audio and one thread each. sherpa-onnx also computes a Fourier transform and converts the
+samples of each hop, for both files alike. Agreement is that of the output with this package's own engine, on audio with
+silence around it: OfflineSpeechDenoiser pads the ends by reflection, this package with zeros.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from _common import shared_default
 
 from gtcrn_frontend import Enhancer
 from gtcrn_frontend.adapters.sherpa.denoiser import online_denoiser, with_metadata
-from gtcrn_frontend.evaluation.bench.speed import Process, Samples, interleaved_times_s, median_and_p95, noise_bursts
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.evaluation.bench.speed import Process, interleaved_times_s, median_and_p95, noise_bursts
 from gtcrn_frontend.evaluation.environment import environment
 from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
 from gtcrn_frontend.export import export_model
@@ -43,7 +44,7 @@ def denoiser(model: Path, *, online: bool) -> Any:
 
 def in_sherpa(model: Path, *, online: bool) -> Process:
     runner = denoiser(model, online=online)
-    # It takes a list faster than an array, conversion included; reading the samples is part of getting them.
+    # Faster with a list than with an array, conversion included; reading the samples is part of the work.
     return lambda chunk: runner.run(chunk.tolist(), RATE).samples
 
 
@@ -54,7 +55,7 @@ def in_onnx_runtime(model: Path) -> Process:
     feeds = {value.name: np.zeros(value.shape, np.float32) for value in session.get_inputs()}
     spectrum = np.random.default_rng(2).standard_normal(feeds["mix"].shape, np.float32)
 
-    def run(chunk: Samples) -> None:
+    def run(chunk: F32) -> None:
         caches = feeds
         for _ in range(len(chunk) // HOP):
             _, conv, tra, inter = session.run(None, {**caches, "mix": spectrum})
@@ -86,7 +87,7 @@ def measure(args: argparse.Namespace, folder: Path) -> list[dict[str, Value]]:
         "OnlineSpeechDenoiser": agreement_db(args.model, exported, args.strength, online=True),
         "OfflineSpeechDenoiser": agreement_db(args.model, exported, args.strength, online=False),
     }
-    runners: dict[str, tuple[dict[str, Process], list[Samples]]] = {
+    runners: dict[str, tuple[dict[str, Process], list[F32]]] = {
         "OnlineSpeechDenoiser": (
             {name: in_sherpa(file, online=True) for name, file in files.items()},
             list(whole_hops.reshape(-1, HOP)),

@@ -1,12 +1,12 @@
-"""Fits the guard's default parameters on the project's recognisers and several models, and judges the present ones.
+"""Fits the default parameters of strength auto on the project's recognisers and several models.
 
     python benchmarks/fit_auto_strength.py --rounds 0
     python benchmarks/fit_auto_strength.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar
 
-It searches as `gtcrn-frontend calibrate --fit-auto-strength` does. Best is the lowest error rate relative to that of
-the raw input, averaged over models, recognisers and conditions, among those that leave clean speech alone (PESQ against
-the input) and are in fewest conditions significantly worse than the raw input. What is heard are other utterances, in
-other noise, than what benchmarks/recognizers/table.py judges with. The network runs once for each signal.
+The search is that of `gtcrn-frontend calibrate --fit-auto-strength`. It minimises the error rate relative to that of
+the raw input, averaged over models, recognisers and conditions, among the parameters that leave clean speech unchanged
+(PESQ against the input) and are significantly worse than the raw input in the fewest conditions. Utterances and noise
+are not those of benchmarks/recognizers/table.py. The network runs once for each signal.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from gtcrn_frontend.evaluation.report.tables import markdown_table, write_json
 from gtcrn_frontend.evaluation.systems import Enhanced, name_of_model
 
 SNRS_DB = (0, 10, 20)
-MIN_PESQ = 4.45  # 0.05 above what is promised
+MIN_PESQ = 4.45  # with a margin of 0.05
 CLEAN_SECONDS = 6
 
 Samples = npt.NDArray[np.float32]
@@ -57,18 +57,18 @@ class Trial:
 
     def count(self, signals: Sequence[Samples]) -> list[ErrorCounts]:
         """Returns the errors of each utterance."""
-        heard = self.recognizer.transcribe_many(signals, SAMPLE_RATE)
-        return [_count(item.text, each.text, self.unit) for item, each in zip(self.spoken, heard, strict=True)]
+        transcripts = self.recognizer.transcribe_many(signals, SAMPLE_RATE)
+        return [_count(item.text, each.text, self.unit) for item, each in zip(self.spoken, transcripts, strict=True)]
 
 
 @dataclass(frozen=True)
 class Score:
-    """What parameters achieve.
+    """Errors behind some parameters.
 
     Attributes:
-        relative: error rate over that of the raw input, averaged over recognisers and conditions.
-        pesq: the lowest of clean signals against their input.
-        worse: conditions in which they are significantly worse than the raw input.
+        relative: error rate divided by that of the raw input, averaged over recognisers and conditions.
+        pesq: the lowest score of clean signals against their input.
+        worse: conditions with significantly more errors than the raw input.
         rates: error rate in percent by recogniser and condition.
     """
 
@@ -79,12 +79,12 @@ class Score:
 
     @property
     def order(self) -> tuple[bool, int, float]:
-        """Less is better."""
+        """Sort key; lower is better."""
         return self.pesq < MIN_PESQ, len(self.worse), self.relative
 
 
-class Judge:
-    """Scores parameters; each only once."""
+class Scorer:
+    """Scores parameters, each set once."""
 
     def __init__(self, trials: Sequence[Trial], clean: Sequence[Enhanced]) -> None:
         self._trials, self._clean = trials, clean
@@ -92,7 +92,7 @@ class Judge:
         self._scores: dict[AutoStrengthConfig, Score] = {}
 
     def raw(self) -> Score:
-        """Returns the score of no front-end."""
+        """Returns the score without a front-end."""
         return self._score(self._raw, 4.64)
 
     def fixed(self, strength: float) -> Score:
@@ -103,7 +103,7 @@ class Judge:
         )
 
     def with_auto_strength(self, config: AutoStrengthConfig) -> Score:
-        """Returns the score of the guard with some parameters."""
+        """Returns the score of strength auto with some parameters."""
         if config not in self._scores:
             counts = [
                 trial.count([signal.with_auto_strength(config) for signal in trial.signals]) for trial in self._trials
@@ -117,7 +117,7 @@ class Judge:
         for trial, raw, errors in zip(self._trials, self._raw, counts, strict=True):
             label = f"{trial.name} {trial.condition.kind or 'clean'} {trial.condition.snr_db}"
             raw_rate, rate = error_rate(raw).value, error_rate(errors).value
-            ratios.append((rate + 0.01) / (raw_rate + 0.01))  # a rate of zero divides by nothing
+            ratios.append((rate + 0.01) / (raw_rate + 0.01))  # so that a rate of zero does not divide
             rates[label] = 100 * rate
             if rate_difference(raw, errors).low > 0:
                 worse.append(label)
@@ -125,7 +125,7 @@ class Judge:
 
 
 def clean_speech(audio: Path, setting: EnhancerConfig) -> list[Enhanced]:
-    """Returns the beginnings of recordings without noise."""
+    """Returns the first seconds of recordings without noise."""
     paths = sorted((audio / "pairs").glob("dns_*_clean.flac")) + sorted((audio / "speech/ljspeech").glob("*"))[:60:30]
     signals = []
     for path in paths:
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", nargs="+", default=["gtcrn-asr"], help="names or paths (default: gtcrn-asr)")
     parser.add_argument("--utterances", type=int, default=24, help="of each task (default: %(default)s)")
     parser.add_argument("--noise", nargs="+", default=Noises.KINDS, choices=Noises.KINDS, help="kinds (default: all)")
-    parser.add_argument("--rounds", type=int, default=2, help="through all parameters; 0 judges the defaults only")
+    parser.add_argument("--rounds", type=int, default=2, help="passes over all parameters; 0 scores the defaults only")
     parser.add_argument("--audio", type=Path, default=ROOT.parent / "shared" / "audio", help="with manifest.json")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
     args = parser.parse_args(arguments)
@@ -166,21 +166,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 unit = task(name, args.audio).unit
                 trials.append(Trial(_recognizer(folder), trial_name, unit, condition, spoken, signals))
         print(f"{folder.name}: ready after {time.process_time() - began:.0f} s", flush=True)
-    judge = Judge(trials, [signal for setting in settings for signal in clean_speech(args.audio, setting)])
+    scorer = Scorer(trials, [signal for setting in settings for signal in clean_speech(args.audio, setting)])
 
-    def judged(configs: Sequence[AutoStrengthConfig]) -> list[tuple[float, ...]]:
+    def objective(configs: Sequence[AutoStrengthConfig]) -> list[tuple[float, ...]]:
         for config in configs:
-            score = judge.with_auto_strength(config)
+            score = scorer.with_auto_strength(config)
             print(
                 f"{config}: {score.relative:.3f} of raw, PESQ {score.pesq:.2f}, worse in {len(score.worse)}", flush=True
             )
-        return [judge.with_auto_strength(config).order for config in configs]
+        return [scorer.with_auto_strength(config).order for config in configs]
 
-    best = search(judged, rounds=args.rounds)[0] if args.rounds else AutoStrengthConfig()
+    best = search(objective, rounds=args.rounds)[0] if args.rounds else AutoStrengthConfig()
 
-    scores = {"raw": judge.raw()}
-    scores |= {f"fixed {strength:g}": judge.fixed(strength) for strength in (0.5, 0.8, 1.0)}
-    scores["auto"] = judge.with_auto_strength(best)
+    scores = {"raw": scorer.raw()}
+    scores |= {f"fixed {strength:g}": scorer.fixed(strength) for strength in (0.5, 0.8, 1.0)}
+    scores["auto"] = scorer.with_auto_strength(best)
     rows = [
         {"condition": label, **{name: f"{score.rates[label]:.1f}" for name, score in scores.items()}}
         for label in scores["raw"].rates

@@ -1,10 +1,10 @@
-"""The native engine on every instruction set of this machine, beside the arithmetic limit, and around it.
+"""Speed of the native engine on every instruction set of this machine, and of the layers above it.
 
     python benchmarks/native.py --json native.json
 
-The arithmetic limit is the time that the network's 0.53 million multiplications and additions per hop take at the
-measured SGEMM peak of one core. Contenders take turns, and the best time and the 5th percentile are given with the
-median, as other processes only ever make a call slower.
+The arithmetic limit is the time of the network's 0.53 million multiply-accumulates per hop at the measured SGEMM peak
+of one core. Functions take turns; minimum and 5th percentile are given beside the median, as other processes only make
+a call slower.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def interleaved_us(calls: dict[str, Callable[[], object]], hops_per_call: int, rounds: int) -> dict[str, np.ndarray]:
-    """Returns microseconds per hop of each call; in every round each has its turn."""
+    """Returns microseconds per hop of each call; all calls take turns in every round."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -75,7 +75,7 @@ def rows(times: dict[str, np.ndarray], limit_us: float) -> list[Row]:
 
 
 def kernel_call(engine: NativeEngine, hops: np.ndarray) -> Callable[[], object]:
-    """Returns a call of C alone, always on the same hops."""
+    """Returns a call of the C kernel alone, always on the same hops."""
     state, output = engine.new_state(), np.empty_like(hops)
     job = state.job
     job.input, job.output = ffi.from_buffer("float[]", hops), ffi.from_buffer("float[]", output)
@@ -85,7 +85,7 @@ def kernel_call(engine: NativeEngine, hops: np.ndarray) -> Callable[[], object]:
 
 
 def kernels(model: str, rounds: int) -> dict[str, np.ndarray]:
-    """C alone, on speech-like noise and on silence, 16 hops a call."""
+    """The C kernel alone, on noise bursts and on silence, 16 hops a call."""
     hops = noise_bursts(RATE, 0.256).reshape(-1, HOP)
     calls: dict[str, Callable[[], object]] = {}
     for isa in instruction_sets():
@@ -93,7 +93,7 @@ def kernels(model: str, rounds: int) -> dict[str, np.ndarray]:
         calls[f"kernel {isa}"] = kernel_call(engine, hops)
         calls[f"kernel {isa}, silence"] = kernel_call(engine, np.zeros_like(hops))
     for name, call in calls.items():
-        if name.endswith("silence"):  # until all caches hold what ten minutes of it leave
+        if name.endswith("silence"):  # until all caches are as after ten minutes of it
             for _ in range(37500 // len(hops)):
                 call()
     return interleaved_us(calls, len(hops), rounds)
@@ -111,7 +111,7 @@ def forced(model: str, isa: str) -> NativeEngine:
 
 
 def around(model: str, rounds: int) -> dict[str, np.ndarray]:
-    """The fastest kernel from Python, one hop a call: what the layers above it cost."""
+    """The fastest kernel called from Python, one hop a call: cost of the layers above it."""
     engine = NativeEngine(load(model).model)
     hop = noise_bursts(RATE, 0.016)
     state, enhancer = engine.new_state(), Enhancer(model, "native")
@@ -127,7 +127,7 @@ def around(model: str, rounds: int) -> dict[str, np.ndarray]:
 
 
 def round_robin(model: str, streams: int, rounds: int) -> dict[str, np.ndarray]:
-    """One hop of each of many streams: every state comes from a cold cache."""
+    """One hop of each of many streams: every state is in a cold cache."""
     hop = noise_bursts(RATE, 0.016)
     calls: dict[str, Callable[[], object]] = {}
     for threads in (1, 2):
@@ -148,8 +148,8 @@ def round_robin(model: str, streams: int, rounds: int) -> dict[str, np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="gtcrn-asr", help="name or path (default: gtcrn-asr)")
-    parser.add_argument("--rounds", type=int, default=2000, help="calls of each contender (default: 2000)")
-    parser.add_argument("--streams", type=int, default=1000, help="streams side by side (default: 1000)")
+    parser.add_argument("--rounds", type=int, default=2000, help="calls of each function (default: 2000)")
+    parser.add_argument("--streams", type=int, default=1000, help="concurrent streams (default: 1000)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
 

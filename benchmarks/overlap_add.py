@@ -1,12 +1,12 @@
-"""What the latency of segment mode costs and gives: FRCRN and WaveCRN in a stream, at several latencies.
+"""Cost and accuracy of segment mode by latency: FRCRN and WaveCRN in a stream.
 
     python benchmarks/overlap_add.py --json segments.json                         # random weights: about five minutes
     python benchmarks/overlap_add.py --model frcrn.onnx --latency-ms 2000 4000    # yours
 
-A stream gets as many samples in a call as the network is run for, so that each call runs it once; those before the
-first segment is full are not counted. Times are processor time of this process. Agreement is that of the stream with
-`Enhancer.enhance`, which runs the network on segments of 5.8 s: all of the difference is what the shorter segments do
-not see. With random weights it says little about trained ones.
+Each call passes as many samples as advance the network by one segment; calls before the first full segment are not
+counted. Times are processor time of this process. Agreement is that of the stream with `Enhancer.enhance`, which runs
+the network on segments of 5.8 s: the difference is due to the shorter context. Random weights say little about trained
+ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 
 from gtcrn_frontend import Enhancer
 from gtcrn_frontend.audio.io import open_audio
-from gtcrn_frontend.evaluation.bench.speed import Samples
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.evaluation.environment import environment
 from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
 from gtcrn_frontend.export import export_model
@@ -33,7 +33,7 @@ SEED = 6
 
 
 def random_models(folder: Path) -> list[Path]:
-    """Returns WaveCRN's checkpoint and FRCRN's graph, with the weights that a training begins with."""
+    """Returns WaveCRN's checkpoint and FRCRN's graph with initial weights."""
     paths = []
     for network in ("wavecrn", "frcrn"):
         torch.manual_seed(SEED)
@@ -44,15 +44,15 @@ def random_models(folder: Path) -> list[Path]:
     return [*paths, graph]
 
 
-def signal(path: Path, seconds: float) -> Samples:
-    """Returns the file over and over again, that long."""
+def signal(path: Path, seconds: float) -> F32:
+    """Returns the file, repeated to that duration."""
     with open_audio(path) as audio:
         samples = audio.read(dtype="float32")
         return np.resize(samples, int(seconds * audio.samplerate))
 
 
-def streamed(enhancer: Enhancer, samples: Samples) -> tuple[Samples, list[float]]:
-    """Returns the enhanced signal, and the seconds of processor time of each call with a whole segment behind it."""
+def streamed(enhancer: Enhancer, samples: F32) -> tuple[F32, list[float]]:
+    """Returns the enhanced signal, and the processor time in seconds of each call that runs the network."""
     segments = enhancer.spec.segments
     if segments is None:
         raise SystemExit(f"expected a network that runs in segments, got {enhancer.spec.name}")
@@ -65,7 +65,7 @@ def streamed(enhancer: Enhancer, samples: Samples) -> tuple[Samples, list[float]
     return np.concatenate([*pieces, enhancer.flush()]), times_s
 
 
-def measure(model: Path, latencies_ms: list[int], samples: Samples) -> list[dict[str, Value]]:
+def measure(model: Path, latencies_ms: list[int], samples: F32) -> list[dict[str, Value]]:
     whole = Enhancer(model).enhance(samples)
     rows: list[dict[str, Value]] = []
     for latency_ms in latencies_ms:

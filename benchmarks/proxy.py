@@ -4,215 +4,45 @@
     python benchmarks/proxy.py faults --streams 50
 
 Three processes: the clients (this one), the proxy as the command `proxy` runs it, and an upstream that answers every
-message with the number of samples that it has got so far.
+message with the number of samples received so far.
 
-`load`: clients send messages of 100 ms in real time, each at a phase of its own, first straight to the upstream and
-then through the proxy, and measure the time until the answer to each message. The answers come for what the algorithmic
-latency lets through, so it is not in them: what the proxy adds is the difference. Every answer's count is checked.
+`load`: clients send messages of 100 ms in real time, each with its own phase, first directly to the upstream and then
+through the proxy, and measure the time until the answer to each message. The delay excludes the algorithmic latency, so
+that the difference is what the proxy adds. The count in every answer is checked.
 
-`faults`: clients that are cut and clients that send garbage, while others speak; an upstream that is killed while all
-speak, and started again; SIGTERM while all speak.
+`faults`: clients that disconnect and clients that send invalid messages while others send audio; an upstream that is
+killed while all send audio, and restarted; SIGTERM while all send audio.
 """
 
 import argparse
 import asyncio
 import collections
-import multiprocessing
-import os
 import signal
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import ServerConnection
-from websockets.asyncio.server import serve as serve_websocket
+from _proxy_clients import NO_CLOSE_FRAME, RATE, Child, metrics, proxied, run_upstream, speak
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from gtcrn_frontend.adapters.sherpa.proxy import Proxy, ProxySettings, serve
-from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.evaluation.environment import environment
 from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
-from gtcrn_frontend.model_spec import GTCRN_SPEC
 
-RATE, HOP = GTCRN_SPEC.sample_rate, GTCRN_SPEC.hop_length
-NOISE_RMS = 0.1
 WARM_UP_S = 2.0
-STRAIGHT_S = 10.0
+DIRECT_S = 10.0
 FAULT_S = 8.0
-LOST = 1006  # no close frame came
 PERCENTILES = {"median_ms": 50, "p95_ms": 95, "p99_ms": 99, "max_ms": 100}
-
-
-def run_upstream(ready: Connection, port: int) -> None:
-    async def count(client: ServerConnection) -> None:
-        samples = 0
-        with suppress(ConnectionClosed):
-            async for message in client:
-                samples += len(message) // 4 if isinstance(message, bytes) else 0
-                await client.send("Done!" if message == "Done" else str(samples))
-
-    async def main() -> None:
-        async with serve_websocket(
-            count, "127.0.0.1", port, compression=None, ping_interval=None, backlog=4096
-        ) as server:
-            ready.send(server.sockets[0].getsockname()[1])
-            await asyncio.Event().wait()
-
-    asyncio.run(main())
-
-
-def run_proxy(ready: Connection, settings: ProxySettings) -> None:
-    def announce(proxy: Proxy) -> None:
-        ready.send(proxy.address)
-
-    asyncio.run(serve(settings, announce))
-
-
-class Child:
-    """A process, when it is ready; `ready` is what it has said then."""
-
-    def __init__(self, function: Callable[..., None], *arguments: object) -> None:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        self.process = context.Process(target=function, args=(theirs, *arguments), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.ready: Any = ours.recv()
-
-    def signal(self, number: int) -> None:
-        if self.process.pid and self.process.is_alive():
-            os.kill(self.process.pid, number)
-
-    def exit_code(self) -> int | None:
-        self.process.join(30)
-        return self.process.exitcode
-
-    def cpu_s(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def rss_mb(self) -> float:
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-@contextmanager
-def proxied(args: argparse.Namespace) -> Iterator[tuple[Child, Child]]:
-    """The upstream, and the proxy in front of it."""
-    upstream = Child(run_upstream, 0)
-    settings = ProxySettings(
-        upstream=f"ws://127.0.0.1:{upstream.ready}",
-        port=0,
-        enhancer=EnhancerConfig(engine=args.engine, num_threads=args.threads),
-        max_connections=2 * args.streams + 10,
-    )
-    proxy = Child(run_proxy, settings)
-    try:
-        yield upstream, proxy
-    finally:
-        for child in (proxy, upstream):
-            child.signal(signal.SIGKILL)
-
-
-@dataclass
-class Seen:
-    """What one client has seen."""
-
-    delays_s: list[float] = field(default_factory=list)
-    sent: int = 0
-    counted: int = 0
-    miscounted: int = 0
-    close_code: int | None = None
-    closed_at_s: float = 0.0
-
-    @property
-    def lost(self) -> int:
-        """Samples that the upstream did not get, or not in time for the answer."""
-        return abs(self.sent - self.counted) + self.miscounted
-
-
-class Speaker:
-    """One client that speaks in real time."""
-
-    def __init__(self, address: str, message: int, seconds: float, *, enhanced: bool, seed: int) -> None:
-        self._address, self._message, self._enhanced = address, message, enhanced
-        self._messages = round(seconds * RATE / message)
-        rng = np.random.default_rng(seed)
-        self._audio: NDArray[np.float32] = rng.normal(0, NOISE_RMS, 8 * message).astype("<f4")
-        self._phase_s = rng.uniform(0, message / RATE)
-        self._sent_at_s: list[float] = []
-        self.seen = Seen()
-
-    async def run(self, begin: asyncio.Barrier) -> Seen:
-        async with connect(self._address, compression=None, ping_interval=None, open_timeout=60, proxy=None) as client:
-            await begin.wait()
-            speaking = asyncio.create_task(self._speak(client))
-            try:
-                await self._listen(client)
-                await speaking
-            except ConnectionClosed as closed:
-                self.seen.close_code = closed.rcvd.code if closed.rcvd else LOST
-                self.seen.closed_at_s = time.monotonic()
-            finally:
-                speaking.cancel()
-                await asyncio.wait([speaking])
-        return self.seen
-
-    async def _speak(self, client: ClientConnection) -> None:
-        begin_s = time.monotonic() + self._phase_s
-        for number in range(self._messages):
-            await asyncio.sleep(begin_s + number * self._message / RATE - time.monotonic())
-            start = number % 8 * self._message
-            self._sent_at_s.append(time.monotonic())
-            self.seen.sent += self._message
-            await client.send(self._audio[start : start + self._message].tobytes())
-        await client.send("Done")
-
-    async def _listen(self, client: ClientConnection) -> None:
-        while (answer := await client.recv()) != "Done!":
-            self.seen.counted = int(answer)
-            number = self._answered(self.seen.counted)
-            if number > self._messages:  # what was flushed at the end
-                continue
-            self.seen.delays_s.append(time.monotonic() - self._sent_at_s[number - 1])
-            self.seen.miscounted += abs(self.seen.counted - self._ready(number))
-
-    def _ready(self, number: int) -> int:
-        """Samples that the upstream has after so many messages."""
-        spoken = number * self._message
-        return spoken // HOP * HOP - HOP if self._enhanced else spoken
-
-    def _answered(self, counted: int) -> int:
-        """The message, counted from 1, after which the upstream has so many samples."""
-        return -(-(counted + HOP if self._enhanced else counted) // self._message)
-
-
-async def speak(address: str, count: int, message: int, seconds: float, *, enhanced: bool = True) -> list[Seen]:
-    speakers = [Speaker(address, message, seconds, enhanced=enhanced, seed=seed) for seed in range(count)]
-    begin = asyncio.Barrier(count)  # when all are connected
-    return await asyncio.gather(*(speaker.run(begin) for speaker in speakers))
-
-
-def metrics(proxy: Child) -> dict[str, float]:
-    with urllib.request.urlopen(f"{proxy.ready.replace('ws', 'http', 1)}/metrics") as answer:
-        lines = answer.read().decode().splitlines()
-    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
 
 # Load
 
 
-async def measure(way: str, address: str, proxy: Child | None, args: argparse.Namespace) -> dict[str, Value]:
+async def measure(path: str, address: str, proxy: Child | None, args: argparse.Namespace) -> dict[str, Value]:
     message = RATE * args.message_ms // 1000
-    seconds = args.seconds if proxy else min(args.seconds, STRAIGHT_S)
+    seconds = args.seconds if proxy else min(args.seconds, DIRECT_S)
     rss_mb: list[float] = []
 
     async def watch() -> None:
@@ -222,20 +52,20 @@ async def measure(way: str, address: str, proxy: Child | None, args: argparse.Na
 
     watching = asyncio.create_task(watch())
     cpu_s, started_s = proxy.cpu_s() if proxy else 0.0, time.monotonic()
-    seen = await speak(address, args.streams, message, seconds, enhanced=proxy is not None)
+    results = await speak(address, args.streams, message, seconds, enhanced=proxy is not None)
     cores = (proxy.cpu_s() - cpu_s) / (time.monotonic() - started_s) if proxy else None
     watching.cancel()
 
     skip = round(WARM_UP_S * 1000 / args.message_ms)
-    delays_ms = 1000 * np.concatenate([one.delays_s[skip:] for one in seen])
+    delays_ms = 1000 * np.concatenate([one.delays_s[skip:] for one in results])
     quarter = len(rss_mb) // 4
     return {
-        "way": way,
+        "path": path,
         "streams": args.streams,
         "message ms": args.message_ms,
         "seconds": seconds,
         **{name: float(np.percentile(delays_ms, q)) for name, q in PERCENTILES.items()},
-        "samples lost": sum(one.lost for one in seen),
+        "samples lost": sum(one.lost for one in results),
         "proxy's cores": cores,
         "MB, 1st quarter": float(np.median(rss_mb[quarter // 2 : quarter])) if quarter else None,
         "MB, last quarter": float(np.median(rss_mb[-quarter:])) if quarter else None,
@@ -245,7 +75,7 @@ async def measure(way: str, address: str, proxy: Child | None, args: argparse.Na
 def load(args: argparse.Namespace) -> dict[str, Any]:
     with proxied(args) as (upstream, proxy):
         rows = [
-            asyncio.run(measure("straight", f"ws://127.0.0.1:{upstream.ready}", None, args)),
+            asyncio.run(measure("direct", f"ws://127.0.0.1:{upstream.ready}", None, args)),
             asyncio.run(measure("through the proxy", proxy.ready, proxy, args)),
         ]
         counted = metrics(proxy)
@@ -278,10 +108,10 @@ async def send(address: str, message: str | bytes) -> int:
             await client.send(message)
             while True:
                 await client.recv()
-    return client.close_code or LOST
+    return client.close_code or NO_CLOSE_FRAME
 
 
-GARBAGE: dict[str, str | bytes] = {
+INVALID: dict[str, str | bytes] = {
     "text for audio": "hello",
     "7 bytes": b"\0" * 7,
     "NaN": np.full(400, np.nan, "<f4").tobytes(),
@@ -289,29 +119,29 @@ GARBAGE: dict[str, str | bytes] = {
 }
 
 
-async def disturbed(proxy: Child, args: argparse.Namespace) -> list[dict[str, Value]]:
-    """Others are cut, and send garbage, while these speak."""
-    speaking = asyncio.create_task(speak(proxy.ready, args.streams, RATE // 10, FAULT_S))
+async def with_faulty_clients(proxy: Child, args: argparse.Namespace) -> list[dict[str, Value]]:
+    """Other clients disconnect and send invalid messages while these send audio."""
+    sending = asyncio.create_task(speak(proxy.ready, args.streams, RATE // 10, FAULT_S))
     codes: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
     cuts = 0
-    while not speaking.done():
+    while not sending.done():
         await cut(proxy.ready)
         cuts += 1
-        for name, message in GARBAGE.items():
+        for name, message in INVALID.items():
             codes[name][await send(proxy.ready, message)] += 1
-    lost = sum(one.lost for one in await speaking)
+    lost = sum(one.lost for one in await sending)
     rows = [_row(name, sum(of.values()), _listed(of), args.streams, lost) for name, of in codes.items()]
-    return [_row("client cut", cuts, "-", args.streams, lost), *rows]
+    return [_row("client disconnects", cuts, "-", args.streams, lost), *rows]
 
 
 async def upstream_killed(upstream: Child, proxy: Child, args: argparse.Namespace) -> list[dict[str, Value]]:
-    speaking = asyncio.create_task(speak(proxy.ready, args.streams, RATE // 10, 60))
+    sending = asyncio.create_task(speak(proxy.ready, args.streams, RATE // 10, 60))
     await asyncio.sleep(3)
     upstream.signal(signal.SIGKILL)
     killed_s = time.monotonic()
-    seen = await speaking
-    codes = collections.Counter(one.close_code or 0 for one in seen)
-    slowest_ms = 1000 * (max(one.closed_at_s for one in seen) - killed_s)
+    results = await sending
+    codes = collections.Counter(one.close_code or 0 for one in results)
+    slowest_ms = 1000 * (max(one.closed_at_s for one in results) - killed_s)
     absent = collections.Counter([await send(proxy.ready, "Done")])
     again = await asyncio.to_thread(Child, run_upstream, upstream.ready)
     after = await speak(proxy.ready, args.streams, RATE // 10, 2)
@@ -325,16 +155,22 @@ async def upstream_killed(upstream: Child, proxy: Child, args: argparse.Namespac
 
 
 async def terminated(proxy: Child, args: argparse.Namespace) -> list[dict[str, Value]]:
-    speaking = asyncio.create_task(speak(proxy.ready, args.streams, RATE // 10, 5))
+    sending = asyncio.create_task(speak(proxy.ready, args.streams, RATE // 10, 5))
     await asyncio.sleep(2)
     proxy.signal(signal.SIGTERM)
-    lost = sum(one.lost for one in await speaking)
+    lost = sum(one.lost for one in await sending)
     exit_code = await asyncio.to_thread(proxy.exit_code)
     return [_row(f"SIGTERM (exit code {exit_code})", 1, "-", args.streams, lost)]
 
 
-def _row(fault: str, times: int, told: str, others: int, lost: int | None) -> dict[str, Value]:
-    return {"fault": fault, "times": times, "clients told": told, "other streams": others, "their samples lost": lost}
+def _row(fault: str, times: int, close_codes: str, others: int, lost: int | None) -> dict[str, Value]:
+    return {
+        "fault": fault,
+        "times": times,
+        "close codes": close_codes,
+        "other streams": others,
+        "their samples lost": lost,
+    }
 
 
 def _listed(codes: collections.Counter[int]) -> str:
@@ -344,7 +180,7 @@ def _listed(codes: collections.Counter[int]) -> str:
 def faults(args: argparse.Namespace) -> dict[str, Any]:
     rows: list[dict[str, Value]] = []
     with proxied(args) as (upstream, proxy):
-        rows += asyncio.run(disturbed(proxy, args))
+        rows += asyncio.run(with_faulty_clients(proxy, args))
         rows += asyncio.run(upstream_killed(upstream, proxy, args))
     with proxied(args) as (_, proxy):
         rows += asyncio.run(terminated(proxy, args))

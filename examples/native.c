@@ -2,8 +2,8 @@
  *
  * weights.bin is written by: python -m gtcrn_frontend.weights.pack gtcrn-asr weights.bin
  * Build, with -march=x86-64-v3 or what else the machine has (docs/engines.md shows the whole):
- *   cc -std=gnu11 -O3 -ffp-contract=fast -march=native -DGTCRN_SINGLE -Igtcrn_frontend/native \
- *     examples/native.c gtcrn_frontend/native/*.c -lm -pthread -o native
+ *   cd gtcrn_frontend/native
+ *   cc -std=gnu11 -O3 -ffp-contract=fast -march=native -DGTCRN_SINGLE -I. ../../examples/native.c *.c -lm -pthread -o native
  */
 #include <stdio.h>
 

@@ -20,10 +20,11 @@ from gtcrn_frontend.errors import (
 )
 from gtcrn_frontend.file_enhancement import enhance_file
 from gtcrn_frontend.model_spec import ModelSpec
-from gtcrn_frontend.pool import StreamInfo, StreamPool
+from gtcrn_frontend.pool import StreamPool
 from gtcrn_frontend.state import StreamState
 from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport
 from gtcrn_frontend.streaming.mixer import AlignedChunk
+from gtcrn_frontend.streaming.stream_info import StreamInfo
 
 __all__ = [
     "AlignedChunk",

@@ -1,4 +1,4 @@
-"""`Enhancer`: one stream of audio through one model."""
+"""`Enhancer`: speech enhancement of one audio stream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gtcrn_frontend.streaming.stream import Samples, Stream
 
 
 class Enhancer:
-    """Enhances one stream, chunk by chunk: noisy speech in, enhanced speech out, sample by sample aligned.
+    """Enhances one stream chunk by chunk: noisy speech in, enhanced speech out, aligned to the sample.
 
     Examples:
         >>> enhancer = Enhancer()
@@ -31,22 +31,21 @@ class Enhancer:
         >>> len(np.concatenate([*pieces, enhancer.flush()]))
         16000
 
-    One object is one stream, for one thread at a time: a second call before the first has ended is a `StreamBusyError`.
-    The loaded model behind it is shared by all with the same settings. It can be pickled and copied between two calls,
-    and goes on where it was, also after `fork`. A call that is interrupted, as by Ctrl-C, leaves a stream that begins
-    anew.
+    One object is one stream, for one thread at a time: a second call while one is running raises `StreamBusyError`.
+        Enhancers with the same settings share the loaded model. Between calls they can be pickled and copied, and they
+        continue after `fork`. A call that is interrupted, for example by Ctrl-C, resets the stream.
 
     Args:
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
-        engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
-        **settings: rates, channels, strength and so on: the fields of `EnhancerConfig`.
+        engine: `auto` (the fastest available), `native`, `onnx` or `torch`.
+        **settings: sample rates, channels, strength and so on, see `EnhancerConfig`.
 
     Raises:
-        ConfigError: a setting is out of range, or a segment latency is given for a network that runs frame by frame.
+        ConfigError: a setting is invalid, or does not apply to the model (segment latency, providers).
         ModelError: the model or the engine cannot be loaded.
     """
 
-    __slots__ = ("_config", "_stream", "_whole")  # a misspelt setting is an error, not a new attribute
+    __slots__ = ("_config", "_stream", "_whole")  # assigning to a misspelt setting is an error
 
     @renamed_arguments(guard="auto_strength")
     def __init__(
@@ -62,22 +61,22 @@ class Enhancer:
 
     @classmethod
     def from_config(cls, config: EnhancerConfig) -> Enhancer:
-        """Returns an enhancer with the settings of a config."""
+        """Creates an enhancer from a config."""
         return cls(**config.to_dict())
 
     @property
     def config(self) -> EnhancerConfig:
-        """The settings it was made with."""
+        """The settings it was created with."""
         return self._config
 
     @property
     def spec(self) -> ModelSpec:
-        """The facts of the model."""
+        """Properties of the model."""
         return self._stream.loaded.engine.spec
 
     @property
     def engine(self) -> str:
-        """Name of the engine that runs."""
+        """Name of the engine in use."""
         return self._stream.loaded.engine.name
 
     @property
@@ -92,37 +91,37 @@ class Enhancer:
 
     @property
     def hop_length(self) -> int:
-        """Samples at the model's rate that the network takes at a time."""
+        """Samples per network step, at the model's rate."""
         return self.spec.hop_length
 
     @property
     def latency_samples(self) -> int:
-        """The longest time that a sample waits until it comes out, in samples of the input."""
+        """Worst-case algorithmic latency in samples of the input."""
         return self._stream.latency_samples
 
     @property
     def latency_ms(self) -> float:
-        """The longest time that a sample waits until it comes out, in milliseconds; computing not counted."""
+        """Worst-case algorithmic latency in milliseconds, without computing time."""
         return 1000 * self.latency_samples / self.sample_rate
 
     @property
     def lag_samples(self) -> int:
-        """The most samples of the output that are missing behind the input."""
+        """Maximum number of output samples by which the output trails the input."""
         return self._stream.lag_samples
 
     @property
     def samples_in(self) -> int:
-        """Samples per channel that the stream has taken."""
+        """Input samples per channel so far."""
         return self._stream.samples_in
 
     @property
     def samples_out(self) -> int:
-        """Samples per channel that the stream has delivered."""
+        """Output samples per channel so far."""
         return self._stream.samples_out
 
     @property
     def strength(self) -> Strength:
-        """0 (input unchanged) to 1 (full enhancement), or `auto`. May be set at any time; takes effect over one hop."""
+        """Weight of the enhanced signal, 0 to 1, or `auto`. Settable at any time; ramps over one hop."""
         return self._stream.strength
 
     @strength.setter
@@ -131,12 +130,12 @@ class Enhancer:
 
     @property
     def auto_strength_report(self) -> AutoStrengthReport | None:
-        """What the guard knows of the stream and has decided, of its first channel; None while it is off."""
+        """State of `strength="auto"` for the first channel; None while it is off."""
         return next(iter(self._stream.auto_strength_reports), None)
 
     @property
     def auto_strength_reports(self) -> tuple[AutoStrengthReport, ...]:
-        """What the guard of each channel knows; empty while it is off."""
+        """State of `strength="auto"` per channel; empty while it is off."""
         return self._stream.auto_strength_reports
 
     guard = renamed_attribute("guard", "auto_strength_report")
@@ -144,9 +143,9 @@ class Enhancer:
 
     @property
     def max_attenuation_db(self) -> float:
-        """The strength as the most that noise is lowered, in dB; infinite at strength 1. May be set at any time.
+        """The strength as maximum noise attenuation in dB; infinite at strength 1. Settable at any time.
 
-        With `auto` it is the guard's bound.
+        With `auto` it is the value for `max_strength`.
         """
         strength = self.strength
         return attenuation_of_strength(
@@ -159,7 +158,7 @@ class Enhancer:
 
     @property
     def bypass(self) -> bool:
-        """Whether the aligned input is delivered. May be set at any time, also back: the network keeps running."""
+        """Whether the aligned input is delivered instead. Settable at any time: the network keeps running."""
         return self._stream.bypass
 
     @bypass.setter
@@ -167,9 +166,9 @@ class Enhancer:
         self._stream.bypass = check_value(EnhancerConfig, "bypass", bypass)
 
     def process_chunk(self, chunk: npt.ArrayLike) -> Samples:
-        """Returns the enhanced samples that are complete, in the type of the chunk; may be empty.
+        """Returns the complete enhanced samples, in the type of the chunk; may be empty.
 
-        Output sample i belongs to input sample i. The output trails by at most `lag_samples`; `flush` delivers the
+        Output sample i corresponds to input sample i. The output trails by at most `lag_samples`; `flush` returns the
         rest.
 
         Args:
@@ -179,19 +178,20 @@ class Enhancer:
             AudioFormatError: wrong shape or type, NaN, infinity, or floats beyond +-8. The stream is unchanged.
         """
         stream = self._current_stream()
-        return stream.process(*stream.check(chunk))
+        samples, dtype = stream.check(chunk)  # plain call below: interrupts cannot follow it
+        return stream.process(samples, dtype)
 
     def process_bytes(self, pcm16: bytes | bytearray | memoryview) -> bytes:
-        """Returns the enhanced samples that are complete as 16-bit PCM; may be empty.
+        """Returns the complete enhanced samples as 16-bit PCM; may be empty.
 
-        A byte whose sample or frame is not complete waits for the rest, also in a saved state. The end of the stream is
-        `flush().tobytes()`; bytes that wait then belong to no sample and are lost.
+        Bytes of an incomplete frame are kept for the next call, and in saved states. End the stream with
+        `flush().tobytes()`; bytes of an incomplete frame are then lost.
 
         Args:
-            pcm16: little-endian, channels interleaved, cut anywhere.
+            pcm16: little-endian, channels interleaved, any number of bytes.
 
         Raises:
-            AudioFormatError: not bytes. The stream is unchanged.
+            AudioFormatError: not a bytes-like object. The stream is unchanged.
         """
         if not isinstance(pcm16, (bytes, bytearray, memoryview)):
             raise AudioFormatError(f"expected bytes, got {type(pcm16).__name__}: pass samples to process_chunk")
@@ -199,45 +199,40 @@ class Enhancer:
         return stream.process_bytes(bytes(pcm16))
 
     def process_aligned(self, chunk: npt.ArrayLike) -> AlignedChunk:
-        """Returns the samples that are complete as input, at full strength, and mixed; see `process_chunk`."""
+        """Returns the complete samples as input, at full strength, and mixed; see `process_chunk`."""
         stream = self._current_stream()
-        return stream.process_aligned(*stream.check(chunk))
+        samples, dtype = stream.check(chunk)
+        return stream.process_aligned(samples, dtype)
 
     def flush(self) -> Samples:
-        """Returns the rest of the stream, in the type of its last chunk; then the enhancer is as new.
+        """Returns the remaining samples, in the type of the last chunk, and resets the stream.
 
-        Samples out now equal samples in; at another output rate, ceil(samples in * output rate / input rate).
+        In total, samples out equal samples in; at another output rate, ceil(samples in * output rate / input rate).
         """
         return self._current_stream().flush()
 
     def flush_aligned(self) -> AlignedChunk:
-        """Returns the rest of the stream as `process_aligned` does; then the enhancer is as new."""
+        """Returns the remaining samples as `process_aligned` does, and resets the stream."""
         return self._current_stream().flush_aligned()
 
     def reset(self) -> None:
-        """Begins a new stream; what was not delivered is lost."""
+        """Resets the stream; samples not delivered are lost."""
         self._current_stream().reset()
 
     def enhance(self, samples: npt.ArrayLike) -> Samples:
-        """Returns a whole signal enhanced, in its type; the running stream is not touched.
+        """Enhances a complete signal, in its type; the stream is not affected.
 
-        Networks that need the future run on longer segments than in a stream: their output differs a little from that
-        of `process_chunk`, and costs less.
-
-        Args:
-            samples: as in `process_chunk`.
-
-        Raises:
-            AudioFormatError: as in `process_chunk`.
+        Non-causal networks run on longer segments than in a stream: the output differs slightly from that of
+        `process_chunk` and costs less. Arguments and errors are those of `process_chunk`.
         """
         twin = self.for_whole_signal()
         return np.concatenate([twin.process_chunk(samples), twin.flush()])
 
     def for_whole_signal(self) -> Enhancer:
-        """Returns a new enhancer with these settings, for a signal that is there from begin to end, such as a file.
+        """Returns a new enhancer with these settings for a complete signal, such as a file.
 
-        Networks that need the future run on longer segments in it: more latency, less computing. For all others it is
-        an enhancer like any.
+        Non-causal networks run on longer segments in it: more latency, less computing. For other networks there is no
+        difference.
         """
         twin = object.__new__(type(self))
         twin._config, twin._whole = self._config, True
@@ -246,11 +241,11 @@ class Enhancer:
         return twin
 
     def get_state(self) -> StreamState:
-        """Returns the state of the stream: a copy, fit for `to_bytes`."""
+        """Returns a copy of the stream's state, which `to_bytes` serialises."""
         return self._current_stream().get_state()
 
     def set_state(self, state: StreamState) -> None:
-        """Goes on where `state` was taken, with any engine; strength and bypass stay those of this enhancer.
+        """Restores a state, also of another engine; strength and bypass remain those of this enhancer.
 
         Raises:
             StateError: the state is of another model, of other rates, channels or segment latency, or damaged. The
@@ -295,7 +290,7 @@ class Enhancer:
         return loaded.for_whole_signals() if self._whole else loaded
 
     def _current_stream(self) -> Stream:
-        """The stream in an engine of this process: after `fork`, the parent's cannot be used."""
+        """Returns the stream, moved to an engine of this process after a fork."""
         stream = self._stream
         if stream.loaded.process_id != loading.process_id:
             stream.move_to(self._load())

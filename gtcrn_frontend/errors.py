@@ -1,4 +1,4 @@
-"""The error tree. Everything this package raises on purpose derives from `GtcrnFrontendError`.
+"""Exception hierarchy. All errors that this package raises derive from `GtcrnFrontendError`.
 
 GtcrnFrontendError
 ├── AudioFormatError (ValueError)    samples of a wrong shape, type, range or rate
@@ -7,8 +7,8 @@ GtcrnFrontendError
 ├── StateError (ValueError)          a saved stream state that is damaged or belongs elsewhere
 └── StreamBusyError (RuntimeError)   a second call of one stream while the first still runs
 
-A message says what was expected, what came, and what to do. Whoever catches one may go on: bad input
-leaves a stream as it was.
+Messages state what was expected, what was received, and what to do. Invalid input leaves a stream unchanged, so callers
+can catch the error and continue.
 """
 
 MAX_MESSAGE = 4000
@@ -16,7 +16,7 @@ MAX_MESSAGE = 4000
 
 
 class GtcrnFrontendError(Exception):
-    """Base of all errors of this package; messages are cut to `MAX_MESSAGE` characters."""
+    """Base class of all errors of this package; messages are cut to `MAX_MESSAGE` characters."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(_shortened(arg) if isinstance(arg, str) else arg for arg in args))
@@ -39,7 +39,7 @@ class StateError(GtcrnFrontendError, ValueError):
 
 
 class StreamBusyError(GtcrnFrontendError, RuntimeError):
-    """A call of a stream that another thread, or this one below a signal handler, is using at the moment."""
+    """A call on a stream that another thread (or the same one, under a signal handler) is using."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(

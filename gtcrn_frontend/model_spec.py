@@ -1,6 +1,6 @@
-"""What an engine and a caller must know of a model. Transform sizes and rates are written down here only.
+"""`ModelSpec`: properties of the networks; the only place for sample rates and STFT sizes.
 
-How a network is added is told in `weights/networks.py`.
+See `weights/networks.py` for how to add a network.
 """
 
 from __future__ import annotations
@@ -32,15 +32,14 @@ _CACHE_LIMITS = {
 
 @dataclass(frozen=True)
 class Segments:
-    """How a stream reaches a network that needs the future, in samples: see `engines.segments`.
+    """Segmentation of a stream for a non-causal network, in samples; see `engines.overlap_add`.
 
     Attributes:
-        context: what a run of the network sees before the samples that it is run for.
-        cross_fade: over which one run's output fades out and the next one's in.
-        advance: new samples from run to run.
-        margin: what a run sees behind the samples that it is run for.
-        grid: a run begins at a multiple of it in the stream, so that the frames of all runs lie on each other;
-            `advance` and `length` are multiples.
+        context: left context of a run.
+        cross_fade: length of the cross-fade between runs.
+        advance: new samples per run.
+        margin: right context of a run, which is discarded.
+        grid: runs start at multiples of it, so that their frames coincide; `advance` and `length` are multiples.
     """
 
     context: int
@@ -51,12 +50,12 @@ class Segments:
 
     @property
     def length(self) -> int:
-        """Samples that one run of the network sees."""
+        """Samples per run of the network."""
         return self.context + self.latency
 
     @property
     def latency(self) -> int:
-        """The longest time that a sample waits."""
+        """Worst-case latency in samples."""
         return self.cross_fade + self.advance + self.margin
 
     @property
@@ -67,26 +66,26 @@ class Segments:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """The facts of one network, independent of its weights.
+    """Properties of one network, independent of its weights.
 
     Attributes:
         name: short name of the network.
-        sample_rate: in Hz, the only rate the network works at.
-        n_fft: length of the Fourier transform in samples; 0 for a network that takes samples.
-        win_length: length of a frame in samples, which is that of the analysis and synthesis window.
-        hop_length: new samples per frame.
+        sample_rate: in Hz, the only rate of the network.
+        n_fft: FFT size in samples; 0 for waveform networks.
+        win_length: length of frame and window in samples.
+        hop_length: hop between frames in samples.
         window: name of the window, see `engines.stft`.
-        causal: whether no output depends on samples beyond `look_ahead`.
-        look_ahead: samples after an output sample, beyond the frame that holds it, that the output depends on.
-        parameters: number of parameters, fixed filters included; None where a file does not tell.
-        licence: of the architecture's reference implementation (SPDX); empty where it is not known.
+        causal: whether outputs never depend on samples beyond `look_ahead`.
+        look_ahead: samples after the frame of an output sample that it depends on.
+        parameters: number of parameters, including fixed filters; None if unknown.
+        licence: of the reference implementation (SPDX); empty if unknown.
         cache_shapes: shape of each array of the canonical engine state of one stream, by name, all float32.
         cache_limits: the largest magnitude in an array of that state, by name, where it is known to be less than
             `cache_limit` takes for possible.
         frame_counter: name of the array that holds the number of frames so far; empty where there is none.
-        domain: what a frame is for the network: its `spectrum`, or its samples (`waveform`).
-        segments: of a network that is run on whole signals or segments of them; None of one that is run frame by frame.
-            Then the latency is that of the segments.
+        domain: input of the network: `spectrum` or `waveform`.
+        segments: segmentation of a non-causal network, which determines its latency; None for networks that run frame
+            by frame.
     """
 
     name: str
@@ -109,7 +108,7 @@ class ModelSpec:
         for name in ("cache_shapes", "cache_limits"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
-    def __reduce__(self) -> tuple[Any, ...]:  # a mapping proxy can be neither pickled nor copied
+    def __reduce__(self) -> tuple[Any, ...]:  # mapping proxies can be neither pickled nor copied
         mappings = {"cache_shapes": dict(self.cache_shapes), "cache_limits": dict(self.cache_limits)}
         return partial(type(self), **(vars(self) | mappings)), ()
 
@@ -119,22 +118,22 @@ class ModelSpec:
 
     @property
     def n_bins(self) -> int:
-        """Frequency bins of one frame."""
+        """Frequency bins per frame."""
         return self.n_fft // 2 + 1
 
     @property
     def overlap(self) -> int:
-        """Samples that one frame shares with the next."""
+        """Overlap of adjacent frames in samples."""
         return self.win_length - self.hop_length
 
     @property
     def latency_ms(self) -> float:
-        """The longest time that a sample at the network's rate waits until it comes out, in milliseconds."""
+        """Worst-case latency at the network's rate in milliseconds."""
         return 1000 * (self.win_length + self.look_ahead) / self.sample_rate
 
     @property
     def delay(self) -> int:
-        """How far an engine's output trails its input, in samples."""
+        """Delay of an engine's output, in samples."""
         return self.overlap + self.look_ahead
 
 
@@ -192,20 +191,20 @@ LITE_RTSE_SPEC = replace(
 
 MIN_SEGMENT_LATENCY_MS, MAX_SEGMENT_LATENCY_MS = 200, 10_000
 
-_GRID = 960  # samples at 16 kHz, as all below: three frames of FRCRN, twenty of WaveCRN
+_GRID = 960  # samples at 16 kHz, as below: three frames of FRCRN, twenty of WaveCRN
 _CONTEXT, _CROSS_FADE, _MARGIN = 15680, 1280, 5120
 
 
 def stream_segments(latency: int) -> Segments:
-    """Returns the segments in which a stream reaches a network that needs the future.
+    """Returns the segmentation for streaming a non-causal network at a given latency.
 
-    8 % of the latency, up to 80 ms, are cross-fade, and 32 %, up to 320 ms, margin: so far FRCRN's layers look ahead.
-    All the rest are new samples, so that the network runs as seldom as it can. What the grid leaves over goes to the
-    margin, and to the context of at least 980 ms. The cost, in that of the network by itself, is `length / advance`:
-    5.0 with 500 ms, 3.3 with 1 s, 1.9 with 2 s, 1.4 with 4 s.
+    8 % of the latency, up to 80 ms, is cross-fade, and 32 %, up to 320 ms (the look-ahead of FRCRN's layers), is
+    margin. The rest are new samples, so that the network runs as rarely as possible. The remainder of the grid goes to
+    the margin, and to the context of at least 980 ms. The cost relative to a single run is `length / advance`: 5.0 with
+    500 ms, 3.3 with 1 s, 1.9 with 2 s, 1.4 with 4 s.
 
     Args:
-        latency: in samples at 16 kHz, from `MIN_SEGMENT_LATENCY_MS` on.
+        latency: in samples at 16 kHz, at least `MIN_SEGMENT_LATENCY_MS`.
     """
     cross_fade = min(latency * 8 // 100, _CROSS_FADE)
     margin = min(latency * 32 // 100, _MARGIN)
@@ -220,10 +219,10 @@ def stream_segments(latency: int) -> Segments:
 
 
 STREAM_SEGMENTS = stream_segments(16000)
-"""One second, unless the user asks for another latency."""
+"""One second, the default."""
 
 WHOLE_SEGMENTS = Segments(context=15840, cross_fade=4000, advance=64320, margin=8000, grid=_GRID)
-"""For whole signals: 1.4 times the cost; up to 3.27 s are one segment."""
+"""For complete signals: 1.4 times the cost; signals of up to 3.27 s are one segment."""
 
 FRCRN_SPEC = ModelSpec(
     name="frcrn",
@@ -244,7 +243,7 @@ FRCRN_CAUSAL_SPEC = replace(
     FRCRN_SPEC,
     name="frcrn_causal",
     causal=True,
-    look_ahead=14 * 320,  # seven decoders of two U-Nets see one frame ahead each
+    look_ahead=14 * 320,  # seven decoders of two U-Nets look one frame ahead each
     segments=None,
     cache_shapes={
         "analysis": (320,),

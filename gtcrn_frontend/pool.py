@@ -1,4 +1,4 @@
-"""`StreamPool`: many streams of audio through one model."""
+"""`StreamPool`: speech enhancement of many audio streams in batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Unpack
@@ -15,56 +14,20 @@ from weakref import WeakSet
 import numpy.typing as npt
 
 from gtcrn_frontend.config import EngineSettings, EnhancerConfig, StreamSettings, Strength
-from gtcrn_frontend.deprecation import renamed_arguments, renamed_attribute
+from gtcrn_frontend.deprecation import renamed_arguments
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError, StateError
 from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.settings import check_keywords, check_value
 from gtcrn_frontend.state import StreamState
-from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport
 from gtcrn_frontend.streaming.stream import Samples, Stream
 from gtcrn_frontend.streaming.stream_batch import StreamBatch
+from gtcrn_frontend.streaming.stream_info import StreamInfo, stream_info
 from gtcrn_frontend.streaming.thread_pool import ThreadPool
 
 
-@dataclass(frozen=True)
-class StreamInfo:
-    """One stream of a pool at one moment; see the properties of `Enhancer` by the same names.
-
-    Attributes:
-        sample_rate: rate of the input in Hz.
-        output_sample_rate: rate of the output in Hz.
-        channels: channels of the input.
-        strength: 0 (input unchanged) to 1 (full enhancement), or `auto`.
-        bypass: whether the aligned input is delivered.
-        latency_samples: the longest time that a sample waits until it comes out, in samples of the input.
-        lag_samples: the most samples of the output that are missing behind the input.
-        samples_in: samples per channel taken since the stream began.
-        samples_out: samples per channel delivered since the stream began.
-        auto_strength_reports: what the guard of each channel knows; empty while it is off.
-    """
-
-    sample_rate: int
-    output_sample_rate: int
-    channels: int
-    strength: Strength
-    bypass: bool
-    latency_samples: int
-    lag_samples: int
-    samples_in: int
-    samples_out: int
-    auto_strength_reports: tuple[AutoStrengthReport, ...]
-
-    guards = renamed_attribute("guards", "auto_strength_reports")
-
-    @property
-    def latency_ms(self) -> float:
-        """The longest time that a sample waits until it comes out, in milliseconds; computing not counted."""
-        return 1000 * self.latency_samples / self.sample_rate
-
-
 class StreamPool:
-    """Enhances many streams through one loaded model, each as an `Enhancer` of its own would.
+    """Enhances many streams with one loaded model, each like an `Enhancer` of its own.
 
     Examples:
         >>> pool = StreamPool()
@@ -76,22 +39,22 @@ class StreamPool:
         (320,)
         >>> pool.close(call)
 
-    Streams with equally many hops in a call go through the network together, which is faster than one by one: collect
-    the chunks of many streams before a call. What comes out does not depend on the company: with `onnx` not to the last
-    bit, as far as measured, and with any engine by less than 1e-6 of full scale.
+    Streams with equally many hops in a call are batched, which is faster than one by one: collect the chunks of many
+        streams before a call. The output does not depend on the batch: with `onnx` it is bit-identical as far as
+        measured, and with any engine it differs by less than 1e-6 of full scale.
 
-    Any method may be called from any thread. Calls that move or copy samples (`process`, `flush`, `reset`, `get_state`,
-    `set_state`) take turns; the others never wait for them, so an event loop may open, close and adjust streams while
-    a worker thread processes. Like an `Enhancer`, a pool goes on in a forked child.
+    All methods are thread-safe. Calls that process or copy samples (`process`, `flush`, `reset`, `get_state`,
+    `set_state`) are serialised; the others never block, so an event loop may open, close and adjust streams while a
+    worker thread processes. Like an `Enhancer`, a pool continues in a forked child.
 
     Args:
         model: name of a registered model, or path of a checkpoint or streaming ONNX file.
-        engine: `auto` (the fastest present), `native`, `onnx` or `torch`.
-        **settings: `num_threads`, `providers` and `segment_latency_ms` of `EnhancerConfig`. The threads divide the
-            streams of a call among them; they pay from about 32 hops in a call.
+        engine: `auto` (the fastest available), `native`, `onnx` or `torch`.
+        **settings: `num_threads`, `providers` and `segment_latency_ms` of `EnhancerConfig`. The threads share the
+            streams of a call, which pays off from about 32 hops per call.
 
     Raises:
-        ConfigError: a setting is out of range, or a segment latency is given for a network that runs frame by frame.
+        ConfigError: a setting is invalid, or does not apply to the model (segment latency, providers).
         ModelError: the model or the engine cannot be loaded.
     """
 
@@ -107,29 +70,29 @@ class StreamPool:
         self._workers = ThreadPool(self._config.num_threads)
         self._ids = itertools.count()
         self._streams: dict[int, Stream] = {}
-        self._turn = Lock()
-        self._running: list[Stream] = []  # those on their way through the engine
-        self._company: StreamBatch | None = None  # of the last call
-        self._changes = object()  # another one after each change that the company of the last call does not know of
+        self._lock = Lock()
+        self._running: list[Stream] = []  # streams of the call in progress
+        self._batch: StreamBatch | None = None  # of the last call
+        self._changes = object()  # replaced after each change that invalidates that batch
         _pools.add(self)
 
     @property
     def spec(self) -> ModelSpec:
-        """The facts of the model."""
+        """Properties of the model."""
         return self._loaded.engine.spec
 
     @property
     def engine(self) -> str:
-        """Name of the engine that runs."""
+        """Name of the engine in use."""
         return self._loaded.engine.name
 
     @renamed_arguments(guard="auto_strength")
     def open(self, **settings: Unpack[StreamSettings]) -> int:
-        """Returns the id of a new stream; an id is never given twice.
+        """Opens a stream; returns its id, which is never reused.
 
         Args:
-            **settings: rates, channels, strength and so on: fields of `EnhancerConfig`, but for those of the engine,
-                which all streams share.
+            **settings: sample rates, channels, strength and bypass, see `EnhancerConfig`; the engine's settings are
+                those of the pool.
 
         Raises:
             ConfigError: a setting is out of range.
@@ -142,24 +105,24 @@ class StreamPool:
         return stream_id
 
     def close(self, stream_id: int) -> None:
-        """Ends a stream; what was not delivered is lost, except to a call that is processing it.
+        """Closes a stream; samples not delivered are lost, except those of a `process` call in progress.
 
         Raises:
-            StateError: as in all methods that take an id: no stream with this id is open.
+            StateError: no stream with this id is open (as in all methods with an id).
         """
         if self._streams.pop(stream_id, None) is None:
             raise self._not_open(stream_id)
         self._changed()
 
     def process(self, chunks: Mapping[int, npt.ArrayLike]) -> dict[int, Samples]:
-        """Returns the enhanced samples that are complete, for each stream that has a chunk, in the type of its chunk.
+        """Returns the complete enhanced samples of each stream that has a chunk, in the type of its chunk.
 
         Args:
-            chunks: by stream id, of any length, also 0; see `Enhancer.process_chunk`.
+            chunks: chunks of any length (including 0) by stream id; see `Enhancer.process_chunk`.
 
         Raises:
-            AudioFormatError: a chunk is bad; the message names the stream. No stream has changed: leave that chunk
-                out, and call again.
+            AudioFormatError: a chunk is invalid; the message names the stream. No stream has changed: call again
+                without that chunk.
             StateError: no stream with an id is open. No stream has changed.
         """
         if not isinstance(chunks, Mapping):
@@ -171,30 +134,30 @@ class StreamPool:
             raise self._not_open(error.args[0]) from None
         moved: list[Stream] = []
         try:
-            with self._turn:
-                self._begin_torn()
-                changes = self._changes  # what changes from here on is for the next call
-                company = self._company_of(streams, changes)
-                checked = company.check(chunks)
-                moved = company.streams
-                self._running, self._company = moved, None  # should the engine fail
-                results = company.process(checked)
+            with self._lock:
+                self._reset_interrupted()
+                changes = self._changes  # later changes apply to the next call
+                batch = self._batch_of(streams, changes)
+                checked = batch.check(chunks)
+                moved = batch.streams
+                self._running, self._batch = moved, None  # in case the engine fails
+                results = batch.process(checked)
                 self._running = []
-                if changes is self._changes and company.is_lasting:
-                    self._company = company
+                if changes is self._changes and batch.is_lasting:
+                    self._batch = batch
                 return results
-        except BaseException:  # an interrupt from the keyboard, too, maybe when all but the return is done
+        except BaseException:  # includes KeyboardInterrupt, possibly just before the return
             if moved:
-                with self._turn:
+                with self._lock:
                     self._running = moved
-                    self._begin_torn()
+                    self._reset_interrupted()
             raise
 
     def flush(self, stream_id: int) -> Samples:
-        """Returns the rest of a stream, in the type of its last chunk; it stays open and is as new."""
+        """Returns the remaining samples of a stream, in the type of its last chunk, and resets it."""
         stream = self._stream(stream_id)
-        with self._turn:
-            self._begin_torn()
+        with self._lock:
+            self._reset_interrupted()
             self._move_here([stream])
             self._changed()
             self._running = [stream]
@@ -203,63 +166,50 @@ class StreamPool:
             return rest
 
     def reset(self, stream_id: int) -> None:
-        """Begins a stream anew under its id; what was not delivered is lost."""
+        """Resets a stream; samples not delivered are lost."""
         stream = self._stream(stream_id)
-        with self._turn:
-            self._begin_torn()
+        with self._lock:
+            self._reset_interrupted()
             self._move_here([stream])
             self._changed()
             stream.reset()
 
     def set_strength(self, stream_id: int, strength: Strength) -> None:
-        """Sets the strength of a stream, a number or `auto`; takes effect over one hop."""
+        """Sets the strength of a stream, 0 to 1 or `auto`; ramps over one hop."""
         self._stream(stream_id).strength = check_value(EnhancerConfig, "strength", strength)
         self._changed()
 
     def set_bypass(self, stream_id: int, bypass: bool) -> None:
-        """Delivers a stream's aligned input, or the enhanced signal again: the network keeps running."""
+        """Switches bypass of a stream, which delivers the aligned input; the network keeps running."""
         self._stream(stream_id).bypass = check_value(EnhancerConfig, "bypass", bypass)
         self._changed()
 
     def get_state(self, stream_id: int) -> StreamState:
-        """Returns the state of a stream, as `Enhancer.get_state` does: a stream can move between the two."""
+        """Returns the state of a stream, compatible with that of `Enhancer.get_state`."""
         stream = self._stream(stream_id)
-        with self._turn:
-            self._begin_torn()
+        with self._lock:
+            self._reset_interrupted()
             self._move_here([stream])
             self._changed()
             return stream.get_state()
 
     def set_state(self, stream_id: int, state: StreamState) -> None:
-        """Lets a stream go on where `state` was taken; strength and bypass stay those set here.
+        """Restores the state of a stream; strength and bypass remain those set here.
 
         Raises:
             StateError: the state is of another model, of other rates, channels or segment latency, or damaged. The
                 stream is unchanged.
         """
         stream = self._stream(stream_id)
-        with self._turn:
-            self._begin_torn()
+        with self._lock:
+            self._reset_interrupted()
             self._move_here([stream])
             self._changed()
             stream.set_state(state)
 
     def info(self, stream_id: int) -> StreamInfo:
         """Returns the rates, settings and counts of a stream."""
-        stream = self._stream(stream_id)
-        samples_out = stream.samples_out  # first: more may come in meanwhile
-        return StreamInfo(
-            sample_rate=stream.sample_rate,
-            output_sample_rate=stream.output_sample_rate,
-            channels=stream.config.channels,
-            strength=stream.strength,
-            bypass=stream.bypass,
-            latency_samples=stream.latency_samples,
-            lag_samples=stream.lag_samples,
-            samples_in=stream.samples_in,
-            samples_out=samples_out,
-            auto_strength_reports=stream.auto_strength_reports,
-        )
+        return stream_info(self._stream(stream_id))
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -268,31 +218,31 @@ class StreamPool:
         return stream_id in self._streams
 
     def __iter__(self) -> Iterator[int]:
-        """The ids of the streams that are open now, in order of opening."""
+        """Iterates over the ids of open streams, in order of opening."""
         return iter(list(self._streams))
 
     def _load(self) -> LoadedModel:
-        # One thread per run of the network: the threads of this pool have streams of their own to run.
+        # One thread per run of the network: the pool's threads process different streams.
         config = self._config
         return load(config.model, config.engine, 1, config.providers, config.segment_latency_ms)
 
     def _loaded_here(self) -> LoadedModel:
-        """The model in an engine of this process: after `fork`, the parent's cannot be used."""
+        """Returns the model, loaded again after a fork."""
         if self._loaded.process_id != os.getpid():
             self._loaded = self._load()
             self._workers = ThreadPool(self._config.num_threads)
         return self._loaded
 
-    def _company_of(self, streams: dict[int, Stream], changes: object) -> StreamBatch:
-        """The streams of a call, in this process; those of the last call are ready if nothing has changed."""
-        company = self._company
-        if company is not None and company.ids == list(streams) and company.changes is changes and company.is_here:
-            return company
+    def _batch_of(self, streams: dict[int, Stream], changes: object) -> StreamBatch:
+        """Returns the batch for a call; that of the last call if nothing has changed."""
+        batch = self._batch
+        if batch is not None and batch.ids == list(streams) and batch.changes is changes and batch.is_here:
+            return batch
         self._move_here(streams.values())
         return StreamBatch(streams, self._loaded, self._workers, self._config.num_threads, changes)
 
-    def _begin_torn(self) -> None:
-        """Begins the streams anew whose call did not end in a result; to be called by whoever has the turn."""
+    def _reset_interrupted(self) -> None:
+        """Resets the streams of an interrupted call; the caller holds the lock."""
         if self._running:
             self._changed()
             for stream in self._running:
@@ -300,12 +250,12 @@ class StreamPool:
             self._running = []
 
     def _changed(self) -> None:
-        """To be called with a change of any stream, but for samples that go through `process`.
+        """Invalidates the batch; to be called for every change of a stream other than processing samples.
 
-        Before a change that may fail half-way, after one that another thread could overlook.
+        Call it before changes that may fail halfway, and after changes that another thread could miss.
         """
         self._changes = object()
-        self._company = None  # it would keep a closed stream in memory
+        self._batch = None  # would keep closed streams in memory
 
     def _move_here(self, streams: Iterable[Stream]) -> None:
         loaded = self._loaded_here()
@@ -316,7 +266,7 @@ class StreamPool:
     def _stream(self, stream_id: int) -> Stream:
         try:
             stream = self._streams.get(stream_id)
-        except TypeError:  # not even hashable
+        except TypeError:  # not hashable
             stream = None
         if stream is None:
             raise self._not_open(stream_id)
@@ -328,8 +278,8 @@ class StreamPool:
         )
 
     def _after_fork(self) -> None:
-        """Lets go of a lock whose thread does not exist in the child; what it was processing begins anew."""
-        self._turn = Lock()
+        """Replaces the lock, whose owner may not exist in the child; resets the streams of a call in progress."""
+        self._lock = Lock()
         for stream in self._running:
             stream.after_fork()
         self._running = []

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from gtcrn_frontend import AudioFormatError, Enhancer, StateError, StreamState
-from gtcrn_frontend.stream import Stream
+from gtcrn_frontend.streaming.stream import Stream
 
 
 @pytest.fixture(scope="module")

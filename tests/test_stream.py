@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import dis
 import os
 import pickle
 import sys
@@ -18,7 +19,8 @@ from gtcrn_frontend import Enhancer, StreamBusyError, StreamPool, StreamState
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.native.binding import ffi, lib, why_absent
-from gtcrn_frontend.streaming.stream import Stream, run
+from gtcrn_frontend.streaming.stream import Stream
+from gtcrn_frontend.streaming.stream_batch import run_streams
 
 PACKAGE = str(Path(gtcrn_frontend.__file__).parent)
 needs_native = pytest.mark.skipif(why_absent() is not None, reason="the C extension was not built")
@@ -241,6 +243,14 @@ def test_an_interrupted_call_leaves_the_stream_unchanged_or_anew(config, call):
     np.testing.assert_array_equal(enhancer.process_chunk(chunk), alone.process_chunk(chunk))
 
 
+@pytest.mark.parametrize("name", ["process_chunk", "process_aligned", "process_bytes", "flush", "flush_aligned"])
+def test_no_interrupt_comes_between_a_whole_call_and_its_caller(name):
+    """Behind a call with unpacked arguments Python would look for signals; `Interrupt` cannot come there."""
+    inner = {"process_chunk": "process"}.get(name, name)
+    for function in (getattr(Enhancer, name), getattr(Stream, inner), Stream._transaction):
+        assert "CALL_FUNCTION_EX" not in {instruction.opname for instruction in dis.get_instructions(function)}
+
+
 @pytest.mark.parametrize("config", SETTINGS.values(), ids=SETTINGS)
 def test_a_second_interrupt_while_the_first_is_mended_leaves_the_stream_anew(config, monkeypatch):
     enhancer, chunk = Enhancer(**config), noise(3000, config)
@@ -250,7 +260,7 @@ def test_a_second_interrupt_while_the_first_is_mended_leaves_the_stream_anew(con
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Stream, "_begin", interrupt)
+        patch.setattr(Stream, "_restart", interrupt)
         patch.setattr(Stream, "direct_path", interrupt)
         enhancer.process_chunk(chunk)
     assert saved(enhancer) == saved(Enhancer(**config))
@@ -304,7 +314,7 @@ def test_streams_that_run_together_are_all_as_new_after_an_interrupt(last):
         def jobs():
             return [stream.finish() if last else stream.push(*stream.check(chunk)) for stream in streams]
 
-        return run(streams, jobs, loaded.engine.process_many, last=last)
+        return run_streams(streams, jobs, loaded.engine.process_many, last=last)
 
     work(last=False)
     states = [stream.get_state() for stream in streams]

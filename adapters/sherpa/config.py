@@ -107,8 +107,17 @@ def _check_section(values: Any, expected: str) -> Mapping[str, Any]:
 
 
 def _frontend(values: Any, folder: Path) -> EnhancerConfig:
-    section = {} if values is True else _check_section(values, "settings by name")
-    config = settings_from_dict(EnhancerConfig, section, folder=folder)
+    """Settings from the section `frontend`: true, settings by name, or the path of a file of them."""
+    if isinstance(values, str):
+        try:
+            path = folder / Path(values).expanduser()
+        except RuntimeError as error:
+            raise ConfigError(f"expected the path of a file of settings, got {values!r}: {error}") from error
+        config = EnhancerConfig.from_yaml(path)
+    else:
+        expected = "true, settings by name, or the path of a file of them"
+        section = {} if values is True else _check_section(values, expected)
+        config = settings_from_dict(EnhancerConfig, section, folder=folder)
     wrong = [name for name in ("sample_rate", "channels", "downmix") if getattr(config, name) not in (None, 1, False)]
     if wrong:
         raise ConfigError(f"{wrong[0]}: expected none, as each stream has the rate of its audio: remove it")

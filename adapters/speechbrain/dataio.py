@@ -15,7 +15,7 @@ import soundfile
 import torch
 from speechbrain.utils.data_pipeline import DynamicItem
 
-from gtcrn_frontend.adapters.speechbrain.frontend import FrontendSettings
+from gtcrn_frontend.adapters.speechbrain.frontend_settings import FrontendSettings
 from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.audio.io import open_audio
 from gtcrn_frontend.audio.types import F32

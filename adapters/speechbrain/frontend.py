@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,6 +13,12 @@ from speechbrain.utils.checkpoints import mark_as_transfer, register_checkpoint_
 from torch import Tensor, nn
 
 from gtcrn_frontend.adapters.speechbrain.differentiable import enhanced
+from gtcrn_frontend.adapters.speechbrain.frontend_settings import (
+    BATCHES,
+    FrontendSettings,
+    check_waveforms,
+    frontend_config,
+)
 from gtcrn_frontend.adapters.speechbrain.frozen import FrozenEngine
 from gtcrn_frontend.adapters.speechbrain.network import (
     ReadyGraph,
@@ -22,22 +28,13 @@ from gtcrn_frontend.adapters.speechbrain.network import (
     write_weights,
 )
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.config import EngineSettings, EnhancerConfig, MixSettings, Strength
+from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.deprecation import renamed_arguments
 from gtcrn_frontend.engines.loading import load
-from gtcrn_frontend.errors import AudioFormatError, ConfigError, ModelError
+from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.settings import check_keywords
+from gtcrn_frontend.nets.threads import run_on_one_thread
 from gtcrn_frontend.weights.model import load_model
-
-_BATCHES = "whose batches have one rate and engine"
-_ROUNDING = 1e-4  # lengths computed in float32 may be slightly above 1
-
-
-class FrontendSettings(MixSettings, EngineSettings, total=False):
-    """Keyword arguments of `EnhanceFrontend`; see `EnhancerConfig`, whose fields they are."""
-
-    engine: str
 
 
 @register_checkpoint_hooks
@@ -85,7 +82,7 @@ class EnhanceFrontend(nn.Module):
         **settings: Unpack[FrontendSettings],
     ) -> None:
         super().__init__()
-        config = _config_of(sample_rate, settings)
+        config = frontend_config(sample_rate, settings)
         self.sample_rate = sample_rate
         self.freeze_batch_norm = freeze_batch_norm
         self.strength = config.strength
@@ -117,7 +114,7 @@ class EnhanceFrontend(nn.Module):
             config = EnhancerConfig.from_yaml(config)
         given = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != f.default}
         if wrong := given.keys() & {"output_sample_rate", "channels", "downmix"}:
-            raise ConfigError(f"expected settings without {', '.join(sorted(wrong))} for SpeechBrain, {_BATCHES}")
+            raise ConfigError(f"expected settings without {', '.join(sorted(wrong))} for SpeechBrain, {BATCHES}")
         return cls(**given | settings)
 
     @property
@@ -174,7 +171,8 @@ class EnhanceFrontend(nn.Module):
     def forward(self, wavs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Returns the enhanced waveforms, in the shape and type of the input.
 
-        A trainable front-end computes in float32 also under autocast, and propagates NaN and infinity.
+        It computes in float32, also under autocast, after `.half()` and the like, which leave its weights as they are,
+            and whatever torch's default type is. A trainable front-end propagates NaN and infinity.
 
         Args:
             wavs: `(batch, time)` or `(batch, time, channels)` floats in [-1, 1]; channels are enhanced independently.
@@ -194,6 +192,16 @@ class EnhanceFrontend(nn.Module):
         device = next(self.net.parameters()).device if self.trainable else noisy.device
         result: Tensor = self(noisy.to(device), lengths)
         return result
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> EnhanceFrontend:
+        """Moves the weights; their type stays float32, so that `.half()` of a whole recipe does not round them."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            result = fn(tensor)
+            return result if result.dtype == tensor.dtype else tensor.to(result.device)
+
+        super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def train(self, mode: bool = True) -> EnhanceFrontend:
         """Sets training mode; frozen batch norm statistics stay frozen."""
@@ -243,11 +251,11 @@ class EnhanceFrontend(nn.Module):
     # inspects its signature, which a decorator would hide.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _enhance(self, wavs: Tensor, lengths: Tensor | None) -> Tensor:
-        _check(wavs, lengths)
+        check_waveforms(wavs, lengths)
         strengths = self._strengths(wavs.shape[0])
         counts = torch.full((wavs.shape[0],), wavs.shape[1], device=wavs.device)
         if lengths is not None:
-            counts = (lengths.to(wavs.device) * wavs.shape[1]).round().long()
+            counts = (lengths.to(wavs.device, torch.float32) * wavs.shape[1]).round().long()
         rows = wavs
         if wavs.dim() == 3:
             rows = wavs.transpose(1, 2).flatten(0, 1)
@@ -260,7 +268,9 @@ class EnhanceFrontend(nn.Module):
     def _enhance_rows(self, rows: Tensor, counts: Tensor, strengths: list[Strength]) -> Tensor:
         """Enhances rows `(N, time)` with the given sample counts and strengths."""
         if self.trainable and "auto" not in strengths:
-            return self._enhance_trainable(rows, counts, torch.tensor(strengths, device=rows.device))
+            return self._enhance_trainable(
+                rows, counts, torch.tensor(strengths, dtype=torch.float32, device=rows.device)
+            )
         if self.trainable and self.training:
             raise ConfigError(
                 "expected a strength that is a number while the front-end is trained, got 'auto': "
@@ -274,8 +284,14 @@ class EnhanceFrontend(nn.Module):
             mask = torch.arange(rows.shape[1], device=rows.device) < counts[:, None]
             dry = torch.where(mask, rows.float(), 0.0)
             strength = strengths[:, None]
-            mixed = strength * enhanced(self.net, self._spec, dry) + (1 - strength) * dry
+            mixed = strength * self._run_net(dry) + (1 - strength) * dry
             return torch.where(mask, mixed, 0.0).to(rows.dtype)
+
+    def _run_net(self, dry: Tensor) -> Tensor:
+        """Runs signals through the torch network; on one thread, unless its layers are large."""
+        if self._spec.segments is not None:
+            return enhanced(self.net, self._spec, dry)
+        return run_on_one_thread(lambda signals: enhanced(self.net, self._spec, signals), self.net, dry)
 
     def _enhance_frozen(self, rows: Tensor, counts: Tensor, strengths: list[Strength]) -> Tensor:
         """Runs rows through the engine."""
@@ -285,36 +301,3 @@ class EnhanceFrontend(nn.Module):
         for row, signal in zip(results, self.engine.enhance(signals, strengths), strict=True):
             row[: len(signal)] = signal
         return torch.from_numpy(results).to(rows.device, rows.dtype)
-
-
-def _config_of(sample_rate: int, settings: FrontendSettings) -> EnhancerConfig:
-    """Returns the settings of a front-end; bypass and attenuation are a strength in it."""
-    check_keywords(settings, FrontendSettings.__annotations__, "EnhanceFrontend")
-    config = EnhancerConfig(sample_rate=sample_rate, **settings)
-    if config.sample_rate is None:
-        raise ConfigError("sample_rate: expected the rate of the waveforms in Hz, got None")
-    if config.providers:
-        raise ConfigError(f"expected settings without providers for SpeechBrain, {_BATCHES}")
-    strength = 0.0 if config.bypass else config.strength_or_auto
-    return replace(config, strength=strength, max_attenuation_db=None, bypass=False)
-
-
-def _check(wavs: Any, lengths: Any) -> None:
-    if not isinstance(wavs, Tensor) or not wavs.is_floating_point():
-        got = f"a tensor of {wavs.dtype}" if isinstance(wavs, Tensor) else type(wavs).__name__
-        raise AudioFormatError(f"expected waveforms as a tensor of floats, got {got}")
-    if wavs.dim() not in (2, 3):
-        hint = ": pass wavs[None] for a single signal" if wavs.dim() == 1 else ""
-        raise AudioFormatError(
-            f"expected waveforms (batch, time) or (batch, time, channels), got shape {tuple(wavs.shape)}{hint}"
-        )
-    if lengths is None:
-        return
-    if not isinstance(lengths, Tensor) or lengths.shape != wavs.shape[:1]:
-        got = str(tuple(lengths.shape)) if isinstance(lengths, Tensor) else type(lengths).__name__
-        raise AudioFormatError(f"expected lengths as a tensor of shape ({wavs.shape[0]},), got {got}")
-    valid = (lengths > 0) & (lengths <= 1 + _ROUNDING)
-    if not valid.all():
-        raise AudioFormatError(
-            f"expected lengths as fractions of the padded length in (0, 1], got {lengths[~valid][0].item():g}"
-        )

@@ -1,4 +1,4 @@
-"""`FrozenEngine`: the weights of a torch module, run by the fastest streaming engine, outside of autograd."""
+"""`FrozenEngine`: runs the weights of a torch module in the fastest engine, without gradients."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.engines.loading import LoadedModel, load
 from gtcrn_frontend.errors import AudioFormatError
-from gtcrn_frontend.streaming.stream import Job, Stream, run
+from gtcrn_frontend.streaming.stream import Job, Stream
+from gtcrn_frontend.streaming.stream_batch import run_streams
 from gtcrn_frontend.streaming.thread_pool import ThreadPool
 
 
 class FrozenEngine:
-    """Runs the weights that a network has now; after they have changed, an engine is made anew.
+    """Runs the current weights of a network; reloads the engine after they have changed.
 
-    An engine is made when it is first needed, in each process its own: the object can be copied, pickled, and used
-    after a fork.
+    The engine is created lazily in each process: the object can be copied, pickled, and used after a fork.
 
     Args:
-        net: see `network.module_for`.
+        net: torch module, see `network.module_for`.
         network: its name.
-        config: engine, rate, guard and latency of its streams; `num_threads` is how many of a call run at once.
+        config: engine, rate, auto strength and latency of its streams; `num_threads` of them run in parallel.
     """
 
     def __init__(self, net: nn.Module, network: str, config: EnhancerConfig) -> None:
@@ -39,7 +39,7 @@ class FrozenEngine:
         self._config = config
         self._loaded: LoadedModel | None = None
         self._workers: ThreadPool | None = None
-        self._weights: object = None  # which weights are loaded
+        self._weights: object = None  # identity of the loaded weights
 
     @property
     def loaded(self) -> LoadedModel:
@@ -55,14 +55,14 @@ class FrozenEngine:
         return self._loaded
 
     def new_stream(self, strength: Strength) -> Stream:
-        """Returns a mono stream that begins."""
+        """Returns a new mono stream."""
         return Stream(self.loaded, replace(self._config, strength=strength))
 
     def push(self, streams: Sequence[Stream], chunks: Sequence[F32]) -> list[F32]:
-        """Returns the samples `(n,)` that are complete, for each stream; the streams go through the engine together.
+        """Returns the complete samples `(n,)` of each stream; the streams are batched.
 
         Raises:
-            AudioFormatError: a chunk is bad; the message counts its stream from 0. No stream has changed.
+            AudioFormatError: a chunk is invalid; the message has the index of its stream. No stream has changed.
         """
         self._move_here(streams)
         checked = []
@@ -76,12 +76,12 @@ class FrozenEngine:
         )
 
     def finish(self, streams: Sequence[Stream]) -> list[F32]:
-        """Returns the rest `(n,)` of each stream; the streams are then as new."""
+        """Returns the remaining samples `(n,)` of each stream; resets the streams."""
         self._move_here(streams)
         return self._run(streams, lambda: [stream.finish() for stream in streams], last=True)
 
     def enhance(self, signals: Sequence[F32], strengths: Sequence[Strength]) -> list[F32]:
-        """Returns whole signals `(n,)` enhanced, each with its strength."""
+        """Enhances complete signals `(n,)`, each with its strength."""
         loaded = self.loaded.for_whole_signals()
         streams = [Stream(loaded, replace(self._config, strength=strength)) for strength in strengths]
         heads, tails = self.push(streams, signals), self.finish(streams)
@@ -91,14 +91,14 @@ class FrozenEngine:
         return vars(self) | {"_loaded": None, "_workers": None, "_weights": None}
 
     def _load(self) -> LoadedModel:
-        """An engine with the weights of now; engines are loaded from files."""
+        """Loads an engine with the current weights, through a file."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / ("model.onnx" if isinstance(self._net, ReadyGraph) else "model.safetensors")
             write_weights(self._net, path, self._network)
             return load(path, self._config.engine, segment_latency_ms=self._config.segment_latency_ms)
 
     def _move_here(self, streams: Sequence[Stream]) -> None:
-        """Lets streams go on in a forked child; what they began with stays: new weights are for new streams."""
+        """Moves streams to this process after a fork; they keep their weights: new ones are for new streams."""
         for stream in streams:
             if stream.loaded.process_id != os.getpid():
                 stream.move_to(self.loaded)
@@ -110,4 +110,4 @@ class FrozenEngine:
 
         if not streams:
             return []
-        return run(streams, jobs, process_many, last=last)
+        return run_streams(streams, jobs, process_many, last=last)

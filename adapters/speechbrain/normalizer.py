@@ -9,7 +9,8 @@ from typing import Any, Unpack
 from speechbrain.dataio.preprocess import AudioNormalizer
 from torch import Tensor
 
-from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend, FrontendSettings
+from gtcrn_frontend.adapters.speechbrain.frontend import EnhanceFrontend
+from gtcrn_frontend.adapters.speechbrain.frontend_settings import FrontendSettings
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.deprecation import renamed_arguments
 from gtcrn_frontend.model_spec import GTCRN_SPEC

@@ -1,4 +1,4 @@
-"""Batches for training a recogniser: features of utterances, in noise for the robust variant, and changed at random."""
+"""Training batches of a recogniser: features of utterances, in noise for the robust variant, with augmentation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXCERPTS = 3
 LEVEL_DB = (-12.0, 6.0)
 EQUALISER_DB = 3.0
 EQUALISER_POINTS = 6
-WARP = (0.9, 1.1)  # other vocal tracts: formants lie elsewhere (vocal tract length perturbation)
+WARP = (0.9, 1.1)  # of the frequency axis (vocal tract length perturbation)
 BAND_MASKS, MAX_MASKED_BANDS = 2, 1 / 6
 FRAMES_PER_TIME_MASK, MAX_MASKED_FRAMES = 200, 25
 SILENCE = float(np.log(FLOOR))
@@ -29,19 +29,19 @@ STATISTICS_BATCHES = 8
 
 @dataclass(frozen=True)
 class Background:
-    """What lies behind the speech to learn from.
+    """Background noise of the training utterances.
 
     Attributes:
-        share: of the utterances that have noise behind them.
+        prob: probability of noise.
         snr_db: lowest and highest.
     """
 
-    share: float
+    prob: float
     snr_db: tuple[float, float]
 
 
 BACKGROUNDS = {
-    # Nobody records in digital silence: quiet rooms keep the recogniser from learning four speakers by heart.
+    # Noise of quiet rooms, because a recogniser of four speakers overfits to digital silence.
     "clean": Background(0.5, (20.0, 45.0)),
     "robust": Background(0.85, (-5.0, 20.0)),
 }
@@ -49,13 +49,13 @@ BACKGROUNDS = {
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step learns from.
+    """One training batch.
 
     Attributes:
-        features: `(B, T, C)`.
-        frames: `(B,)`, how many of them are of each utterance.
-        symbols: of all utterances, one after the other.
-        counts: `(B,)`, how many of them are of each utterance.
+        features: `(B, T, C)`, padded.
+        frames: `(B,)`, number of frames of each utterance.
+        symbols: references of all utterances, concatenated.
+        counts: `(B,)`, number of symbols of each utterance.
     """
 
     features: Tensor
@@ -67,7 +67,7 @@ class Batch:
 class Batches:
     """Draws batches; the same for the same seed and step.
 
-    Features are computed once for each utterance, with noise once for each of a few excerpts, and then kept.
+    Features are computed once for each utterance and each of a few noise excerpts, and then kept in memory.
     """
 
     def __init__(self, task: Task, noise: Noises, background: Background, seed: int) -> None:
@@ -76,7 +76,7 @@ class Batches:
         self._kept: dict[tuple[int, int], tuple[Tensor, tuple[int, ...]]] = {}
 
     def draw(self, step: int, *, changed: bool = True) -> Batch:
-        """Returns the batch of a step, `changed` in level and colour and with parts blanked."""
+        """Returns the batch of a step; `changed` applies `random_change`."""
         rng = np.random.default_rng((self.seed, step))
         numbers = self.task.draw(rng)
         excerpts = rng.integers(0, EXCERPTS, len(numbers)).tolist()
@@ -98,10 +98,10 @@ class Batches:
     def _example(self, number: int, excerpt: int) -> tuple[Tensor, tuple[int, ...]]:
         """The features and symbols of an utterance, in one of its excerpts of noise."""
         if (number, excerpt) not in self._kept:
-            utterance = self.task.learned(number)
+            utterance = self.task.training(number)
             samples = utterance.samples
             rng = np.random.default_rng((self.seed, number, excerpt))
-            if rng.random() < self.background.share:
+            if rng.random() < self.background.prob:
                 kind = Noises.KINDS[int(rng.integers(len(Noises.KINDS)))]
                 samples = mixture(
                     samples, self.noise.draw(kind, rng, len(samples)), rng.uniform(*self.background.snr_db)
@@ -112,9 +112,9 @@ class Batches:
 
 
 def random_change(features: Tensor, rng: np.random.Generator) -> Tensor:
-    """Returns features of another vocal tract, level and colour, with some bands and times blanked (SpecAugment).
+    """Returns features with random vocal tract length, level and tilt, and masked bands and times (SpecAugment).
 
-    Digital silence stays what it is at any level.
+    Digital silence stays digital silence at any level.
     """
     frames, bands = features.shape
     features = _warped(features, rng.uniform(*WARP))
@@ -135,16 +135,16 @@ def random_change(features: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _warped(features: Tensor, factor: float) -> Tensor:
-    """Returns features whose band i is what was at i * factor, between bands interpolated."""
+    """Returns features whose band i is band i * factor of the input, interpolated."""
     bands = features.shape[1]
     places = (torch.arange(bands) * factor).clamp(max=bands - 1)
     low = places.floor().long().clamp(max=bands - 2)
-    share = places - low
-    return features[:, low] * (1 - share) + features[:, low + 1] * share
+    fraction = places - low
+    return features[:, low] * (1 - fraction) + features[:, low + 1] * fraction
 
 
 def set_statistics(network: CtcRecognizer, batches: Batches) -> None:
-    """Sets the network's mean and deviation of the features, over frames that are not digital silence."""
+    """Sets the network's mean and standard deviation of the features, over frames that are not digital silence."""
     rows = []
     for number in range(STATISTICS_BATCHES):
         batch = batches.draw(2**31 + number, changed=False)

@@ -1,8 +1,7 @@
-"""Recorded speech with text, and noise, split into what recognisers learn from and what they are judged on."""
+"""Speech with transcripts and noise, split into training and test parts, for this project's recognisers."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,20 +13,20 @@ import numpy.typing as npt
 import scipy.signal
 import soundfile
 
-from gtcrn_frontend.audio.levels import noise_gain
+from gtcrn_frontend.audio.mixing import first_audible, mix_at_snr, random_excerpt
 from gtcrn_frontend.training.augment.noise_synthesis import families
-from gtcrn_frontend.training.config_file import load_config
-from gtcrn_frontend.training.data.corpus import list_recordings
+from gtcrn_frontend.training.config import CorpusConfig, HeldOutConfig
+from gtcrn_frontend.training.data.corpus import Recording, list_recordings, manifest_entries
 from gtcrn_frontend.training.data.split import Split, load_or_draw_split
 
 Samples = npt.NDArray[np.float32]
 
 SAMPLE_RATE = 16000
 ROOT = Path(__file__).resolve().parents[2]
-TRAINING_OF_THE_ENHANCER = ROOT / "examples" / "train_gtcrn_asr.yaml"
+# Collections of ambiences share recordings: the same name counts as the same recording, whatever its folder.
+NOISE_GROUP = "noise/(?:moodist|blanket|noisekun|muges_ambient)/(?:[a-z]+_ambient|[a-z]+)_(.+)"
 DIGIT_SPEAKERS_HELD_OUT = ("lucas", "theo")
 BABBLE_VOICES = 6
-PEAK = 0.99
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,10 @@ class Clip:
     """One recording.
 
     Attributes:
-        name: says where it came from.
+        name: its path, or its name within LibriSpeech.
         samples: `(n,) float32` at 16 kHz.
-        text: what is said, in lower case; empty where it does not matter.
-        speaker: who says it, where that is known.
+        text: transcript in lower case; empty where it is not needed.
+        speaker: empty where it is unknown.
     """
 
     name: str
@@ -57,17 +56,22 @@ def read(path: Path) -> Samples:
     return mono
 
 
+@cache
 def manifest(audio: Path) -> list[dict[str, str]]:
     """Returns the entries of the folder's manifest.json, in a fixed order."""
-    entries: list[dict[str, str]] = json.loads((audio / "manifest.json").read_text(encoding="utf-8"))
-    return sorted(entries, key=lambda entry: entry["path"])
+    return [dict(entry) for _, entry in manifest_entries(audio / "manifest.json")]
+
+
+@cache
+def recordings(audio: Path) -> list[Recording]:
+    """Returns the recordings of the manifest, with the groups that the split of the default model knows."""
+    return list_recordings([CorpusConfig(manifest=audio / "manifest.json", group=NOISE_GROUP)])
 
 
 @cache
 def split() -> Split:
-    """Returns what the default enhancer's training holds out; recognisers are judged on that only."""
-    config = load_config(TRAINING_OF_THE_ENHANCER)
-    return load_or_draw_split([], config.held_out, config.optim.seed)
+    """Returns which speakers, noises and rooms the training of the default model held out; only these are tested on."""
+    return load_or_draw_split([], HeldOutConfig(file=ROOT / "models" / "gtcrn-asr.split.json"), seed=1)
 
 
 def digits(audio: Path, *, held_out: bool) -> list[Clip]:
@@ -80,7 +84,7 @@ def digits(audio: Path, *, held_out: bool) -> list[Clip]:
 
 
 def wake_words(audio: Path, *, held_out: bool) -> list[Clip]:
-    """Returns one word or phrase per clip; who speaks is not known, so clips are held out."""
+    """Returns one word or phrase per clip; speakers are unknown, so clips are held out."""
     groups = split().held_out["speech"]
     return [
         Clip(entry["path"], read(audio / entry["path"]), entry["text"])
@@ -90,7 +94,7 @@ def wake_words(audio: Path, *, held_out: bool) -> list[Clip]:
 
 
 def other_speech(audio: Path, *, held_out: bool) -> list[Clip]:
-    """Returns speech that holds no wake words: spoken coffee orders."""
+    """Returns speech without wake words: spoken coffee orders."""
     groups = split().held_out["speech"]
     return [
         Clip(entry["path"], read(audio / entry["path"]))
@@ -123,7 +127,13 @@ def _librispeech(folder: Path) -> Iterator[Clip]:
                 yield Clip(name, read(path), text.lower(), name.split("-")[0])
 
 
-SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones")  # what tables are compared over, old and new
+SYNTHETIC_KINDS = (
+    "coloured",
+    "modulated",
+    "hum",
+    "clicks",
+    "tones",
+)  # fixed, so that new tables compare with earlier ones
 
 
 @dataclass(frozen=True)
@@ -142,23 +152,17 @@ class Noises:
             family = SYNTHETIC_KINDS[int(rng.integers(len(SYNTHETIC_KINDS)))]
             return families.FAMILIES[family](rng, n, SAMPLE_RATE)
         if kind == "babble":
-            voices = [_unit(_excerpt(self.voices, rng, n)) * rng.uniform(0.5, 1) for _ in range(BABBLE_VOICES)]
-            return _unit(np.sum(voices, axis=0))
-        for _ in range(10):
-            excerpt = _excerpt(self.ambience if kind == "ambience" else self.events, rng, n)
-            if float(np.square(excerpt).mean()) > 1e-8:
-                break
-        return _unit(excerpt)
+            voices = [unit_power(_excerpt(rng, self.voices, n)) * rng.uniform(0.5, 1) for _ in range(BABBLE_VOICES)]
+            return unit_power(np.sum(voices, axis=0))
+        recordings = self.ambience if kind == "ambience" else self.events
+        return unit_power(first_audible(lambda: _excerpt(rng, recordings, n)))
 
 
 def noises(audio: Path, *, held_out: bool) -> Noises:
     """Returns recorded noise: short events (ESC-10), longer ambiences, and speakers for babble."""
-    config = load_config(TRAINING_OF_THE_ENHANCER)
-    corpus = next(item for item in config.corpora if item.manifest is not None)
-    recordings = list_recordings([corpus])
-    chosen = [item for item in recordings if split().is_held_out(item) == held_out]
+    chosen = [item for item in recordings(audio) if split().is_held_out(item) == held_out]
     noise = [item for item in chosen if item.kind == "noise"]
-    # Those with text say the sentences that recognisers are judged on.
+    # Babble must not contain the test sentences.
     voices = [item for item in chosen if item.source == "librispeech" and not item.transcribed]
     return Noises(
         ambience=[read(item.path) for item in noise if item.source != "esc10"],
@@ -168,16 +172,14 @@ def noises(audio: Path, *, held_out: bool) -> Noises:
 
 
 def mixture(speech: Samples, noise: Samples, snr_db: float) -> Samples:
-    """Returns speech plus noise at an SNR, lowered where it would clip."""
-    out = speech + np.float32(noise_gain(speech, noise, snr_db)) * noise
-    return np.asarray(out / max(1.0, float(np.abs(out).max()) / PEAK), np.float32)
+    """Returns speech plus noise at an SNR, scaled down where it would clip."""
+    return mix_at_snr(speech, noise, snr_db, SAMPLE_RATE)[0]
 
 
-def _excerpt(recordings: list[Samples], rng: np.random.Generator, n: int) -> Samples:
-    samples = recordings[int(rng.integers(len(recordings)))]
-    start = int(rng.integers(0, max(len(samples) - n, 0) + 1))
-    return np.resize(samples[start : start + n], n)
+def _excerpt(rng: np.random.Generator, recordings: list[Samples], n: int) -> Samples:
+    return random_excerpt(rng, recordings[int(rng.integers(len(recordings)))], n)
 
 
-def _unit(samples: npt.NDArray[np.floating]) -> Samples:
+def unit_power(samples: npt.NDArray[np.floating]) -> Samples:
+    """Returns the samples scaled to mean power 1."""
     return np.asarray(samples / np.sqrt(np.square(samples).mean() + 1e-12), np.float32)

@@ -1,9 +1,9 @@
-"""From the torch recogniser to the two ONNX files that sherpa-onnx runs, and back.
+"""Converts a torch recogniser to the two ONNX files that sherpa-onnx runs, and back.
 
 The graphs are written with `onnx.helper`. The weights are float16 in the file and float32 in every computation; the
-tensors have the names of the torch parameters, so the file is the one place where a trained recogniser is kept.
-sherpa-onnx binds tensors by position, and gives the streaming layout a set of caches made for another network:
-the GRU states travel as its first one, the last frames in the first numbers of its `embed_states`.
+tensors have the names of the torch parameters, so `load` restores the recogniser from the ONNX file.
+sherpa-onnx binds tensors by position and prescribes the caches of the streaming layout: the GRU states are passed as
+the first of them, the last frames at the start of `embed_states`.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _sherpa_metadata(config: RecognizerConfig) -> dict[str, str]:
 
 
 class _Graph:
-    """Nodes and weights in the making; methods take and return names of tensors."""
+    """Builder of nodes and weights; its methods take and return names of tensors."""
 
     def __init__(self, network: CtcRecognizer) -> None:
         self.nodes: list[onnx.NodeProto] = []

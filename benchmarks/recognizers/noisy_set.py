@@ -1,4 +1,4 @@
-"""What recognisers are judged on: held-out utterances, clean and in held-out noise of several kinds."""
+"""Test sets of the recognisers: held-out utterances, clean and in held-out noise of several kinds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONDITIONS = (CLEAN, *(Condition(kind, snr_db) for kind in Noises.KINDS for snr_
 
 @dataclass(frozen=True)
 class Spoken:
-    """One utterance to be recognised: `(n,) float32` at 16 kHz, and what is said in it."""
+    """One test utterance: samples `(n,) float32` at 16 kHz, and the reference."""
 
     samples: Samples
     text: str
@@ -41,7 +41,7 @@ class Spoken:
 
 @cache
 def task(name: str, audio: Path) -> Task:
-    """Returns a task; kept, since several conditions of it are asked for."""
+    """Returns a task, loaded once."""
     return load_task(name, audio)
 
 
@@ -54,25 +54,25 @@ def _noises(audio: Path, *, held_out: bool) -> Noises:
 def clean(name: str, audio: Path) -> list[Spoken]:
     """Returns the held-out utterances of a task."""
     of = task(name, audio)
-    return [Spoken(item.samples, of.text(item.symbols)) for item in of.judged(UTTERANCES[name])]
+    return [Spoken(item.samples, of.text(item.symbols)) for item in of.held_out(UTTERANCES[name])]
 
 
 @cache
 def others(name: str, audio: Path) -> list[Spoken]:
-    """Returns utterances of the same speakers, or clips held out as well, that are not among those of `clean`."""
+    """Returns further held-out utterances, none of them in `clean`."""
     of, count = task(name, audio), UTTERANCES[name]
-    judged = {item.samples.tobytes() for item in of.judged(count)}
-    more = [item for item in of.judged(2 * count) if item.samples.tobytes() not in judged]
+    tested = {item.samples.tobytes() for item in of.held_out(count)}
+    more = [item for item in of.held_out(2 * count) if item.samples.tobytes() not in tested]
     return [Spoken(item.samples, of.text(item.symbols)) for item in more]
 
 
 def mixtures(name: str, audio: Path, condition: Condition) -> list[Spoken]:
-    """Returns the utterances of a task in a condition: always the same ones, in other excerpts of noise."""
+    """Returns the utterances of `clean` in a condition, each in an excerpt of noise of its own."""
     return _mixed(name, clean(name, audio), condition, _noises(audio, held_out=True), "")
 
 
 def mixtures_to_fit(name: str, audio: Path, condition: Condition) -> list[Spoken]:
-    """Returns other utterances in noise that is not held out: to choose parameters with, but not to judge them."""
+    """Returns the utterances of `others` in noise that is not held out, to fit parameters off the test set."""
     return _mixed(name, others(name, audio), condition, _noises(audio, held_out=False), "fit ")
 
 

@@ -6,14 +6,14 @@
 
 The second one prints what docs/benchmarks/recognition.md shows.
 
-Those that others made, by short name as for `calibrate`, hear the sentences of `characters`. Their errors are counted
-in words, and what they wrote is kept in the user's cache.
+Third-party recognisers are named as for `calibrate` and transcribe the sentences of `characters`. Their errors are
+counted in words, and their transcripts are cached in the user's cache folder.
 
-Real sherpa-onnx recognisers (offline) hear held-out speakers or clips in held-out noise. Rates are percentages with
-the half width of their 95 % bootstrap interval over utterances. A rate is marked `-` where the front-end is
-significantly better than nothing (paired bootstrap), and `!` where it is significantly worse. For each model there is
-a row for full strength, for the best fixed strength (known only afterwards), for what `calibrate` decides on (on the
-other half of the utterances) and for the guard, strength auto.
+Real sherpa-onnx recognisers (offline) transcribe held-out speakers or clips in held-out noise. Rates are percentages
+with half the width of their 95 % bootstrap interval over utterances. A rate is marked `-` if it is significantly below
+that without a front-end (paired bootstrap), and `!` if it is significantly above. For each model there is a row for
+full strength, for the best fixed strength (known only afterwards), for the decision of `calibrate` (made on the other
+half of the utterances) and for strength auto.
 """
 
 from __future__ import annotations
@@ -73,18 +73,18 @@ def run(job: Job) -> dict[str, Counts]:
                 each.with_auto_strength(AutoStrengthConfig()) if strength == "auto" else each.mixed(strength)
                 for each in enhanced
             ]
-    said = [item.text for item in spoken]
+    references = [item.text for item in spoken]
     return {
-        _name(recognizer): {name: _errors(recognizer, said, batch, job) for name, batch in signals.items()}
+        _name(recognizer): {name: _errors(recognizer, references, batch, job) for name, batch in signals.items()}
         for recognizer in job.recognizers
     }
 
 
-def _errors(recognizer: Path | str, said: list[str], signals: list[Samples], job: Job) -> list[ErrorCounts]:
+def _errors(recognizer: Path | str, references: list[str], signals: list[Samples], job: Job) -> list[ErrorCounts]:
     if isinstance(recognizer, str):
-        return list(map(named.errors, said, named.transcripts(recognizer, signals)))
-    unit, heard = task(job.task, job.audio).unit, _recognizer(recognizer).transcribe_many(signals, SAMPLE_RATE)
-    return [_count(text, transcript.text, unit) for text, transcript in zip(said, heard, strict=True)]
+        return list(map(named.errors, references, named.transcripts(recognizer, signals)))
+    unit, transcripts = task(job.task, job.audio).unit, _recognizer(recognizer).transcribe_many(signals, SAMPLE_RATE)
+    return [_count(text, transcript.text, unit) for text, transcript in zip(references, transcripts, strict=True)]
 
 
 def _name(recognizer: Path | str) -> str:
@@ -95,10 +95,10 @@ def _task_name(recognizer: Path | str) -> str:
     return named.TASK if isinstance(recognizer, str) else recognizer.name.split("-")[0]
 
 
-def _count(said: str, heard: str, unit: str) -> ErrorCounts:
+def _count(reference: str, hypothesis: str, unit: str) -> ErrorCounts:
     if unit == "phrase":  # a clip is right or wrong as a whole
-        return ErrorCounts(int(said != heard), 0, 0, 1)
-    return count_errors(said, heard, unit)
+        return ErrorCounts(int(reference != hypothesis), 0, 0, 1)
+    return count_errors(reference, hypothesis, unit)
 
 
 @functools.cache
@@ -137,8 +137,7 @@ def _rows(results: Results, groups: dict[str, list[Condition]]) -> list[dict[str
             raw = [count for condition in conditions for count in results[condition][RAW]]
             counts = [count for condition in conditions for count in results[condition][name]]
             rate, change = error_rate(counts), rate_difference(raw, counts)
-            mark = "-" if change.high < 0 else "!" if change.low > 0 else " "
-            row[label] = f"{100 * rate.value:.1f} ±{50 * (rate.high - rate.low):.1f}{mark}"
+            row[label] = f"{rate.percent}{change.mark}"
         rows.append(row)
     return rows
 

@@ -1,4 +1,4 @@
-"""What the recognisers are asked to hear: three tasks, each with its symbols, its network and its utterances."""
+"""Recognition tasks of the project's own recognisers: symbols, network size, training and held-out utterances."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import scipy.signal
 from corpora import SAMPLE_RATE, Clip
 
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.ctc_recognizer import RecognizerConfig
+from gtcrn_frontend.audio.mixing import random_start
 
 Samples = npt.NDArray[np.float32]
 
@@ -29,7 +30,7 @@ GAP_S = (0.02, 0.5)
 EDGE_S = (0.15, 0.6)
 ROOM_DB = (-90.0, -60.0)  # of the room's own noise in gaps; half of the strings have digital silence there
 NONE_S = (1.0, 3.0)
-EXAMPLES = 6000  # strings, or clips with something around them, are made once and used again, changed at random
+EXAMPLES = 6000  # features of so many are computed once; they are augmented at every use
 CLIPS_PER_BATCH = 48
 BATCH_SECONDS = 200.0
 MAX_SENTENCE_S = 17.0
@@ -39,11 +40,11 @@ SPEEDS = ((9, 10), (1, 1), (11, 10))
 
 @dataclass(frozen=True)
 class Utterance:
-    """Something said, and what a recogniser should write.
+    """Speech and its reference.
 
     Attributes:
         samples: `(n,) float32` at 16 kHz.
-        symbols: numbers of the symbols to be recognised.
+        symbols: numbers of the symbols of the reference.
     """
 
     samples: Samples
@@ -52,16 +53,16 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Task:
-    """One recogniser's job.
+    """A recognition task.
 
     Attributes:
         name: digits, commands or characters.
         symbols: the tokens, the blank first.
         network: the shape of the recogniser.
-        unit: what errors are counted in, "word" or "character"; "phrase" counts clips that are not exactly right.
+        unit: of errors, "word" or "character"; "phrase" counts clips that are not exactly right.
         draw: draws the numbers of the utterances of a batch.
-        learned: the utterance of a number, always the same; to train on.
-        judged: utterances of held-out speakers or clips, always the same.
+        training: the training utterance of a number, always the same.
+        held_out: so many utterances of held-out speakers or clips, always the same.
     """
 
     name: str
@@ -69,22 +70,22 @@ class Task:
     network: RecognizerConfig
     unit: str
     draw: Callable[[np.random.Generator], list[int]]
-    learned: Callable[[int], Utterance]
-    judged: Callable[[int], list[Utterance]]
+    training: Callable[[int], Utterance]
+    held_out: Callable[[int], list[Utterance]]
 
     def text(self, symbols: tuple[int, ...]) -> str:
-        """Returns what is written for symbols: words with single spaces."""
+        """Returns the text of symbols: words with single spaces."""
         joined = "".join(self.symbols[symbol] for symbol in symbols)
         return " ".join(joined.replace(WORD_START, " ").split())
 
 
 def load_task(name: str, audio: Path, libri: tuple[Path, ...] = ()) -> Task:
-    """Returns a task by name; audio is read when it is first asked for.
+    """Returns a task by name; its audio is read when it is first used.
 
     Args:
         name: digits, commands or characters.
         audio: the folder with manifest.json.
-        libri: folders of LibriSpeech with transcripts, more sentences to learn from.
+        libri: folders of LibriSpeech with transcripts, for more training sentences.
     """
     makers = dict(zip(TASKS, (_digits, _commands, _characters), strict=True))
     return makers[name](audio, libri)
@@ -92,20 +93,20 @@ def load_task(name: str, audio: Path, libri: tuple[Path, ...] = ()) -> Task:
 
 def _digits(audio: Path, _: tuple[Path, ...]) -> Task:
     @cache
-    def speakers() -> list[list[Clip]]:
+    def known_speakers() -> list[list[Clip]]:
         return _by_speaker(corpora.digits(audio, held_out=False))
 
-    def learned(number: int) -> Utterance:
-        return _string(speakers(), np.random.default_rng((10, number)), speed=True)
+    def training(number: int) -> Utterance:
+        return _string(known_speakers(), np.random.default_rng((10, number)), speed=True)
 
-    def judged(count: int) -> list[Utterance]:
-        held_out = _by_speaker(corpora.digits(audio, held_out=True))
+    def held_out(count: int) -> list[Utterance]:
+        speakers = _by_speaker(corpora.digits(audio, held_out=True))
         rng = np.random.default_rng(1)
-        return [_string(held_out, rng, speed=False) for _ in range(count)]
+        return [_string(speakers, rng, speed=False) for _ in range(count)]
 
     symbols = (BLANK, *(WORD_START + digit for digit in DIGITS))
     network = RecognizerConfig(40, used_mels=30, channels=96, hidden=128, layers=1, symbols=len(symbols), dropout=0.1)
-    return Task("digits", symbols, network, "word", _draw_short, learned, judged)
+    return Task("digits", symbols, network, "word", _draw_short, training, held_out)
 
 
 def _by_speaker(clips: list[Clip]) -> list[list[Clip]]:
@@ -119,11 +120,11 @@ def _string(speakers: list[list[Clip]], rng: np.random.Generator, *, speed: bool
     """Returns 3 to 7 digits of one speaker with random gaps, as recorded: band-limited to 4 kHz."""
     clips = speakers[int(rng.integers(len(speakers)))]
     chosen = [clips[int(rng.integers(len(clips)))] for _ in range(rng.integers(STRING_DIGITS[0], STRING_DIGITS[1] + 1))]
-    pieces: list[Samples] = [_silence(rng, EDGE_S)]
+    parts: list[Samples] = [_silence(rng, EDGE_S)]
     for number, clip in enumerate(chosen):
-        pieces.append(np.asarray(clip.samples / (np.abs(clip.samples).max() + 1e-6) * rng.uniform(0.7, 1), np.float32))
-        pieces.append(_silence(rng, EDGE_S if number == len(chosen) - 1 else GAP_S))
-    samples = np.concatenate(pieces)
+        parts.append(np.asarray(clip.samples / (np.abs(clip.samples).max() + 1e-6) * rng.uniform(0.7, 1), np.float32))
+        parts.append(_silence(rng, EDGE_S if number == len(chosen) - 1 else GAP_S))
+    samples = np.concatenate(parts)
     if speed:
         samples = _stretched(samples, int(rng.integers(*STRETCH_PERCENT)))
     if rng.random() < 0.5:
@@ -137,21 +138,20 @@ def _commands(audio: Path, _: tuple[Path, ...]) -> Task:
     def clips() -> tuple[list[Clip], list[Clip]]:
         return corpora.wake_words(audio, held_out=False), corpora.other_speech(audio, held_out=False)
 
-    def learned(number: int) -> Utterance:
+    def training(number: int) -> Utterance:
         return _command(*clips(), np.random.default_rng((20, number)))
 
-    def judged(count: int) -> list[Utterance]:
-        held_out, rng = corpora.wake_words(audio, held_out=True), np.random.default_rng(2)
+    def held_out(count: int) -> list[Utterance]:
+        words, rng = corpora.wake_words(audio, held_out=True), np.random.default_rng(2)
         none = corpora.other_speech(audio, held_out=True)
-        # Two thirds are commands, each clip once as long as they last.
-        order = rng.permutation(len(held_out))
-        words = [held_out[order[i % len(order)]] for i in range(count * 2 // 3)]
-        utterances = [_clip(clip, rng) for clip in words]
+        # Two thirds are commands; clips are repeated only after all have been used.
+        order = rng.permutation(len(words))
+        utterances = [_clip(words[order[i % len(order)]], rng) for i in range(count * 2 // 3)]
         return utterances + [_none(none, rng) for _ in range(count - len(utterances))]
 
     symbols = (BLANK, *(WORD_START + command for command in COMMANDS))
     network = RecognizerConfig(40, used_mels=40, channels=96, hidden=128, layers=1, symbols=len(symbols), dropout=0.1)
-    return Task("commands", symbols, network, "phrase", _draw_short, learned, judged)
+    return Task("commands", symbols, network, "phrase", _draw_short, training, held_out)
 
 
 def _command(words: list[Clip], others: list[Clip], rng: np.random.Generator) -> Utterance:
@@ -176,7 +176,7 @@ def _clip(clip: Clip, rng: np.random.Generator) -> Utterance:
 def _none(clips: list[Clip], rng: np.random.Generator) -> Utterance:
     clip = clips[int(rng.integers(len(clips)))]
     n = int(rng.uniform(*NONE_S) * SAMPLE_RATE)
-    start = int(rng.integers(0, max(len(clip.samples) - n, 0) + 1))
+    start = random_start(rng, len(clip.samples), n)
     return Utterance(_levelled(clip.samples[start : start + n]), ())
 
 
@@ -202,17 +202,17 @@ def _characters(audio: Path, libri: tuple[Path, ...]) -> Task:
         chosen = rng.choice(near, min(count, len(near)), replace=False)
         return (chosen * len(SPEEDS) + rng.integers(0, len(SPEEDS), len(chosen))).tolist()
 
-    def learned(number: int) -> Utterance:
+    def training(number: int) -> Utterance:
         sentence, speed = divmod(number, len(SPEEDS))
         return of(sentences()[sentence], SPEEDS[speed])
 
-    def judged(count: int) -> list[Utterance]:
+    def held_out(count: int) -> list[Utterance]:
         clips = [clip for clip in corpora.read_sentences(audio, (), held_out=True) if _is_short(clip)]
         chosen = np.random.default_rng(3).permutation(len(clips))[:count]
         return [of(clips[i]) for i in chosen]
 
     network = RecognizerConfig(80, used_mels=80, channels=160, hidden=192, layers=2, symbols=len(symbols), dropout=0.1)
-    return Task("characters", symbols, network, "character", draw, learned, judged)
+    return Task("characters", symbols, network, "character", draw, training, held_out)
 
 
 def _draw_short(rng: np.random.Generator) -> list[int]:

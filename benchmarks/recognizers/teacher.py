@@ -1,4 +1,4 @@
-"""Features of this project's own recognisers, for `loss: recognizers: factory` of a training config."""
+"""Features of the project's recognisers as a loss: `loss: recognizers: factory` of a training config."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Features(nn.Module):
 
 
 def characters(sample_rate: int) -> Features:
-    """Returns the features of the recogniser of letters, trained on clean LibriSpeech."""
+    """Returns the features of the letter recogniser, trained on clean LibriSpeech."""
     if sample_rate != 16_000:
         raise ValueError(f"expected 16000 Hz, got {sample_rate}")
     return Features(load(RECOGNIZERS / "characters-clean" / "offline.onnx"))

@@ -1,4 +1,4 @@
-"""What the table's figures amount to: the best fixed strength, what `calibrate` would choose, and the goals."""
+"""Summary of the table: the best fixed strength, the choice of `calibrate`, and how far they are apart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gtcrn_frontend.evaluation.report.tables import Value
 from gtcrn_frontend.evaluation.systems import RAW as NO_FRONT_END
 
 RAW = "raw"
-MIDDLE_DB = (0, 5, 10)  # where a front-end should help; the noise table is over these
+MIDDLE_DB = (0, 5, 10)  # where a front-end should help; the table by noise is over these
 
 Counts = dict[str, list[ErrorCounts]]  # by front-end, one per utterance
 Results = dict[Condition, Counts]
@@ -48,10 +48,9 @@ def with_choices(results: Results, models: Sequence[str], strengths: Sequence[St
 
 
 def calibrated(results: Results, model: str, strengths: Sequence[Strength]) -> dict[Condition, list[ErrorCounts]]:
-    """Returns the errors behind what `calibrate` decides on.
+    """Returns the errors behind the setting that `calibrate` decides on.
 
-    It decides on every other utterance, which counts for those between them, and the other way round: no utterance
-    has part in the choice that it is counted for.
+    Cross-validated: the decision on every other utterance is scored on the remaining ones, and vice versa.
     """
     settings = {EnhancerConfig(model=model, strength=s): front_end(model, s) for s in strengths} | {NO_FRONT_END: RAW}
     chosen = {condition: list(counts[RAW]) for condition, counts in results.items()}
@@ -71,7 +70,7 @@ def calibrated(results: Results, model: str, strengths: Sequence[Strength]) -> d
 
 
 def goals(tables: dict[str, Results], models: Sequence[str]) -> list[dict[str, Value]]:
-    """Returns a row per recogniser and model: how far the guard and calibration come."""
+    """Returns a row per recogniser and model with the gains of strength auto and of calibration."""
     return [_goals(name, table, model) for name, table in tables.items() for model in models]
 
 

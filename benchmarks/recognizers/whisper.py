@@ -31,14 +31,12 @@ from tqdm import tqdm
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from gtcrn_frontend import Enhancer
-from gtcrn_frontend.audio import g711
+from gtcrn_frontend.audio.mixing import first_audible, random_excerpt
 from gtcrn_frontend.audio.resampler import resampled
-from gtcrn_frontend.training.config_file import load_config
-from gtcrn_frontend.training.data.corpus import list_recordings
+from gtcrn_frontend.audio.transmission import TELEPHONE_HZ, telephone
 
 Samples = npt.NDArray[np.float32]
 
-TELEPHONE_HZ = 8_000
 BABBLE_IN = 12  # one mixture of so many has babble instead of a recording
 RESAMPLES = 2000
 MAX_S = 16.5
@@ -92,10 +90,8 @@ def utterances(audio: Path, more: tuple[Path, ...], count: int) -> list[corpora.
 @cache
 def noise_recordings(audio: Path) -> dict[str, list[Samples]]:
     """Returns the held-out recordings by kind: the classes of ESC-10, and each ambience as its own."""
-    config = load_config(corpora.TRAINING_OF_THE_ENHANCER)
-    corpus = next(item for item in config.corpora if item.manifest is not None)
     kinds: dict[str, list[Samples]] = {}
-    for item in list_recordings([corpus]):
+    for item in corpora.recordings(audio):
         if item.kind == "noise" and corpora.split().is_held_out(item):
             name = item.path.name.rsplit("_", 2)[0] if item.source == "esc10" else item.path.stem
             kinds.setdefault(name, []).append(corpora.read(item.path))
@@ -105,9 +101,7 @@ def noise_recordings(audio: Path) -> dict[str, list[Samples]]:
 @cache
 def rooms(audio: Path) -> list[Samples]:
     """Returns the held-out impulse responses."""
-    config = load_config(corpora.TRAINING_OF_THE_ENHANCER)
-    corpus = next(item for item in config.corpora if item.manifest is not None)
-    held_out = [i for i in list_recordings([corpus]) if i.kind == "room" and corpora.split().is_held_out(i)]
+    held_out = [i for i in corpora.recordings(audio) if i.kind == "room" and corpora.split().is_held_out(i)]
     return [corpora.read(item.path) for item in held_out]
 
 
@@ -123,8 +117,7 @@ def heard(audio: Path, clip: corpora.Clip, condition: Condition) -> Heard:
     if condition.snr_db is not None:
         speech = mixture(speech, noise(audio, rng, len(speech)), condition.snr_db)
     if condition.channel == "telephone":
-        narrow = resampled(speech, SAMPLE_RATE, TELEPHONE_HZ)
-        return Heard(g711.decode(g711.encode(narrow, "mulaw"), "mulaw"), TELEPHONE_HZ, clip.text)
+        return Heard(telephone(speech, SAMPLE_RATE), TELEPHONE_HZ, clip.text)
     return Heard(speech, SAMPLE_RATE, clip.text)
 
 
@@ -144,14 +137,12 @@ def recorded_noise(audio: Path, rng: np.random.Generator, n: int) -> Samples:
     """Returns an excerpt of a held-out recording with mean power 1, every kind as often as every other."""
     kinds = noise_recordings(audio)
     names = sorted(kinds)
-    for _ in range(10):
+
+    def draw() -> Samples:
         recordings = kinds[names[int(rng.integers(len(names)))]]
-        samples = recordings[int(rng.integers(len(recordings)))]
-        start = int(rng.integers(0, max(len(samples) - n, 0) + 1))
-        samples = np.resize(samples[start : start + n], n)
-        if np.square(samples).mean() > 1e-8:
-            break
-    return np.asarray(samples / np.sqrt(np.square(samples).mean() + 1e-12), np.float32)
+        return random_excerpt(rng, recordings[int(rng.integers(len(recordings)))], n)
+
+    return corpora.unit_power(first_audible(draw))
 
 
 @dataclass(frozen=True)

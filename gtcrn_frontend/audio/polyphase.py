@@ -1,12 +1,12 @@
-"""The filter of the resampler: its impulse response, and the kernels of all its phases in blocks.
+"""Polyphase filter bank of the resampler: impulse response and kernels.
 
-Reduced to lowest terms, rate_out / rate_in = up / down asks for the impulse response at `up` different fractions of a
-sample. These kernels are stacked into blocks of a few consecutive outputs, and a block is one small matrix product:
+With rate_out / rate_in = up / down in lowest terms, the impulse response is needed at `up` different fractions of a
+sample. The kernels of a few consecutive outputs are stacked into blocks, each a small matrix product:
 
     outputs (block)  =  kernels (block, width)  @  window of the input (width)
 
-Where the C extension was built, it does the work (native/resample.c) output by output, but for ratios of very
-many phases; blocks and windows are then only what a saved state is cut by.
+The C extension, if built, computes outputs one by one (native/resample.c), except for ratios with very many phases;
+blocks and windows then only determine the extent of a saved state.
 
 The same at all rates: 4.5 ms of delay; flat (0.001 dB) up to 600 Hz below the lower of the two Nyquist frequencies,
 0.1 dB down 520 Hz below it (at 16 kHz: 7.4 and 7.48 kHz); aliases and images from beyond it are 84 dB down.
@@ -26,18 +26,18 @@ import numpy.typing as npt
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.native.binding import FLOATS, chosen_instruction_set, ffi, instruction_sets, lib
 
-HALF_SPAN_US = 4_500  # the filter reaches this far to either side; also what it costs in latency
+HALF_SPAN_US = 4_500  # half length of the filter, and its latency
 STOP_BAND_DB = 85.0
 
 MAX_GAIN = 4.0  # the magnitudes of a kernel's weights add up to less, at all rates: no output is larger than that
 
 MAX_BLOCK = 32  # outputs per matrix product
-MAX_KERNEL_BYTES = 28 * 1024  # of one block: stays in a level 1 cache, and BLAS starts no threads for it
+MAX_KERNEL_BYTES = 28 * 1024  # per block: fits into the L1 cache, and BLAS starts no threads
 BLOCKS_PER_RUN = 64  # matrix products per call into numpy
 
-MAX_EXACT_PHASES = 1024  # ratios with more phases interpolate between the rows of a table
-TABLE_PHASES = 512  # linear interpolation between so many errs by less than -100 dB
-OUTPUTS_PER_RUN = 256  # interpolated kernels made at a time
+MAX_EXACT_PHASES = 1024  # ratios with more phases interpolate in a table
+TABLE_PHASES = 512  # error of linear interpolation below -100 dB
+OUTPUTS_PER_RUN = 256  # kernels interpolated at a time
 
 CACHE_LINE = 64  # bytes
 
@@ -46,7 +46,7 @@ Indices = npt.NDArray[np.int64]
 
 
 class FilterBank(ABC):
-    """What all streams between two rates share: the grid of blocks and windows, and the kernels. Read-only.
+    """Kernels and the grid of blocks and windows for a pair of rates; read-only, shared by all streams.
 
     Output j lies at the input time j * down / up = n + f, n whole and 0 <= f < 1, and weighs the input samples
     n - half_taps + 1 to n + half_taps. Block b holds the outputs b * block to (b + 1) * block - 1; its window
@@ -61,12 +61,12 @@ class FilterBank(ABC):
         self.block = self._block()
         spread = -(-(self.block - 1) * self.down // self.up)  # from the first to the last output of a block
         self.width = 2 * self.half_taps + spread
-        self.blank = np.zeros(spread, dtype=np.float32)  # in place of samples to come
-        self.past = self.width  # samples that a stream remembers
-        self.native: Any = None  # the filter in C, where there is one
+        self.blank = np.zeros(spread, dtype=np.float32)  # in place of future samples
+        self.past = self.width  # input samples that a stream keeps
+        self.native: Any = None  # the C filter, if built
 
     def ready(self, samples_in: int) -> int:
-        """Returns the number of outputs that `samples_in` input samples suffice for."""
+        """Returns the number of outputs that can be computed from `samples_in` input samples."""
         return max(0, -((self.half_taps - samples_in) * self.up // self.down))
 
     def window_start(self, block: int) -> int:
@@ -81,12 +81,12 @@ class FilterBank(ABC):
     def runs(self, first: int, last: int) -> Iterator[tuple[Samples, Indices]]:
         """Yields the kernels, shape (n, block, width), and window starts, shape (n,), of blocks `first` to `last - 1`.
 
-        In runs of as many blocks as are at hand in one piece.
+        Yields runs of blocks that are contiguous in memory.
         """
 
 
 class _CyclicBank(FilterBank):
-    """The kernels of all phases, computed once, for C or in blocks for numpy: they repeat after `up` outputs."""
+    """Precomputed kernels of all phases, for C or in blocks for numpy; they repeat after `up` outputs."""
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
         super().__init__(rate_in, rate_out)
@@ -96,20 +96,20 @@ class _CyclicBank(FilterBank):
             self._make_blocks()
 
     def _make_blocks(self) -> None:
-        """Takes the kernels of consecutive outputs together, as many blocks as there are before they repeat."""
+        """Stacks the kernels of consecutive outputs into blocks, until they repeat."""
         distinct = max(self.up // self.block, 1)
         outputs = np.arange(distinct * self.block).reshape(distinct, self.block, 1)
         taps = self._starts(distinct)[:, np.newaxis, np.newaxis] + np.arange(self.width)
         kernels = _impulse_response(taps - outputs * self.down / self.up, self.rate_in, self.rate_out)
 
-        # Where all blocks are alike, a cycle may be as long as we like: repeated without a copy.
+        # If all blocks are equal, the cycle is extended without a copy.
         self.blocks_per_cycle = distinct if distinct > 1 else BLOCKS_PER_RUN
         self.samples_per_cycle = self.blocks_per_cycle * self.block * self.down // self.up
         self.kernels = np.broadcast_to(kernels, (self.blocks_per_cycle, self.block, self.width))
         self.starts = self._starts(self.blocks_per_cycle)
 
     def _make_native(self) -> None:
-        """Takes the weights of each phase by themselves, with zeros in front of them up to whole vectors."""
+        """Stores the weights of each phase separately, left-padded with zeros to whole vectors."""
         taps = -(-2 * self.half_taps // 16) * 16
         self.past = max(self.past, taps)
         offsets = np.arange(taps) - taps + 1 + self.half_taps - np.arange(self.up)[:, np.newaxis] / self.up
@@ -136,7 +136,7 @@ class _CyclicBank(FilterBank):
 
 
 class _InterpolatedBank(FilterBank):
-    """For ratios of very many phases (44,101 to 16,000 Hz has 16,000): kernels between the rows of a table."""
+    """Kernels interpolated in a table, for ratios with very many phases (44,101 to 16,000 Hz: 16,000)."""
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
         super().__init__(rate_in, rate_out)
@@ -159,15 +159,15 @@ class _InterpolatedBank(FilterBank):
 
 @lru_cache(maxsize=32)
 def filter_bank(rate_in: int, rate_out: int) -> FilterBank:
-    """Returns the bank for a pair of rates, the same object for all streams; ConfigError for equal rates."""
+    """Returns the cached filter bank for a pair of rates; ConfigError for equal rates."""
     if rate_in == rate_out:
-        raise ConfigError(f"resampler: both rates are {rate_in} Hz; there is nothing to convert, leave it out")
+        raise ConfigError(f"resampler: both rates are {rate_in} Hz; no conversion needed, remove the resampler")
     phases = rate_out // math.gcd(rate_in, rate_out)
     return (_CyclicBank if phases <= MAX_EXACT_PHASES else _InterpolatedBank)(rate_in, rate_out)
 
 
 def _on_cache_lines(array: Samples) -> Samples:
-    """Returns a copy whose rows begin on a cache line if they are as long as whole lines: loads are twice as fast."""
+    """Returns a copy with rows aligned to cache lines if their length allows; loads are twice as fast."""
     memory = np.empty(array.nbytes + CACHE_LINE, np.uint8)
     aligned = memory[-memory.ctypes.data % CACHE_LINE :][: array.nbytes].view(array.dtype).reshape(array.shape)
     aligned[:] = array

@@ -1,14 +1,14 @@
-"""Streaming sample rate conversion: a rational polyphase FIR that keeps every sample in its place.
+"""Streaming sample rate conversion by a linear-phase rational polyphase FIR filter.
 
-Output sample j is the band-limited input at the time j / rate_out. The filter is symmetric around that moment, so
-nothing is shifted; but it reaches `polyphase.HALF_SPAN_US` into the future, and so the output *trails* by that much.
+Output sample j is the band-limited input at time j / rate_out. The filter is symmetric, so there is no time shift; it
+needs `polyphase.HALF_SPAN_US` of look-ahead, which is its latency.
 
     y[j] = sum_i x[i] h(i - j rate_in / rate_out)        h: sinc times Kaiser window
 
-An output is always the same sum in the same order: equal to the last bit for every chunking. In C that is so as each
-is computed for itself. In numpy, the blocks of kernels (`polyphase`) lie on a grid fixed at the start of the stream,
-whatever the chunks: a block that needs input still to come is computed with zeros instead, to which the rows already
-due give no weight, and once more when that input is there.
+The result is bit-identical for every chunking, because each output is the same sum in the same order. In C each output
+is computed separately. In numpy, blocks of kernels (`polyphase`) are on a fixed grid: a block that needs future input
+is computed with zeros in its place, which have no weight in the rows already due, and again when that input has
+arrived.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ MAX_RATE_HZ = 192_000
 
 
 class Resampler:
-    """One mono stream on its way from one sample rate to another.
+    """Converts the sample rate of one mono stream.
 
-    Whatever the chunks, n samples pushed and then flushed give ceil(n * rate_out / rate_in) samples, equal to
-    the last bit for every chunking.
+    n samples give ceil(n * rate_out / rate_in) samples after `flush`, bit-identical for every chunking.
 
     >>> down = Resampler(48_000, 16_000)
     >>> chunk = np.zeros(480, dtype=np.float32)
@@ -49,7 +48,7 @@ class Resampler:
     def __init__(self, rate_in: int, rate_out: int) -> None:
         self._bank = filter_bank(_checked_rate(rate_in), _checked_rate(rate_out))
         self._samples_in: int
-        self._past: Samples  # the last samples, silence before the first
+        self._past: Samples  # the last samples; zeros before the first
         self.reset()
 
     @property
@@ -64,7 +63,7 @@ class Resampler:
 
     @property
     def delay_samples_in(self) -> int:
-        """Input samples held back: how much of the future one output sample needs."""
+        """Look-ahead in input samples."""
         return self._bank.half_taps
 
     @property
@@ -74,11 +73,11 @@ class Resampler:
 
     @property
     def samples_out(self) -> int:
-        """Output samples delivered since the stream began."""
+        """Output samples so far."""
         return self._bank.ready(self._samples_in)
 
     def push(self, samples: Samples) -> Samples:
-        """Returns the output samples that have become ready, shape (m,), float32; m may be 0.
+        """Returns the complete output samples, shape (m,), float32; m may be 0.
 
         Args:
             samples: the next input, shape (n,), float32, finite, n >= 0.
@@ -92,24 +91,24 @@ class Resampler:
             buffer = np.concatenate((pending, samples, bank.blank))
             origin = self._samples_in - len(pending)
             output = self._filter(buffer, origin, first, last) if last > first else np.empty(0, dtype=np.float32)
-            self._past = np.concatenate((self._past, samples))[-bank.past :].copy()  # a view would keep a long chunk
+            self._past = np.concatenate((self._past, samples))[-bank.past :].copy()  # not a view of a long chunk
         self._samples_in += len(samples)
         return output
 
     def flush(self) -> Samples:
-        """Returns the rest of the output, shape (m,), float32, as if silence followed; the stream is then as new."""
+        """Returns the remaining output, shape (m,), float32, as if followed by silence; resets the stream."""
         tail = self.push(np.zeros(self.delay_samples_in, dtype=np.float32))
         self.reset()
         return tail
 
     def reset(self) -> None:
-        """Forgets all samples: the next one is the first of a new stream, with silence before it."""
+        """Resets the stream: the next sample is the first one, preceded by silence."""
         self._samples_in = 0
         self._past = np.zeros(self._bank.past, dtype=np.float32)
 
     @property
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything the stream needs to go on.
+        """State of the stream, for `load_state`.
 
         `samples_in`: input samples so far, int64, shape (). `pending`: those still needed, float32, shape (m,),
         9 ms and at most one block of them; m follows from `samples_in`.
@@ -118,7 +117,7 @@ class Resampler:
 
     @property
     def _pending(self) -> Samples:
-        """The last samples, from the window on that is to be used next: fewer than there are in `_past`."""
+        """The last samples from the start of the next window, a part of `_past`."""
         return self._past[len(self._past) - self._pending_length(self._samples_in) :]
 
     def _pending_length(self, samples_in: int) -> int:
@@ -126,10 +125,10 @@ class Resampler:
         return samples_in - bank.window_start(bank.ready(samples_in) // bank.block)
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Goes on where a resampler of the same rates was when its `state` was read.
+        """Restores the state of a resampler with the same rates.
 
         Raises:
-            StateError: for arrays that no resampler of these rates can have; the stream stays as it was.
+            StateError: the arrays do not fit these rates; the stream is unchanged.
         """
         if set(state) != {"samples_in", "pending"}:
             raise StateError(f"resampler state: expected samples_in and pending, got {sorted(state)}")
@@ -151,13 +150,13 @@ class Resampler:
         self._past[len(self._past) - expected :] = pending
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles carry rates and state; kernels are shared within a process, or designed anew."""
+        """Copies and pickles contain rates and state; kernels are shared within a process or recomputed."""
         return Resampler, (self.rate_in, self.rate_out), self.state
 
     __setstate__ = load_state
 
     def _filter_in_c(self, samples: Samples, first: int, last: int) -> Samples:
-        """Returns the outputs `first` to `last - 1`; the samples become the past."""
+        """Returns the outputs `first` to `last - 1`; appends the samples to the past."""
         bank = self._bank
         samples = for_c(samples)
         output = np.empty(last - first, np.float32)
@@ -193,7 +192,7 @@ class Resampler:
 
 
 def resampled(samples: Samples, rate_in: int, rate_out: int) -> Samples:
-    """Returns a whole signal `(n,) float32` at another rate in Hz, `ceil(n * rate_out / rate_in)` samples."""
+    """Resamples a complete signal `(n,) float32` to another rate in Hz, `ceil(n * rate_out / rate_in)` samples."""
     resampler = Resampler(rate_in, rate_out)
     return np.concatenate([resampler.push(samples), resampler.flush()])
 

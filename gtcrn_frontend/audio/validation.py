@@ -1,4 +1,4 @@
-"""The gate: nothing behind it ever sees samples of a wrong shape, type or range."""
+"""Validation of chunks: shape, type and range of samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import AudioFormatError, StateError
 
 MAX_AMPLITUDE = 8.0
-"""Full scale is 1; more than 18 dB above it is no audio but a mistake in units."""
+"""Full scale is 1; more than 18 dB above is a mistake in units."""
 INT16_SCALE = 32768.0
 
 _FLOAT32, _FLOAT64, _INT16 = DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int16))
@@ -20,21 +20,21 @@ _MAX_ENERGY_IN_RANGE = MAX_AMPLITUDE**2
 
 
 def check_chunk(chunk: Any, channels: int = 1) -> tuple[F32, np.dtype[Any]]:
-    """Returns the samples as float32 in full scale 1, in the shape they came in, and the type they came in.
+    """Returns the samples as float32 with full scale 1 in their shape, and their original type.
 
     Args:
-        chunk: `(n,)` for one channel, else `(n, channels)`, n >= 0: float32 or float64 in [-1, 1] (up to +-8 is let
-            through), or int16.
-        channels: how many are expected.
+        chunk: `(n,)` for one channel, else `(n, channels)`, n >= 0: float32 or float64 in [-1, 1] (up to +-8 is
+            accepted), or int16.
+        channels: expected number of channels.
 
     Raises:
-        AudioFormatError: another shape or type, NaN, infinity, or floats beyond +-8.
+        AudioFormatError: wrong shape or type, NaN, infinity, or floats beyond +-8.
     """
     try:
         samples = np.asarray(chunk)
-    except (ValueError, TypeError, RuntimeError) as error:  # lists of different lengths; a tensor that has a gradient
+    except (ValueError, TypeError, RuntimeError) as error:  # lists of different lengths; tensors that require gradients
         raise AudioFormatError(
-            f"expected samples that numpy makes a regular array of, got {type(chunk).__name__}: {error}"
+            f"expected samples that numpy can convert to an array, got {type(chunk).__name__}: {error}"
         ) from error
     dtype = samples.dtype
     if dtype not in DTYPES:
@@ -45,8 +45,8 @@ def check_chunk(chunk: Any, channels: int = 1) -> tuple[F32, np.dtype[Any]]:
         return samples.astype(np.float32) / np.float32(INT16_SCALE), dtype
     checked = samples if dtype == _FLOAT32 else _to_float32(samples)
     flat = checked if channels == 1 else checked.reshape(-1)
-    # One pass, no temporary: if the sum of squares is small, then so is each sample, and none is NaN. Unlike dot, vdot
-    # does not warn of infinity, and so needs no errstate.
+    # One pass without a temporary: if the sum of squares is small, so is each sample, and none is NaN. Unlike dot, vdot
+    # does not warn about infinity, so errstate is not needed.
     if (
         not np.vdot(flat, flat) <= _MAX_ENERGY_IN_RANGE
         and not -MAX_AMPLITUDE <= flat.min() <= flat.max() <= MAX_AMPLITUDE
@@ -73,7 +73,7 @@ def check_magnitude(array: npt.NDArray[Any], limit: float, name: str) -> None:
 
 
 def _to_float32(samples: npt.NDArray[np.float64]) -> F32:
-    with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite, and is refused as such
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite and are rejected
         return samples.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Which files the command `enhance` reads, and where each goes."""
+"""Inputs of the command `enhance`, and the output of each."""
 
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """A file to enhance, and the file to write."""
+    """A file to enhance and its output."""
 
     source: Path
     output: Path
 
 
 def is_folder(path: str) -> bool:
-    """Returns whether a path from the command line is or names a folder: also one that ends in a slash."""
+    """Returns whether a path is a folder, or ends in a slash."""
     return Path(path).is_dir() or path.endswith(tuple(filter(None, (os.sep, os.altsep))))
 
 
 def plan(inputs: Sequence[str], output: str, *, recursive: bool) -> list[Task]:
-    """Returns a task for each file; files of a folder keep their relative paths, others go right into the output.
+    """Returns a task for each file; files of a folder keep their relative paths, others go directly into the output.
 
-    Folders are searched for files with the suffix of an audio format; hidden files, and an output folder within, are
-    left out.
+    Folders are searched for files with the suffix of an audio format, except hidden files and the output folder.
 
     Args:
         inputs: files and folders.
         output: a file if there is one input and it is a file; else a folder, which need not exist.
-        recursive: search the folders' folders as well.
+        recursive: search subfolders, too.
 
     Raises:
         ConfigError: the output is a file and should be a folder, an input folder holds no audio, or two files would go
@@ -49,12 +48,12 @@ def plan(inputs: Sequence[str], output: str, *, recursive: bool) -> list[Task]:
     if target.exists() and not target.is_dir():
         raise ConfigError(f"expected a folder to write to, got the file {output}: give one with -o FOLDER")
     if not is_folder(output) and container_of(target) is not None:
-        raise ConfigError(f"expected a folder to write to, got {output}: if it is to be one, write {output}/")
+        raise ConfigError(f"expected a folder to write to, got {output}: write {output}/ if it is one")
     tasks: list[Task] = []
     for path in map(Path, inputs):
         found = list(_audio_files(path, target, recursive)) if path.is_dir() else [path]
         if not found:
-            hint = "" if recursive else "; -r looks into its folders as well"
+            hint = "" if recursive else "; -r searches its subfolders, too"
             raise ConfigError(f"{path}: expected a folder with audio files, found none{hint}")
         root = path if path.is_dir() else path.parent
         tasks += [Task(file, target / file.relative_to(root)) for file in found]
@@ -88,4 +87,4 @@ def _check_apart(tasks: Sequence[Task]) -> None:
     for task in tasks:
         other = sources.setdefault(task.output, task.source)
         if other is not task.source:
-            raise ConfigError(f"{other} and {task.source} would both become {task.output}: enhance them separately")
+            raise ConfigError(f"{other} and {task.source} have the same output {task.output}: enhance them separately")

@@ -1,4 +1,4 @@
-"""Files that a command writes at its end: what is wrong with them is said before its work."""
+"""Checks of output files before a command begins its work."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gtcrn_frontend.errors import ConfigError
 
 
 def check_outputs(paths: Iterable[Path | None]) -> None:
-    """Finds out whether files can be written, by beginning one beside each; None stands for no file.
+    """Checks that files can be written, by creating a temporary one beside each; None stands for no file.
 
     Raises:
-        ConfigError: one cannot.
+        ConfigError: a file cannot be written.
     """
     for path in filter(None, paths):
         if path.is_dir() or not path.absolute().parent.is_dir():

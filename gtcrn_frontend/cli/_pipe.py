@@ -1,4 +1,4 @@
-"""Raw PCM on stdin and stdout, for live use: what comes in is enhanced and passed on at once."""
+"""Live enhancement of raw PCM from stdin to stdout."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class PipeReport:
-    """Seconds of audio enhanced, and seconds that the enhancer took: waiting for input and output is not counted."""
+    """Duration of the enhanced audio and computing time in seconds; waiting for input and output does not count."""
 
     engine: str
     audio_s: float = 0.0
@@ -41,7 +41,7 @@ class PipeReport:
 
 
 def enhance_pipe(source: str, output: str, pcm_format: str, config: EnhancerConfig) -> PipeReport:
-    """Returns what was done when the source has ended, or SIGINT or SIGTERM has come: the tail is delivered then.
+    """Enhances until the source ends, or SIGINT or SIGTERM comes, and flushes the stream.
 
     Args:
         source: `-` for raw PCM of the rate and channels in `config` on stdin, or an audio file.
@@ -50,13 +50,12 @@ def enhance_pipe(source: str, output: str, pcm_format: str, config: EnhancerConf
         config: settings.
 
     Raises:
-        AudioFormatError: the input is a file where raw PCM is expected, or has samples that are no audio; stdout gets
-            those before.
-        BrokenPipeError: nobody reads stdout any more.
+        AudioFormatError: the input is a file instead of raw PCM, or has invalid samples; those before are delivered.
+        BrokenPipeError: the reader of stdout has ended.
         ConfigError: a setting is out of range, or stdin or stdout is a terminal.
     """
     if output == PIPE and os.isatty(_STDOUT):
-        raise ConfigError("expected a pipe or a file as stdout, got a terminal: raw PCM would garble it")
+        raise ConfigError("expected a pipe or a file as stdout, got a terminal: raw PCM is binary")
     if source != PIPE:
         with open_audio(source) as audio:
             enhancer = enhancer_for(audio, config)
@@ -92,7 +91,7 @@ def _enhance(enhancer: Enhancer, chunks: Iterable[Samples], write: Callable[[Sam
 
 
 def pcm_chunks(pieces: Iterable[bytes], pcm_format: str, channels: int) -> Iterator[Samples]:
-    """Yields the samples that are complete after each piece; a rest waits for the next.
+    """Yields the complete samples after each piece of data; the rest is kept for the next.
 
     Raises:
         AudioFormatError: the pieces are those of a file with a header.
@@ -105,7 +104,7 @@ def pcm_chunks(pieces: Iterable[bytes], pcm_format: str, channels: int) -> Itera
         samples, rest = whole_frames(rest + piece, pcm_format, channels)
         yield samples
     if rest:
-        _log.warning("%d bytes at the end of stdin are no whole sample of all channels: left out", len(rest))
+        _log.warning("%d bytes at the end of stdin are not a whole sample of all channels: ignored", len(rest))
 
 
 def _refuse_files(beginning: bytes) -> None:
@@ -118,7 +117,7 @@ def _refuse_files(beginning: bytes) -> None:
 
 
 def _first_bad_frame(chunk: Samples) -> int:
-    """Index of the first frame for which `process_chunk` refuses a chunk."""
+    """Index of the first frame with an invalid sample."""
     frames = chunk.reshape(len(chunk), -1)
     good = (np.abs(frames) <= MAX_AMPLITUDE).all(axis=1)  # NaN compares false
     return int(np.argmin(good))
@@ -135,7 +134,7 @@ def _writer(output: str, enhancer: Enhancer, subtype: str, pcm_format: str) -> I
 
 
 def _write_all(data: bytes) -> None:
-    # Not sys.stdout: it would keep samples back, and complain once more at exit when nobody reads them.
+    # Not sys.stdout, which buffers, and raises again at exit if the reader has ended.
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(_STDOUT, rest) :]

@@ -1,4 +1,4 @@
-"""Stdin until it ends, or a signal ends it."""
+"""Reading stdin until it ends, or until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, *filter(None, [getattr(signal, "SIGHU
 
 @contextmanager
 def until_stopped() -> Iterator[Iterator[bytes]]:
-    """Yields the pieces of stdin as they arrive, at most 64 KiB each; they end with it, or with one of `_SIGNALS`.
+    """Yields the data of stdin as it arrives, at most 64 KiB at a time, until stdin ends or SIGINT or SIGTERM comes.
 
-    A live stream has no other end than these signals, so the first one only stops the reading, and what is on its way
-    can be finished. The next one does what it did before.
+    A live stream ends by these signals only, so that the first one just stops the reading, and the stream can be
+    flushed. The next one has its usual effect.
     """
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
-    previous_waker = signal.set_wakeup_fd(waker)  # a signal between two reads must not be missed: it writes a byte here
+    previous_waker = signal.set_wakeup_fd(
+        waker
+    )  # a signal between two reads writes a byte here, so that it is not missed
     previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def restore() -> None:
@@ -32,7 +34,7 @@ def until_stopped() -> Iterator[Iterator[bytes]]:
             signal.signal(number, handler)
 
     for number, handler in previous.items():
-        if handler is not signal.SIG_IGN:  # a shell's background job does not want to know
+        if handler is not signal.SIG_IGN:  # background jobs of a shell ignore it
             signal.signal(number, lambda *_: restore())
     try:
         yield _pieces(woken)
@@ -52,8 +54,8 @@ def _pieces(woken: int) -> Iterator[bytes]:
 
 
 def _is_stopped(woken: int) -> bool:
-    """Waits until there is something to read, or a signal has come."""
-    if os.name == "nt":  # select knows only sockets there, and Ctrl-C ends the program that feeds the pipe as well
+    """Waits for data or a signal; returns whether a signal came."""
+    if os.name == "nt":  # select supports only sockets there, and Ctrl-C also ends the program that feeds the pipe
         return False
     ready, _, _ = select.select([STDIN, woken], [], [])
     return woken in ready

@@ -1,4 +1,4 @@
-"""Speech from stdin or the microphone: results as it is spoken."""
+"""Live transcription of stdin or the microphone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 
+from gtcrn_frontend.adapters.sherpa.file_transcription import TranscriptSink, mono
 from gtcrn_frontend.adapters.sherpa.pipeline import Pipeline
 from gtcrn_frontend.audio.io import Samples
 from gtcrn_frontend.cli._pipe import pcm_chunks
 from gtcrn_frontend.cli._stdin import STDIN, until_stopped
-from gtcrn_frontend.cli._transcripts import Show, mono
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 
 _READ_S = 0.1  # of the microphone, at a time
@@ -19,29 +19,30 @@ _READ_S = 0.1  # of the microphone, at a time
 _log = logging.getLogger(__name__)
 
 
-def transcribe_stdin(pipeline: Pipeline, show: Show, sample_rate: int, pcm_format: str, channels: int) -> None:
-    """Shows what is heard in raw PCM on stdin until it ends, or SIGINT or SIGTERM comes.
+def transcribe_stdin(
+    pipeline: Pipeline, sink: TranscriptSink, sample_rate: int, pcm_format: str, channels: int
+) -> None:
+    """Transcribes raw PCM from stdin until it ends, or until SIGINT or SIGTERM.
 
     Args:
         pipeline: front-end and recogniser.
-        show: gets the results.
+        sink: receives the results.
         sample_rate: in Hz.
         pcm_format: one of `PCM_FORMATS`.
-        channels: interleaved; their average is heard.
+        channels: interleaved; they are averaged.
 
     Raises:
-        AudioFormatError: the input is a file with a header, or has samples that are no audio; what was heard before is
-            shown.
+        AudioFormatError: the input is a file with a header, or has invalid samples; results before them are delivered.
         ConfigError: stdin is a terminal.
     """
     if os.isatty(STDIN):
         raise ConfigError("expected raw PCM on stdin, got a terminal: pipe audio into it, or name a file")
     with until_stopped() as pieces:
-        _listen(pipeline, show, sample_rate, map(mono, pcm_chunks(pieces, pcm_format, channels)), "stdin")
+        _listen(pipeline, sink, sample_rate, map(mono, pcm_chunks(pieces, pcm_format, channels)), "stdin")
 
 
-def transcribe_microphone(pipeline: Pipeline, show: Show, sample_rate: int) -> None:
-    """Shows what is heard by the default microphone until Ctrl-C.
+def transcribe_microphone(pipeline: Pipeline, sink: TranscriptSink, sample_rate: int) -> None:
+    """Transcribes the default microphone until Ctrl-C.
 
     Raises:
         ConfigError: sounddevice is not installed, or there is no microphone with that sample rate.
@@ -52,17 +53,17 @@ def transcribe_microphone(pipeline: Pipeline, show: Show, sample_rate: int) -> N
         raise ConfigError(f"--mic needs sounddevice ({error}): pip install 'gtcrn-frontend[mic]'") from error
     try:
         with sounddevice.InputStream(samplerate=sample_rate, channels=1, dtype="float32") as microphone:
-            _listen(pipeline, show, sample_rate, _until_interrupted(microphone, sample_rate), "microphone")
+            _listen(pipeline, sink, sample_rate, _until_interrupted(microphone, sample_rate), "microphone")
     except sounddevice.PortAudioError as error:
-        raise ConfigError(f"cannot listen to a microphone at {sample_rate} Hz: {error}") from error
+        raise ConfigError(f"cannot record from a microphone at {sample_rate} Hz: {error}") from error
 
 
-def _listen(pipeline: Pipeline, show: Show, sample_rate: int, chunks: Iterable[Samples], name: str) -> None:
+def _listen(pipeline: Pipeline, sink: TranscriptSink, sample_rate: int, chunks: Iterable[Samples], name: str) -> None:
     session = pipeline.session(sample_rate)
 
     def show_new() -> None:
         for segment in pipeline.decode([session])[0]:
-            show.segment(name, 0, segment)
+            sink.segment(name, 0, segment)
 
     try:
         for chunk in chunks:
@@ -70,7 +71,7 @@ def _listen(pipeline: Pipeline, show: Show, sample_rate: int, chunks: Iterable[S
             show_new()
     except AudioFormatError as error:
         raise AudioFormatError(f"{name}: stopped: {error}") from error
-    finally:  # what was heard up to here
+    finally:  # the results up to here
         session.input_finished()
         show_new()
 

@@ -1,58 +1,76 @@
-"""The command `calibrate`: does a front-end lower the error rate of the user's own recogniser, and which setting?"""
+"""The command `calibrate`: does a front-end lower the error rate of a recogniser, and with which setting?"""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import time
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from gtcrn_frontend.cli._argtypes import count, number, seconds
-from gtcrn_frontend.cli._fingerprint import WRITTEN_BY
+from gtcrn_frontend.cli._argtypes import channels, count, count_or_none, levels, seconds, snrs, strengths
+from gtcrn_frontend.cli._evaluation_args import (
+    RECOGNIZER_HELP,
+    add_cache_args,
+    add_cap_arg,
+    add_normalise_arg,
+    cache_of,
+    detector_of,
+    sources_of,
+)
+from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.cli._output_checks import check_outputs
+from gtcrn_frontend.cli._progress import SEARCH, ProgressBar
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.deprecation import add_renamed_option
 from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.evaluation.asr.normalise import DEFAULT_STEPS
-
-if TYPE_CHECKING:
-    from gtcrn_frontend.config import Strength
-    from gtcrn_frontend.evaluation.asr.calibrate import Calibration, Counting
-    from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
-    from gtcrn_frontend.evaluation.asr.sweep import MissingResult, Sweep
-    from gtcrn_frontend.evaluation.manifest import Manifest
-    from gtcrn_frontend.evaluation.noisy_set import Item
-
-DEFAULT_SNRS = "clean,10,5,0"
-MOST_JOBS = 4  # each process loads the recogniser
+from gtcrn_frontend.evaluation.asr.calibrate import DEFAULT_JOBS
+from gtcrn_frontend.evaluation.channels import CHANNELS, DEFAULT_CHANNELS
+from gtcrn_frontend.evaluation.speech_free import DEFAULT_EXCERPTS, DEFAULT_LEVELS_DBFS
 
 EXAMPLES = """examples:
-  gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --noise noise/ --snr 0,5,10,clean \\
-      --write frontend.yaml --report report.html
-  gtcrn-frontend calibrate --recognizer my_asr:transcribe --manifest recordings/ --report report.html
-  gtcrn-frontend calibrate --recognizer 'whisper-cli -m base.bin -np -nt -f {}' --manifest kaldi/data/test
-  gtcrn-frontend calibrate --recognizer speechbrain_model/ --manifest test.csv --model gtcrn-asr gtcrn-dns3
-  gtcrn-frontend calibrate --recognizer faster-whisper:models/base.en,beam_size=1 --manifest test.jsonl \\
-      --normalise english
-  gtcrn-frontend calibrate --recognizer openai:http://127.0.0.1:8000,model=whisper-1 --manifest test.jsonl --no-cache
-  gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --fit-auto-strength --write frontend.yaml
+  gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --noise noise/ \\
+      --snr 0,5,10,clean --write frontend.yaml --report report.html
+  gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --noise noise/ \\
+      --channel microphone,telephone,room --rooms rooms/ --vad silero_vad.onnx
+  gtcrn-frontend calibrate --recognizer my_asr:transcribe --manifest recordings/ \\
+      --report report.html
+  gtcrn-frontend calibrate --recognizer 'whisper-cli -m base.bin -np -nt -f {}' \\
+      --manifest kaldi/data/test
+  gtcrn-frontend calibrate --recognizer speechbrain_model/ --manifest test.csv \\
+      --model gtcrn-asr gtcrn-dns3
+  gtcrn-frontend calibrate --recognizer faster-whisper:models/base.en,beam_size=1 \\
+      --manifest test.jsonl --normalise english
+  gtcrn-frontend calibrate --recognizer openai:http://127.0.0.1:8000,model=whisper-1 \\
+      --manifest test.jsonl --no-cache
+  gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --fit-auto-strength \\
+      --write frontend.yaml
 
-A manifest is JSON lines with audio and text, a CSV file with such a heading, a Kaldi folder, or a folder of recordings
-each beside a .txt file. Without --noise the recordings are taken as they are; an entry may name its condition then.
-What was recognised is kept in a cache: an interrupted run goes on where it was. A function or a command is another
-recogniser when a file in its folder or in the working directory has changed, but for recordings, .log, .html and hidden
-files. For one whose state lies elsewhere (a remote service) give --no-cache.
-faster-whisper:NAME_OR_FOLDER[,option=value...] takes the options of faster-whisper, such as beam_size, language,
-temperature (0, or 0+0.2+0.4), condition_on_previous_text, vad_filter and compute_type; those that are not named have
-its own defaults. Nothing is downloaded. openai:URL[,option=value...] takes model, language, temperature, prompt,
-timeout and retries; a key is read from the environment variable OPENAI_API_KEY.
-The file of --write fits as `frontend:` of a pipeline; it says `bypass: true` unless something helps significantly.
+manifest:
+  JSON lines with audio and text, a CSV or TSV file with such a heading, a Kaldi folder, or a
+  folder of recordings each beside a .txt file. An entry may be a segment of its file (offset and
+  duration in seconds, or start and stop in samples), and may name its condition. Without --noise,
+  recordings are used as they are.
+
+recogniser:
+  faster-whisper:NAME_OR_FOLDER[,option=value...] takes options of faster-whisper such as
+  beam_size, language, temperature (0, or 0+0.2+0.4), condition_on_previous_text, vad_filter and
+  compute_type. Nothing is downloaded. openai:URL[,option=value...] takes model, language,
+  temperature, prompt, timeout and retries; the key is read from the environment variable
+  OPENAI_API_KEY.
+
+cache:
+  Results are cached, so that an interrupted run can be resumed. Those of a function or a command
+  are invalidated when a file in its folder or in the working directory changes; recordings, .log
+  and .html files and hidden files do not count. If the recogniser's state is elsewhere, such as
+  in a remote service, give --no-cache.
+
+measures:
+  Beside the error rate, which counts at most as many errors in an utterance as it has words,
+  the tables show substitutions, deletions and insertions apart, and, with --noise, hallucinated
+  words per minute where nobody speaks. A setting that adds such words significantly is ruled out,
+  and the decision says so.
+
+The file of --write is for --config of other commands, and for `frontend:` in a pipeline file. It
+says `bypass: true` unless a front-end helps significantly.
 """
 
 
@@ -63,237 +81,163 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="find out whether a front-end helps your recogniser, and with which setting",
         description="Measures the error rate of a recogniser with and without front-end, and decides on a setting.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
-    parser.add_argument(
-        "--recognizer",
-        required=True,
-        metavar="WHAT",
-        help="pipeline file of sherpa-onnx, folder or hyperparameter file of a SpeechBrain model, "
-        "faster-whisper:NAME_OR_FOLDER, openai:URL, "
-        "module:function of (samples, sample_rate) -> text, or shell command with {} for a wave file",
-    )
-    parser.add_argument("--manifest", required=True, metavar="PATH", help="recordings and what is said in them")
+    parser.add_argument("--recognizer", required=True, metavar="WHAT", help=RECOGNIZER_HELP)
+    parser.add_argument("--manifest", required=True, metavar="PATH", help="recordings with transcripts, see below")
     noise = parser.add_argument_group("noise")
-    noise.add_argument("--noise", type=Path, metavar="DIR", help="recordings of noise to mix in")
-    noise.add_argument("--snr", metavar="LIST", help=f"in dB, or clean (default with --noise: {DEFAULT_SNRS})")
+    noise.add_argument("--noise", type=Path, metavar="DIR", help="noise recordings to mix in")
+    noise.add_argument(
+        "--snr",
+        type=snrs,
+        default=(),
+        metavar="LIST",
+        help="signal-to-noise ratios in dB, or clean (default with --noise: clean,10,5,0)",
+    )
     noise.add_argument("--seed", type=int, default=0, help="of the choice of noise (default: %(default)s)")
-    search = parser.add_argument_group("what is tried")
+    add_measure_args(parser)
+    search = parser.add_argument_group("search")
     search.add_argument(
         "--model",
         nargs="+",
-        default=[EnhancerConfig.model],
+        default=[str(EnhancerConfig.model)],
         metavar="MODEL",
-        help="names or paths of models (default: %(default)s)",
+        help=f"names or paths of models to try (default: {EnhancerConfig.model})",
     )
-    search.add_argument("--engine", default=EnhancerConfig.engine, help="(default: %(default)s)")
+    search.add_argument("--engine", default=EnhancerConfig.engine, help="engine of the models (default: %(default)s)")
     search.add_argument(
-        "--strengths", type=_strengths, default=(), metavar="LIST", help="such as 1,0.7,auto (default: coarse to fine)"
+        "--strengths",
+        type=strengths,
+        default=(),
+        metavar="LIST",
+        help="strengths to try, such as 1,0.7,auto (default: search from coarse to fine)",
     )
     search.add_argument(
         "--fit-auto-strength",
         nargs="*",
         metavar="WHAT",
-        help="also fit the parameters of the guard (strength auto), on half of the utterances, and decide on the "
-        "others; on further recognisers too, if named: what suits several is less likely to be luck",
+        help="also fit the parameters of strength auto, on half of the utterances, and decide on the other half; fit "
+        "to further recognisers too if named, which makes a fit by chance less likely",
     )
     add_renamed_option(search, "--fit-guard", "--fit-auto-strength", nargs="*", metavar="WHAT")
-    counting = parser.add_argument_group("what is counted")
-    counting.add_argument("--unit", choices=("word", "character"), default="word", help="WER or CER")
-    counting.add_argument(
-        "--normalise",
-        default=",".join(DEFAULT_STEPS),
-        metavar="LIST",
-        help="what is made equal before texts are compared: unicode, lower, punctuation, english (Whisper's "
-        "normaliser: numbers, spelling, contractions), or none (default: %(default)s)",
-    )
-    counting.add_argument("--limit", type=count, metavar="N", help="take the first N recordings only, for a quick look")
-    running = parser.add_argument_group("how it runs")
+    scoring = parser.add_argument_group("scoring")
+    scoring.add_argument("--unit", choices=("word", "character"), default="word", help="WER or CER (default: word)")
+    add_normalise_arg(scoring)
+    add_cap_arg(scoring)
+    scoring.add_argument("--limit", type=count, metavar="N", help="use the first N utterances only, for a quick look")
+    running = parser.add_argument_group("execution")
     running.add_argument(
-        "--jobs", type=count, default=min(os.cpu_count() or 1, MOST_JOBS), metavar="N", help="(default: %(default)s)"
+        "--jobs",
+        type=count,
+        default=DEFAULT_JOBS,
+        metavar="N",
+        help="processes, each of which loads the recogniser (default: %(default)s)",
     )
     running.add_argument(
         "--timeout",
         type=seconds,
         metavar="S",
-        help="the longest time for one recording (default: 30 s and ten times its length)",
+        help="time limit for one recording in seconds (default: 30 s and ten times its duration)",
     )
-    where = running.add_mutually_exclusive_group()
-    where.add_argument("--cache", type=Path, metavar="DIR", help="where results are kept (default: the user's cache)")
-    where.add_argument(
-        "--no-cache",
-        action="store_true",
-        help="keep nothing, recognise all anew: for a recogniser whose state lies elsewhere, a remote service say",
-    )
-    output = parser.add_argument_group("outcome")
-    output.add_argument("--write", type=Path, metavar="YAML", help="write the setting that was decided on")
-    output.add_argument("--report", type=Path, metavar="HTML", help="write a report to look at and listen to")
+    add_cache_args(running)
+    output = parser.add_argument_group("output")
+    output.add_argument("--write", type=Path, metavar="YAML", help="write the chosen setting to this file")
+    output.add_argument("--report", type=Path, metavar="HTML", help="write a report with charts and audio examples")
     parser.set_defaults(run=run)
+
+
+def add_measure_args(parser: argparse.ArgumentParser) -> None:
+    """Adds the options for channels, signals without speech, and a voice activity detector."""
+    group = parser.add_argument_group("channels and further measures")
+    group.add_argument(
+        "--channel",
+        type=channels,
+        default=DEFAULT_CHANNELS,
+        metavar="LIST",
+        help=f"measure behind each of {', '.join(CHANNELS)}; telephone is 8 kHz and G.711 "
+        f"(default: {','.join(DEFAULT_CHANNELS)})",
+    )
+    group.add_argument("--rooms", type=Path, metavar="DIR", help="impulse responses for the channel room")
+    group.add_argument(
+        "--noise-only",
+        type=count_or_none,
+        default=DEFAULT_EXCERPTS,
+        metavar="N",
+        help="with --noise, count hallucinated words in N excerpts of noise without speech, 10 s each, and in digital "
+        "silence; 0 to count none (default: %(default)s)",
+    )
+    shown = ",".join(f"{level:g}" for level in DEFAULT_LEVELS_DBFS)
+    group.add_argument(
+        "--noise-only-levels",
+        type=levels,
+        default=DEFAULT_LEVELS_DBFS,
+        metavar="LIST",
+        help=f"levels of these excerpts in dB of full scale, as --noise-only-levels={shown} (default: {shown})",
+    )
+    group.add_argument(
+        "--vad",
+        type=Path,
+        metavar="ONNX",
+        help="with --noise, also measure false starts and missed speech of Silero VAD, run by sherpa-onnx",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the table and the decision on stdout, all else on stderr."""
-    try:
-        import jiwer  # noqa: F401  before an hour of recognising, not after
-
-        from gtcrn_frontend.evaluation.asr import verdict_text
-        from gtcrn_frontend.evaluation.report import html_report
-    except ImportError as error:
-        raise ModelError(f"calibrate needs {error.name}: pip install 'gtcrn-frontend[calibrate]'") from error
-    from gtcrn_frontend.cli._recognizers import recognizer_source
-    from gtcrn_frontend.evaluation.asr.auto_strength_fit import fit_auto_strength, split
-    from gtcrn_frontend.evaluation.asr.calibrate import Counting, calibrate
-    from gtcrn_frontend.evaluation.asr.normalise import Normalisation
-    from gtcrn_frontend.evaluation.asr.sweep import Sweep
-    from gtcrn_frontend.evaluation.result_cache import Cache, Recognition
-    from gtcrn_frontend.evaluation.systems import distinct_models
-    from gtcrn_frontend.weights.registry import cache_folder
-
-    began = time.monotonic()
-    check_outputs((args.write, args.report))
-    try:
-        apart = [Path(path) for path in (args.write, args.report, args.cache, args.manifest, args.noise) if path]
-        sources = [recognizer_source(what, apart) for what in (args.recognizer, *(args.fit_auto_strength or ()))]
-    except ImportError as error:  # sherpa-onnx is an extra; its message names it
-        raise ModelError(str(error)) from error
-    source = sources[0]
-    counting = Counting(Normalisation.from_text(args.normalise), args.unit)
-    fronts = [_front(model, args.engine) for model in distinct_models(args.model)]
-    manifest, items = _material(args)
-    cache = Cache(None if args.no_cache else args.cache or cache_folder() / "calibrate", Recognition)
-    sweep_over = partial(Sweep, cache=cache, jobs=args.jobs, timeout_s=args.timeout, report=_say_failed)
-    with ExitStack() as stack:
-        to_fit: list[Sweep] = []
-        if args.fit_auto_strength is not None:
-            items_to_fit, items = split(items)
-            to_fit = [stack.enter_context(sweep_over(items_to_fit, each)) for each in sources]
-        sweep = stack.enter_context(sweep_over(items, source))
-        try:
-            with _Bar() as bar:
-                fit = fit_auto_strength(to_fit, fronts, counting, bar) if to_fit else None
-                found = calibrate(sweep, fronts, args.strengths, counting, bar, fit)
-        except KeyboardInterrupt:
-            kept = "nothing was kept" if args.no_cache else "the same command goes on from here"
-            recognised = sum(each.recognised for each in (sweep, *to_fit))
-            print(f"interrupted after {recognised} results: {kept}", file=sys.stderr)
-            raise
-        noise = args.noise and str(args.noise)
-        setup = html_report.Setup(source.name, source.settings, str(args.manifest), noise, manifest, counting)
-        took_s = time.monotonic() - began
-        _print_outcome(found, sweep, counting)
-        for each in (each for each in sources if each.settings):
-            print(f"  {each.name}: {verdict_text.settings_line(each.settings)}.")
-        sweeps = (*to_fit, sweep)
-        recognised, cached = sum(each.recognised for each in sweeps), sum(each.from_cache for each in sweeps)
-        failed = sum(len(each.left) for each in sweeps)
-        print(f"{recognised} recognised, {cached} from the cache, {failed} failed; {took_s:.0f} s", file=sys.stderr)
-        if args.write:
-            _write_setting(args, found, source)
-            print(f"setting written to {args.write}", file=sys.stderr)
-        if args.report:
-            html_report.write_report(args.report, found, sweep, setup, took_s)
-            print(f"report written to {args.report}", file=sys.stderr)
-    return 0
-
-
-def _material(args: argparse.Namespace) -> tuple[Manifest, list[Item]]:
-    """What is recognised; says on stderr what cannot be."""
-    import dataclasses
-
-    from gtcrn_frontend.evaluation.manifest import load_manifest
-    from gtcrn_frontend.evaluation.noisy_set import find_noise, parse_snrs, plan_items
-
     if args.snr and not args.noise:
         raise ConfigError("--snr: expected --noise DIR with it: there is nothing to mix in")
-    manifest = load_manifest(args.manifest)
-    for problem in manifest.problems:
-        print(f"left out: {problem}", file=sys.stderr)
-    if args.limit:
-        manifest = dataclasses.replace(manifest, utterances=manifest.utterances[: args.limit])
-    empty = sum(not utterance.text for utterance in manifest.utterances)
-    if empty:
-        print(
-            f"{empty} recordings with an empty transcript: all that is heard in them counts as insertions",
-            file=sys.stderr,
-        )
-    snrs_db = parse_snrs(args.snr or DEFAULT_SNRS) if args.noise else ()
-    noise = find_noise(args.noise) if args.noise else ()
-    return manifest, plan_items(manifest.utterances, noise, snrs_db, args.seed)
-
-
-def _print_outcome(found: Calibration, sweep: Sweep, counting: Counting) -> None:
-    from gtcrn_frontend.evaluation.asr.verdict_text import all_sentences, headline, summary_rows
-    from gtcrn_frontend.evaluation.report.tables import markdown_table
-
-    print(markdown_table(summary_rows(found.scores, counting.unit), {}))
-    print("Percent, ± half of the 95 % interval; - significantly fewer errors than without front-end, ! more.")
-    print()
-    print(f"{headline(found.decision)}.")
-    for sentence in all_sentences(found, counting.unit):
-        print(f"  {sentence}")
-    left_out = len(sweep.items) - len(found.scores.items)
-    if left_out:
-        print(f"  Left out, as the recogniser failed behind some setting: {left_out} of {len(sweep.items)} items.")
-
-
-def _write_setting(args: argparse.Namespace, found: Calibration, source: RecognizerSource) -> None:
-    from gtcrn_frontend.atomic_write import write_text
-    from gtcrn_frontend.evaluation.asr.verdict_text import all_sentences, headline, setting_yaml, settings_line
-
-    noise = f"noise {args.noise}, SNRs {args.snr or DEFAULT_SNRS}, seed {args.seed}" if args.noise else "no noise added"
-    measured = [f"{WRITTEN_BY} --recognizer {source.name}", f"Measured on {args.manifest}, {noise}."]
-    if source.settings:
-        measured.append(f"Settings of the recogniser: {settings_line(source.settings)}.")
-    told = [f"{headline(found.decision)}.", *all_sentences(found, args.unit)]
-    lines = [" ".join(line.split()) for line in (*measured, *told)]
+    if args.vad and not args.noise:
+        raise ConfigError("--vad: expected --noise DIR with it: the speech in recordings that are noisy is not known")
+    if ("room" in args.channel) != bool(args.rooms):
+        raise ConfigError("expected --channel room and --rooms DIR together, got one of them")
     try:
-        comment = "".join(f"# {line}\n" for line in lines)
-        write_text(args.write, comment + setting_yaml(found.decision.setting))
-    except OSError as error:
-        raise ConfigError(f"cannot write {args.write}: {error.strerror}") from error
+        import jinja2  # noqa: F401  before the work, not after it
+        import jiwer  # noqa: F401
+    except ImportError as error:
+        raise ModelError(f"calibrate needs {error.name}: pip install 'gtcrn-frontend[calibrate]'") from error
+    from gtcrn_frontend.evaluation import ErrorMetric, Normalisation, calibrate, write_report
 
-
-def _front(model: str, engine: str) -> EnhancerConfig:
-    """A front-end, loaded once: what is wrong with it is said before hours of work.
-
-    It has the model's name, or its path from the root: the setting that is written may be used elsewhere.
-    """
-    from gtcrn_frontend.engines.loading import load
-    from gtcrn_frontend.weights.model import installed_registry, model_path
-
-    load(model, engine)
-    name = model if model in installed_registry().models else str(model_path(model))
-    return EnhancerConfig(model=name, engine=engine)
-
-
-class _Bar:
-    """A bar over all rounds, if stderr is a terminal; later rounds count as far as they may become."""
-
-    def __enter__(self) -> _Bar:
-        layout = "{desc}{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}, {elapsed} so far, {remaining} to go at most"
-        self._bar: tqdm[Any] = tqdm(bar_format=layout, disable=None, leave=False)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def begin(self, name: str, count: int, later: int) -> None:
-        """See `Progress`."""
-        self._bar.total = self._bar.n + count + later
-        self._bar.set_description(name)
-
-    def update(self, count: int) -> None:
-        """See `Progress`."""
-        self._bar.update(count)
-
-
-def _say_failed(left: MissingResult) -> None:
-    tqdm.write(f"failed: {left}", file=sys.stderr)
-
-
-def _strengths(text: str) -> tuple[Strength, ...]:
-    entries = (entry.strip() for entry in text.split(",") if entry.strip())
-    strengths: tuple[Strength, ...] = tuple("auto" if entry == "auto" else number(entry) for entry in entries)
-    if not strengths or not all(strength == "auto" or 0 < strength <= 1 for strength in strengths):
-        raise argparse.ArgumentTypeError(f"expected strengths above 0, at most 1, or auto, got {text}")
-    return tuple(dict.fromkeys(strengths))
+    check_outputs((args.write, args.report))
+    outputs = (args.write, args.report, args.cache, args.manifest, args.noise, args.rooms, args.vad)
+    recognizer, *also_fit_to = sources_of([args.recognizer, *(args.fit_auto_strength or ())], outputs)
+    vad = detector_of(args.vad)
+    with ProgressBar(SEARCH) as bar:
+        try:
+            calibration = calibrate(
+                recognizer,
+                args.manifest,
+                noise=args.noise,
+                snrs_db=args.snr,
+                seed=args.seed,
+                channels=args.channel,
+                rooms=args.rooms,
+                noise_only=args.noise_only,
+                noise_only_dbfs=args.noise_only_levels,
+                vad=vad,
+                models=args.model,
+                engine=args.engine,
+                strengths=args.strengths,
+                fit_auto_strength=args.fit_auto_strength is not None,
+                also_fit_to=also_fit_to,
+                metric=ErrorMetric(Normalisation.from_text(args.normalise), args.unit, not args.uncapped),
+                limit=args.limit,
+                jobs=args.jobs,
+                timeout_s=args.timeout,
+                cache=cache_of(args),
+                progress=bar,
+            )
+        except KeyboardInterrupt:
+            kept = "nothing was kept" if args.no_cache else "run the same command again to resume"
+            bar.message(f"interrupted after {bar.done:g} results: {kept}")
+            raise
+    print(calibration)
+    failed, took_s = len(calibration.failures), calibration.took_s
+    results = f"{calibration.recognised} recognised, {calibration.from_cache} from the cache, {failed} failed"
+    print(f"{results}; {took_s:.0f} s", file=sys.stderr)
+    if args.write:
+        calibration.write(args.write)
+        print(f"setting written to {args.write}", file=sys.stderr)
+    if args.report:
+        write_report(calibration, args.report)
+        print(f"report written to {args.report}", file=sys.stderr)
+    return 0

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gtcrn_frontend.audio.pcm import PCM_FORMATS
+from gtcrn_frontend.cli._argtypes import count
 from gtcrn_frontend.cli._batch import Existing, enhance_tasks
+from gtcrn_frontend.cli._config_file import add_config_arg, config_of
 from gtcrn_frontend.cli._file_plan import Task, is_folder, plan
+from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.cli._pipe import EXIT_BROKEN_PIPE, PIPE, enhance_pipe
 from gtcrn_frontend.config import EnhancerConfig, add_enhancer_args
 from gtcrn_frontend.errors import ConfigError
@@ -21,10 +24,12 @@ EXAMPLES = """examples:
   gtcrn-frontend enhance noisy.wav -o enhanced.wav
   gtcrn-frontend enhance noisy.flac -o enhanced.flac --max-attenuation-db 12 --plot comparison.png
   gtcrn-frontend enhance monday.wav tuesday.mp3 -o enhanced/
+  gtcrn-frontend enhance noisy.wav -o enhanced.wav --config frontend.yaml       # of calibrate
   gtcrn-frontend enhance corpus/ -o enhanced/ -r --jobs 4            # keeps names and folders
-  gtcrn-frontend enhance corpus/ -o enhanced/ -r --jobs 4 --resume   # goes on after an interruption
+  gtcrn-frontend enhance corpus/ -o enhanced/ -r --jobs 4 --resume   # resumes after an interruption
   arecord -t raw -f S16_LE -r 16000 | gtcrn-frontend enhance - - | aplay -t raw -f S16_LE -r 16000
-  ffmpeg -i talk.mp4 -f s16le -ac 2 -ar 48000 - | gtcrn-frontend enhance - -o talk.flac --rate 48000 --channels 2
+  ffmpeg -i talk.mp4 -f s16le -ac 2 -ar 48000 - |
+      gtcrn-frontend enhance - -o talk.flac --rate 48000 --channels 2
 
 In a folder, files that fail are reported and left out; the exit code is then 1.
 """
@@ -35,10 +40,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "enhance",
         help="enhance audio files, folders, or a live stream of raw PCM",
-        description="Enhances audio files, folders of them, or raw PCM from a pipe. Names, sample rate, channels and "
+        description="Enhances audio files, folders of them, or raw PCM from a pipe. Names, sample rate, channels and\n"
         "sample format stay those of the input. An output appears under its name when it is complete.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "paths",
@@ -56,25 +61,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--force", action="store_true", help="replace outputs that exist")
-    existing.add_argument("--resume", action="store_true", help="take outputs that exist for finished, do the others")
-    parser.add_argument("--plot", metavar="IMAGE", type=Path, help="draw one file's waveform and spectrogram")
+    existing.add_argument(
+        "--resume", action="store_true", help="keep outputs that exist as finished, and do the others"
+    )
+    parser.add_argument("--plot", metavar="IMAGE", type=Path, help="plot one file's spectrogram before and after")
     folders = parser.add_argument_group("folders")
-    folders.add_argument("-r", "--recursive", action="store_true", help="look into the folders of folders as well")
-    folders.add_argument("--jobs", type=_count, default=1, metavar="N", help="files at a time (default: %(default)s)")
+    folders.add_argument("-r", "--recursive", action="store_true", help="search subfolders, too")
+    folders.add_argument("--jobs", type=count, default=1, metavar="N", help="files in parallel (default: %(default)s)")
     raw = parser.add_argument_group("raw PCM, for -")
-    # Named like the settings they are; absent unless given, so that the settings' defaults hold.
+    # Named like the settings; absent unless given, so that the defaults of the settings or of --config hold.
     raw.add_argument(
         "--rate",
         type=int,
         dest="sample_rate",
         default=argparse.SUPPRESS,
         metavar="HZ",
-        help="of stdin (default: the model's)",
+        help="sample rate of stdin (default: that of the model)",
     )
     raw.add_argument(
-        "--channels", type=int, default=argparse.SUPPRESS, metavar="N", help="of stdin, interleaved (default: 1)"
+        "--channels",
+        type=int,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="channels of stdin, interleaved (default: 1)",
     )
-    raw.add_argument("--format", choices=PCM_FORMATS, help="of stdin and stdout (default: s16le)")
+    raw.add_argument("--format", choices=PCM_FORMATS, help="sample format of stdin and stdout (default: s16le)")
     add_enhancer_args(parser, without=("sample_rate", "channels", "output_sample_rate"))
     parser.add_argument(
         "--output-rate",
@@ -82,15 +93,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         dest="output_sample_rate",
         type=int,
         metavar="HZ",
-        help="rate of the output; without it the input's",
+        help="sample rate of the output (default: that of the input)",
     )
+    add_config_arg(parser)
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns the exit code: 1 if a file failed. The last line on stderr says how long the audio was and it took."""
+    """Returns the exit code: 1 if a file failed. The last line on stderr has the duration of the audio and the time."""
     inputs, output = _inputs_and_output(args)
-    config = EnhancerConfig.from_args(args)
+    config = config_of(args)
     if PIPE in (output, *inputs):
         return _run_pipe(inputs[0], output, args, config)
     tasks = plan(inputs, output, recursive=args.recursive)
@@ -113,14 +125,14 @@ def _run_single(task: Task, args: argparse.Namespace, config: EnhancerConfig) ->
             (f"Before: {task.source.name}", f"After: {task.output.name}"),
         )
     if report.skipped:
-        _say(f"{task.output} exists: taken for finished")
+        _say(f"{task.output} exists: kept as finished")
     else:
         _say(f"{task.output}: {_figures(report.audio_s, report.took_s)}, engine {report.engine}")
     return 0
 
 
 def _outline_before(task: Task, args: argparse.Namespace) -> spectrogram_plot.Outline:
-    """What is drawn of the input, before it may be replaced; finds at once what would make the drawing fail."""
+    """Outline of the input, before it may be replaced; raises at once if the plot cannot be drawn."""
     spectrogram_plot.check_plot(args.plot)
     args.plot.parent.mkdir(parents=True, exist_ok=True)
     if args.plot.exists() and not args.force:
@@ -141,7 +153,7 @@ def _run_pipe(source: str, output: str, args: argparse.Namespace, config: Enhanc
 
 
 def _inputs_and_output(args: argparse.Namespace) -> tuple[Sequence[str], str]:
-    """What to read and write; ends the program if the arguments do not fit together."""
+    """Inputs and output; ends the program if the arguments do not fit together."""
     inputs, output = args.paths, args.output
     if output is None:
         *inputs, output = inputs
@@ -149,15 +161,17 @@ def _inputs_and_output(args: argparse.Namespace) -> tuple[Sequence[str], str]:
             args.usage_error(f"expected -o {output} with --force: without -o, the last path might be an input")
     has_pipe = PIPE in (output, *inputs)
     describes_stdin = hasattr(args, "sample_rate") or hasattr(args, "channels")
-    of_stream = args.segment_latency_ms is not None
+    of_stream = hasattr(args, "segment_latency_ms")
     wrong = {
         "an output: -o PATH, or a last PATH": not inputs,
         "one input with -": has_pipe and len(inputs) > 1,
         "- as input with --rate and --channels: files have their own": describes_stdin and PIPE not in inputs,
-        "- as input with --segment-latency-ms: files are whole signals, which do not wait": of_stream
+        "- as input with --segment-latency-ms: files are whole signals, without latency": of_stream
         and PIPE not in inputs,
         "- as input or output with --format: files keep theirs": args.format and not has_pipe,
-        "--strength auto with --auto-strength": args.auto_strength is not None and args.strength != "auto",
+        "--strength auto with --auto-strength": hasattr(args, "auto_strength")
+        and args.config is None
+        and getattr(args, "strength", None) != "auto",
         "files, not -, with --resume and --plot": has_pipe and (args.resume or args.plot),
         "one file with --plot": args.plot and (len(inputs) != 1 or is_folder(inputs[0])),
     }
@@ -178,10 +192,3 @@ def _figures(audio_s: float, took_s: float) -> str:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr)
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return count

@@ -1,18 +1,19 @@
-"""The command `export`: models as files for other programs."""
+"""The command `export`: writes a model as a file for other programs."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.export import LAYOUTS, export_model
 
 EXAMPLES = """layouts:
-  onnx         self-contained graph for any ONNX runtime, any number of frames per run (of GTCRN of streams, too);
-               documented inside; FRCRN from waveform to waveform
-  sherpa-onnx  one frame per run: loads in sherpa-onnx's OnlineSpeechDenoiser and OfflineSpeechDenoiser as it is,
-               and in this package by its path; GTCRN only
-  safetensors  plain weights under the released parameter names
+  onnx         self-contained graph for any ONNX runtime, with any number of frames per run
+               (GTCRN: and streams), documented by its metadata; FRCRN: waveform to waveform
+  sherpa-onnx  one frame per run, for sherpa-onnx's OnlineSpeechDenoiser and
+               OfflineSpeechDenoiser, and for this package by its path; GTCRN only
+  safetensors  weights under the released parameter names
 
 examples:
   gtcrn-frontend export gtcrn-asr --layout sherpa-onnx -o gtcrn-asr.onnx
@@ -30,15 +31,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="write a model as ONNX, for sherpa-onnx, or as safetensors",
         description="Writes a model as ONNX, for sherpa-onnx, or as safetensors.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model name, or path of a .tar or .safetensors checkpoint")
-    parser.add_argument("--layout", choices=LAYOUTS, required=True, help="see below")
+    parser.add_argument("--layout", choices=LAYOUTS, required=True, help="file layout, see below")
     parser.add_argument(
         "--strength",
         type=float,
         default=1.0,
-        help="0 (input unchanged) to 1 (full enhancement), carried inside of the graph (default: %(default)s)",
+        help="0 (input unchanged) to 1 (full enhancement), applied within the graph (default: %(default)s)",
     )
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="file to write")
     parser.add_argument("--force", action="store_true", help="replace the output if it exists")

@@ -1,4 +1,4 @@
-"""The command `info`: what is installed, what runs here, and what the network costs."""
+"""The command `info`: versions, available engines, and size and cost of a network."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Registers the command."""
     parser = subparsers.add_parser(
         "info",
-        help="show versions, engines and what the network costs",
-        description="Shows versions, the engines present and why others are not, and the network's size and cost.",
+        help="show versions, engines, and size and cost of the network",
+        description="Shows versions, the engines that are present or why not, and the size and cost of a network.",
     )
     parser.add_argument(
         "model", nargs="?", default=EnhancerConfig.model, help="model name or path (default: %(default)s)"
@@ -53,7 +53,7 @@ def _facts(model_name: str) -> list[tuple[str, str]]:
     facts += [("engine auto", f"{loaded.engine.name}: {loaded.engine.description}")]
     latency = f"{spec.latency_ms:g} ms at {spec.sample_rate} Hz"
     if spec.segments:
-        latency += ", or as segment_latency_ms says"
+        latency += ", or segment_latency_ms"
     facts += [
         ("model", f"{model_name} ({', '.join(filter(None, (spec.name, spec.licence)))}), {source}"),
         ("transform", f"{spec.sample_rate} Hz, n_fft {spec.n_fft}, hop {spec.hop_length}"),
@@ -70,20 +70,20 @@ def _complexity(spec: ModelSpec) -> list[tuple[str, str]]:
     in_torch = spec.name in NETWORKS and bool(NETWORKS[spec.name].module)
     if "torch" in absent_engines() or not in_torch:
         hint = "needs torch to be computed: pip install 'gtcrn-frontend[torch]'"
-        parameters = "not told by the file" if spec.parameters is None else f"{spec.parameters:,}"
-        return [("parameters", parameters), ("MAC/s", hint if in_torch else "not known of a graph")]
+        parameters = "not in the file" if spec.parameters is None else f"{spec.parameters:,}"
+        return [("parameters", parameters), ("MAC/s", hint if in_torch else "unknown for a graph")]
     from gtcrn_frontend.nets.complexity import network_complexity  # torch takes seconds to import
 
     counted = network_complexity(spec.name)
     published, weights = counted.operations_per_s / 1e6, counted.macs_per_s / 1e6
     return [
-        ("parameters", f"{counted.parameters:,} ({counted.trainable:,} of them trained)"),
+        ("parameters", f"{counted.parameters:,} ({counted.trainable:,} trainable)"),
         ("MAC/s", f"{published:.1f} M as published, {weights:.1f} M in weights alone"),
     ]
 
 
 def _cpu() -> str:
-    # The one portable answer: numpy looks at the processor when it is imported.
+    # Portable: numpy detects the features of the processor on import.
     simd: Any = np.show_config(mode="dicts").get("SIMD Extensions", {})
     features = [*simd.get("baseline", []), *simd.get("found", [])]
     return f"{os.cpu_count()} x {platform.machine()}, {' '.join(features)}"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from gtcrn_frontend.cli import bench, calibrate, enhance, evaluate, export, info, models, proxy, train, transcribe
+from gtcrn_frontend.cli import bench, calibrate, data, enhance, evaluate, export, info, models, proxy, train, transcribe
 from gtcrn_frontend.errors import GtcrnFrontendError
 
 PROGRAM = "gtcrn-frontend"
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _ends_cleanly_on_sigterm():
             exit_code: int = args.run(args)
             sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to fail at exit
+    except BrokenPipeError:  # for example `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that flushing at exit does not fail
         return EXIT_BROKEN_PIPE
     except (GtcrnFrontendError, OSError) as error:
         if args.verbose:
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {version(PROGRAM)}")
     parser.add_argument("-v", "--verbose", action="store_true", help=VERBOSE)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (enhance, transcribe, proxy, calibrate, evaluate, models, export, bench, info, train):
+    for command in (enhance, transcribe, proxy, calibrate, evaluate, models, export, bench, info, data, train):
         command.add_parser(commands)
     for command_parser in commands.choices.values():  # also after the command
         command_parser.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=VERBOSE)

@@ -1,4 +1,4 @@
-"""The command `models`: what models there are, and their files."""
+"""The command `models`: lists, downloads, verifies and converts models."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gtcrn_frontend.cli._help import HelpFormatter
+from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import absent_engines, load
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.export import export_model
@@ -24,7 +26,8 @@ EXAMPLES = f"""examples:
   gtcrn-frontend models convert gtcrn-dns3 dns3.safetensors
   gtcrn-frontend models convert pytorch_model.bin frcrn.safetensors --network frcrn_causal
 
-Downloads are kept in one folder per user; the environment variable {CACHE_VARIABLE} chooses another.
+Downloads are stored in a folder per user, or in that of the environment variable
+{CACHE_VARIABLE}.
 """
 _COLUMNS = ("name", "network", "size", "latency", "licence", "where", "description")
 _BENCH_S = 0.5  # spent on measuring one model
@@ -38,39 +41,37 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="list, download, verify or convert models",
         description="Lists, downloads, verifies or converts models.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.set_defaults(run=run)
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
 
-    text = "show name, network, size, latency, licence and whereabouts of each model"
+    text = "show name, network, size, latency, licence and location of each model"
     listing = actions.add_parser("list", help=text, description=f"{text.capitalize()}.")
     listing.add_argument(
         "--bench",
         action="store_true",
-        help="measure real-time factors: of models that are here or to be supplied",
+        help="also measure the real-time factor of models that are present or to be supplied",
     )
     listing.add_argument("--json", action="store_true", help="as JSON, with paths, URLs and hashes")
     listing.set_defaults(action=_list)
 
-    text = "download models and print where they are"
+    text = "download models and print their paths"
     download = actions.add_parser("download", help=text, description=f"{text.capitalize()}.")
     download.add_argument("names", nargs="*", metavar="NAME", help="registered models")
     download.add_argument("--all", action="store_true", help="all of them")
     download.set_defaults(action=_download, usage_error=download.error)
 
-    text = "check the models that are here: hashes of downloads, parameters of embedded ones"
+    text = "verify the models that are present: hashes of downloads, parameters of embedded ones"
     verify = actions.add_parser("verify", help=text, description=f"{text.capitalize()}. Exit code 1 if one is bad.")
-    verify.add_argument(
-        "names", nargs="*", metavar="NAME", help="models that must be here; without names, all that are"
-    )
+    verify.add_argument("names", nargs="*", metavar="NAME", help="models that must be present (default: all that are)")
     verify.set_defaults(action=_verify)
 
     text = "write any checkpoint as safetensors, under the released parameter names"
     convert = actions.add_parser("convert", help=text, description=f"{text.capitalize()}.")
     convert.add_argument("source", metavar="SOURCE", help="model name, or path of a .tar or .safetensors checkpoint")
     convert.add_argument("output", metavar="OUTPUT.safetensors", type=Path, help="file to write")
-    text = "network it is of, where the tensors do not tell: frcrn_causal has those of frcrn"
+    text = "network of the checkpoint, if its tensors are ambiguous: frcrn_causal has those of frcrn"
     convert.add_argument("--network", metavar="NAME", default="", help=text)
     convert.add_argument("--force", action="store_true", help="replace the output if it exists")
     convert.set_defaults(action=_convert)
@@ -101,7 +102,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _facts(registry: Registry, name: str) -> dict[str, Any]:
-    """What `list --json` says of a model."""
+    """The entry of a model in `list --json`."""
     model = registry.find(name)
     download, path = model.download, None if model.supply else registry.path(name)
     size_bytes = download.size_bytes if download else path.stat().st_size if path and path.is_file() else None
@@ -131,11 +132,12 @@ def _cell(facts: dict[str, Any], column: str) -> str:
 
 
 def _rtf(facts: dict[str, Any]) -> float | None:
-    """Computing time / time of the audio, of one stream in the engine `auto`; None where model or engine is not here.
+    """Real-time factor of one stream in the engine `auto`; None if model or engine is not present.
 
-    Weights that are to be supplied do not change it: random ones stand in for them.
+    Random weights stand in for those to be supplied, as they do not change it.
     """
-    from gtcrn_frontend.evaluation.bench.speed import EnhancerStreams, measure_speed
+    from gtcrn_frontend.evaluation.bench.speed import measure_speed
+    from gtcrn_frontend.evaluation.bench.streams import EnhancerStreams
 
     if facts["where"] == "to be supplied" and set(find_network(facts["network"]).engines) - absent_engines().keys():
         name = f"{PREFIX}{facts['network']}"
@@ -143,7 +145,7 @@ def _rtf(facts: dict[str, Any]) -> float | None:
         name = facts["name"]
     else:
         return None
-    streams = EnhancerStreams(name, "auto")
+    streams = EnhancerStreams(EnhancerConfig(model=name))
     streams.open()
     spec = load(name).engine.spec
     return measure_speed({name: streams}, 1, _BENCH_CHUNK_MS, spec, _BENCH_S)[0].rtf
@@ -154,7 +156,7 @@ def _download(args: argparse.Namespace) -> int:
         args.usage_error("expected names of models, or --all")
     registry = installed_registry()
     to_have = [name for name, model in registry.models.items() if not model.supply]
-    models = [registry.find(name) for name in args.names or to_have]  # a wrong name stops before any download
+    models = [registry.find(name) for name in args.names or to_have]  # a wrong name raises before any download
     exit_code = 0
     for model in models:
         try:
@@ -180,7 +182,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _verified(registry: Registry, name: str) -> str:
-    """What is known to be right of a model that is here; `ModelError` if something is wrong, or it is not here."""
+    """What was verified of a model; `ModelError` if something is wrong, or the model is not present."""
     where, path = registry.location(name), registry.path(name)
     if where == "not downloaded":
         raise ModelError(f"not downloaded: gtcrn-frontend models download {name}")

@@ -6,7 +6,10 @@ import argparse
 import sys
 
 from gtcrn_frontend.audio.pcm import PCM_FORMATS
+from gtcrn_frontend.cli._argtypes import count
+from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.cli._pipe import PIPE
+from gtcrn_frontend.cli._progress import audio_bar
 from gtcrn_frontend.errors import ModelError
 
 FORMS = ("text", "json", "srt")
@@ -15,13 +18,14 @@ LIVE_RATE = 16_000
 
 EXAMPLES = """examples:
   gtcrn-frontend transcribe --config pipeline.yaml talk.wav
-  gtcrn-frontend transcribe --config pipeline.yaml monday.wav tuesday.mp3 --final     # decoded in parallel
+  gtcrn-frontend transcribe --config pipeline.yaml monday.wav tuesday.mp3 --final     # in parallel
   gtcrn-frontend transcribe --config pipeline.yaml talk.wav --as srt > talk.srt
-  gtcrn-frontend transcribe --config pipeline.yaml calls/*.flac --compare             # with and without front-end
+  gtcrn-frontend transcribe --config pipeline.yaml calls/*.flac --compare
   arecord -t raw -f S16_LE -r 16000 | gtcrn-frontend transcribe --config pipeline.yaml -
   gtcrn-frontend transcribe --config pipeline.yaml --mic
 
-A pipeline file names a factory of sherpa-onnx and its arguments; paths in it begin at its folder:
+A pipeline file names a factory of sherpa-onnx and its arguments; paths in it begin at its folder.
+`frontend:` holds settings, or the path of a file of them such as calibrate --write writes:
 
   frontend:
     strength: 0.7
@@ -34,7 +38,8 @@ A pipeline file names a factory of sherpa-onnx and its arguments; paths in it be
   endpoint:
     rule2_min_trailing_silence: 0.8
 
-For an OfflineRecognizer, a section vad: takes the place of endpoint:. Needs pip install 'gtcrn-frontend[sherpa]'.
+An OfflineRecognizer has a section vad: instead of endpoint:. Needs pip install
+'gtcrn-frontend[sherpa]'.
 """
 
 
@@ -43,25 +48,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "transcribe",
         help="recognise speech with sherpa-onnx behind the front-end",
-        description="Recognises speech in files, a live stream of raw PCM or the microphone, with a recogniser of "
+        description="Recognises speech in files, a live stream of raw PCM or the microphone, with a recogniser of\n"
         "sherpa-onnx behind the front-end. Partial results have three dots after their times.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "paths", nargs="*", metavar="FILE", help="audio files that libsndfile reads, or - for raw PCM on stdin"
     )
     parser.add_argument("--config", required=True, metavar="YAML", help="pipeline file, see below")
-    parser.add_argument("--as", choices=FORMS, default=FORMS[0], dest="form", help="(default: %(default)s)")
-    parser.add_argument("--final", action="store_true", help="print final results only; subtitles have no others")
-    parser.add_argument("--compare", action="store_true", help="files: results with and without front-end side by side")
     parser.add_argument(
-        "--jobs", type=_count, default=8, metavar="N", help="files decoded in parallel (default: %(default)s)"
+        "--as", choices=FORMS, default=FORMS[0], dest="form", help="output format (default: %(default)s)"
     )
-    parser.add_argument("--mic", action="store_true", help="listen to the microphone (needs sounddevice) until Ctrl-C")
+    parser.add_argument("--final", action="store_true", help="print final results only, as subtitles always do")
+    parser.add_argument("--compare", action="store_true", help="show results with and without front-end, of files")
+    parser.add_argument(
+        "--jobs", type=count, default=8, metavar="N", help="files decoded in parallel (default: %(default)s)"
+    )
+    parser.add_argument("--mic", action="store_true", help="transcribe the microphone (needs sounddevice) until Ctrl-C")
     raw = parser.add_argument_group("raw PCM, for -, and the microphone")
-    raw.add_argument("--rate", type=_count, metavar="HZ", help=f"sample rate (default: {LIVE_RATE})")
-    raw.add_argument("--channels", type=_count, metavar="N", help="of stdin, interleaved; averaged (default: 1)")
+    raw.add_argument("--rate", type=count, metavar="HZ", help=f"sample rate (default: {LIVE_RATE})")
+    raw.add_argument("--channels", type=count, metavar="N", help="of stdin, interleaved; averaged (default: 1)")
     raw.add_argument("--format", choices=PCM_FORMATS, help="of stdin (default: s16le)")
     parser.set_defaults(run=run, usage_error=parser.error)
 
@@ -70,31 +77,30 @@ def run(args: argparse.Namespace) -> int:
     """Returns the exit code: 1 if a file failed. Results go to stdout, all else to stderr."""
     _check_usage(args)
     try:
+        from gtcrn_frontend.adapters.sherpa.file_transcription import TranscriptSink, transcribe
         from gtcrn_frontend.adapters.sherpa.pipeline import load_pipeline
-        from gtcrn_frontend.cli._transcribe_files import transcribe_files
         from gtcrn_frontend.cli._transcribe_live import transcribe_microphone, transcribe_stdin
-        from gtcrn_frontend.cli._transcripts import Comparison, Lines, Show
+        from gtcrn_frontend.cli._transcripts import Comparison, Lines
 
         pipeline = load_pipeline(args.config)
     except ImportError as error:
         raise ModelError(str(error)) from error
-    show: Show = Lines(args.form, only_final=args.final, with_names=len(args.paths) > 1)
+    sink: TranscriptSink = Lines(args.form, only_final=args.final, with_names=len(args.paths) > 1)
     if args.mic:
-        transcribe_microphone(pipeline, show, args.rate or LIVE_RATE)
+        transcribe_microphone(pipeline, sink, args.rate or LIVE_RATE)
         return 0
     if args.paths == [PIPE]:
-        transcribe_stdin(pipeline, show, args.rate or LIVE_RATE, args.format or "s16le", args.channels or 1)
+        transcribe_stdin(pipeline, sink, args.rate or LIVE_RATE, args.format or "s16le", args.channels or 1)
         return 0
-    pipelines = [pipeline]
     if args.compare:
-        pipelines.append(pipeline.without_frontend())
-        show = Comparison(args.form)
-    report = transcribe_files(pipelines, args.paths, show, jobs=args.jobs)
-    rtf = report.took_s / report.audio_s if report.audio_s else 0.0
-    counted = f"{report.done} done, {report.failed} failed"
-    figures = f"{report.audio_s:.2f} s of audio in {report.took_s:.2f} s, RTF {rtf:.4f}"
+        sink = Comparison(args.form)
+    with audio_bar(args.paths) as bar:
+        result = transcribe(pipeline, args.paths, compare=args.compare, jobs=args.jobs, sink=sink, progress=bar)
+    rtf = result.took_s / result.audio_s if result.audio_s else 0.0
+    counted = f"{len(result.files) - result.failed} done, {result.failed} failed"
+    figures = f"{result.audio_s:.2f} s of audio in {result.took_s:.2f} s, RTF {rtf:.4f}"
     print(f"{counted}; {figures}", file=sys.stderr)
-    return EXIT_ERROR if report.failed else 0
+    return EXIT_ERROR if result.failed else 0
 
 
 def _check_usage(args: argparse.Namespace) -> None:
@@ -113,10 +119,3 @@ def _check_usage(args: argparse.Namespace) -> None:
     for expected, is_missing in wrong.items():
         if is_missing:
             args.usage_error(f"expected {expected}")
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return count

@@ -1,4 +1,4 @@
-"""The seam between the signal path and whatever runs a network: `Engine`."""
+"""`Engine`: the interface of everything that runs a network."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ _MOST_FRAMES = 2**24
 """Up to here float32 counts one by one."""
 
 MIN_HOPS_PER_THREAD = 16
-"""With fewer, waking a thread and running smaller batches costs more than a second core brings."""
+"""With fewer hops, waking a thread and smaller batches cost more than a second core gains."""
 
 
 class Engine(ABC, Generic[State]):
-    """A loaded model: read-only, shared by every stream and every thread.
+    """A loaded model: read-only, shared by all streams and threads.
 
-    What belongs to one stream is in a state, made by `new_state` and changed in place by `process`. All engines give
-    the same samples (within 1e-4 of full scale); their states differ, and `export_state` / `import_state` convert to
-    and from the canonical arrays of `ModelSpec.cache_shapes`, so that a stream can move between engines.
+    The state of a stream is created by `new_state` and updated in place by `process`. All engines compute the same
+    samples (within 1e-4 of full scale); their state formats differ, and `export_state` / `import_state` convert to and
+    from the canonical arrays of `ModelSpec.cache_shapes`, so that streams can move between engines.
     """
 
     name: str
     spec: ModelSpec
     description: str
-    """What runs and on what, for people: shown by the command line."""
+    """Human-readable description of the engine and its device."""
 
     @abstractmethod
     def new_state(self) -> State:
-        """Returns the state of a stream that begins: silence before its first sample."""
+        """Returns the initial state of a stream: silence before its first sample."""
 
     @abstractmethod
     def process_many(self, streams: Sequence[tuple[F32, State]]) -> list[F32]:
-        """Returns the enhanced hops of several streams, in order; each state moves on.
+        """Returns the enhanced hops of several streams, in order; updates their states.
 
         Args:
             streams: pairs of hops `(n_hops, hop_length) float32`, n_hops >= 0 and different from stream to stream, and
                 the stream's state. No state may occur twice.
 
         Returns:
-            For each stream an array of the shape of its hops. They trail the input by `spec.delay` samples: the
-            first samples that a new stream delivers lie before its first input sample.
+            For each stream an array of the shape of its hops. The output is delayed by `spec.delay` samples: the first
+                output samples of a stream precede its first input sample.
         """
 
     def process(self, hops: F32, state: State) -> F32:
@@ -58,29 +58,29 @@ class Engine(ABC, Generic[State]):
         return self.process_many([(hops, state)])[0]
 
     def direct_path(self, state: State, position: Position) -> DirectPath | None:
-        """Returns a way past `streaming/` for a signal that needs none of them; None if this engine has no such.
+        """Returns a direct path, which bypasses the stages in `streaming/`; None if the engine has none.
 
         Args:
-            state: the engine state of the signal's whole hops, which belongs to the path for as long as that is used.
-            position: where the signal is.
+            state: engine state of the stream; owned by the path while that is in use.
+            position: position of the stream.
         """
         return None
 
     def direct_paths(self, paths: Sequence[Any], num_threads: int) -> DirectPaths:
-        """Returns a way for many signals: one after the other, unless the engine knows better.
+        """Returns an object that advances many direct paths; sequentially, unless the engine overrides this.
 
         Args:
-            paths: what `direct_path` has returned, none of them twice.
-            num_threads: threads that may divide the signals among them.
+            paths: results of `direct_path`, without duplicates.
+            num_threads: maximum number of threads.
         """
         return OneByOne(paths)
 
     def for_whole_signals(self) -> Engine[Any]:
-        """Returns the engine for signals that are there from begin to end: this one, unless waiting pays."""
+        """Returns the engine for complete signals: this one, unless more latency saves computing."""
         return self
 
     def with_segment_latency(self, latency_ms: int) -> Engine[Any]:
-        """Returns the same network with another latency in a stream; `ConfigError` if it is run frame by frame."""
+        """Returns the same network with another streaming latency; `ConfigError` if it runs frame by frame."""
         raise ConfigError(
             f"segment_latency_ms: expected none, as {self.spec.name} runs frame by frame and always has "
             f"{self.spec.latency_ms:g} ms, got {latency_ms}: it is for networks that run in segments"
@@ -92,7 +92,7 @@ class Engine(ABC, Generic[State]):
 
     @abstractmethod
     def import_state(self, arrays: Mapping[str, F32]) -> State:
-        """Returns a state made from canonical arrays, which are copied.
+        """Creates a state from copies of canonical arrays.
 
         Raises:
             StateError: an array is missing, unknown, or of another shape or type.
@@ -100,7 +100,7 @@ class Engine(ABC, Generic[State]):
 
 
 def check_canonical(arrays: Mapping[str, Any], spec: ModelSpec) -> dict[str, F32]:
-    """Returns the arrays if they are a canonical engine state of this model; raises `StateError` if not."""
+    """Validates a canonical engine state of this model; raises `StateError`."""
     if set(arrays) != set(spec.cache_shapes):
         raise StateError(
             f"expected the state of {spec.name} with {sorted(spec.cache_shapes)}, got {sorted(arrays)}; "
@@ -116,7 +116,7 @@ def check_canonical(arrays: Mapping[str, Any], spec: ModelSpec) -> dict[str, F32
 
 
 def check_hops(arrays: Mapping[str, F32], spec: ModelSpec, hops: int) -> None:
-    """Raises `StateError` if a canonical engine state does not count as many hops as its stream has had."""
+    """Raises `StateError` if the frame counter of an engine state differs from the stream's number of hops."""
     counted, expected = {}, float(hops)
     if spec.segments is not None:
         counted["position"] = float(arrays["position"][0])

@@ -1,7 +1,7 @@
-"""The seam for engines that can do more than run a network: the whole way of a signal that needs nothing else.
+"""Direct paths: engines that process a mono stream at the model's rate completely, without the stages.
 
-At the model's rate and in one channel, a signal needs framing, the network, to be aligned with what came in, and to be
-mixed with it. An engine that does all of that in one call spares each chunk the way through `streaming/`.
+Such a stream needs only framing, the network, alignment with the input and mixing. An engine that does all of it in one
+call saves the overhead of `streaming/` for each chunk.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from gtcrn_frontend.audio.types import F32
 
 
 class Position(NamedTuple):
-    """Where such a signal is.
+    """Position of a stream on a direct path.
 
     Attributes:
-        samples_in: samples taken since it began.
-        recent: as many of the last ones as are not delivered yet: up to one whole hop, and what of the next is there.
-        held: how many of these belong to the hop that is not complete.
-        strength: above 0, at most 1, if there is no guard.
-        auto_strength: what the guard knows, as `level_tracker.LevelTracker.native` gives it: the path moves it on.
+        samples_in: input samples so far.
+        recent: input samples not delivered yet: up to one hop, and the incomplete next one.
+        held: number of samples of the incomplete hop.
+        strength: above 0, at most 1; unused with automatic strength.
+        auto_strength: level tracker of the automatic strength (`LevelTracker.native`), updated by the path.
     """
 
     samples_in: int
@@ -34,43 +34,43 @@ class Position(NamedTuple):
 
 
 class DirectPath(Protocol):
-    """The way of one signal; moves the engine state that it was made with."""
+    """Direct path of one stream; updates the engine state it was created with."""
 
     @property
     def position(self) -> Position:
-        """Where the signal is: all that `streaming/` need to go on with it."""
+        """Position of the stream, from which the stages can resume."""
         ...
 
     @property
     def samples_in(self) -> int:
-        """Samples taken since the signal began."""
+        """Input samples so far."""
         ...
 
     @property
     def samples_out(self) -> int:
-        """Samples delivered since the signal began."""
+        """Output samples so far."""
         ...
 
     def advance(self, samples: F32) -> F32:
-        """Returns the mixed samples that are complete, in memory of their own; samples are `(n,)`."""
+        """Returns the complete mixed samples, in new memory; samples are `(n,)`."""
         ...
 
 
 class DirectPaths(Protocol):
-    """The ways of several signals, which advance together."""
+    """Direct paths of several streams, advanced together."""
 
     def advance(self, samples: F32, counts: Sequence[int]) -> tuple[F32, list[int]]:
-        """Returns the mixed samples that are complete, of one signal behind those of the other, and how many each.
+        """Returns the complete mixed samples of all streams, concatenated, and their counts.
 
         Args:
-            samples: the next samples of all signals in the same way, `(sum of counts,)`.
-            counts: how many of these each signal has.
+            samples: the next samples of all streams, concatenated, `(sum of counts,)`.
+            counts: number of samples of each stream.
         """
         ...
 
 
 class OneByOne:
-    """A `DirectPaths` of any paths, one after the other."""
+    """A `DirectPaths` that advances paths sequentially."""
 
     def __init__(self, paths: Sequence[DirectPath]) -> None:
         self._paths = paths

@@ -1,4 +1,4 @@
-"""The native engine behind the seam: hops and states go to C, nothing else happens here."""
+"""The native engine: passes hops and states to the C library."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.engines.base import Engine, check_canonical
 from gtcrn_frontend.engines.direct_path import DirectPaths, Position
+from gtcrn_frontend.engines.native_direct_path import MIN_TOGETHER, NativePath, Together
 from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.native.binding import FLOATS, chosen_instruction_set, ffi, for_c, lib, raise_for
-from gtcrn_frontend.native.direct_path import MIN_TOGETHER, NativePath, Together
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import Model
 from gtcrn_frontend.weights.pack import pack_gtcrn
@@ -37,14 +37,14 @@ class NativeState:
 
 
 class NativeEngine(Engine[NativeState]):
-    """GTCRN in C; a call releases Python's lock and allocates nothing but its result.
+    """GTCRN in C; calls release the GIL and allocate only their result.
 
     Args:
         model: a checkpoint.
-        num_threads: threads that divide the streams of a call of `process_many` among them.
+        num_threads: threads for the streams of a `process_many` call.
 
     Raises:
-        ModelError: the model is a ready graph or of another network, or the forced instruction set is not present.
+        ModelError: the model is an ONNX graph or of another network, or the forced instruction set is not supported.
     """
 
     name = "native"
@@ -57,7 +57,7 @@ class NativeEngine(Engine[NativeState]):
         self._model = load_blob(pack_gtcrn(fold_gtcrn(parameters)), self.instruction_set)
 
     def new_state(self) -> NativeState:
-        """Returns the state of a stream that begins, see `Engine`."""
+        """Returns the initial state of a stream, see `Engine`."""
         return NativeState()
 
     def process(self, hops: F32, state: NativeState) -> F32:
@@ -74,23 +74,23 @@ class NativeEngine(Engine[NativeState]):
         for i, (hops, state) in enumerate(streams):
             jobs[i] = state.job[0]
             contiguous, enhanced = _fill(jobs[i], hops, self.spec)
-            inputs.append(contiguous)  # kept alive for the call
+            inputs.append(contiguous)  # keep alive during the call
             outputs.append(enhanced)
         raise_for(lib.gtcrn_process_many(self._model, jobs, len(streams), self._num_threads))
         return outputs
 
     def direct_path(self, state: NativeState, position: Position) -> NativePath:
-        """Returns the way of a signal through C alone, see `Engine`."""
+        """Returns the direct path of a stream in C, see `Engine`."""
         return NativePath(self._model, state.stream, position)
 
     def direct_paths(self, paths: Sequence[NativePath], num_threads: int) -> DirectPaths:
-        """Returns the way of many signals through C alone, see `Engine`."""
+        """Returns the direct paths of many streams in C, see `Engine`."""
         if len(paths) < MIN_TOGETHER:
             return super().direct_paths(paths, num_threads)
         return Together(self._model, paths, num_threads)
 
     def process_measured(self, hops: F32, state: NativeState) -> tuple[F32, F32]:
-        """Returns the enhanced hops, and `(n_hops, 2)` sums of squares of the same samples, dry and enhanced."""
+        """Returns the enhanced hops, and `(n_hops, 2)` sums of squares of the aligned input and the output."""
         job = ffi.new(_JOB, state.job[0])
         hops, enhanced = _fill(job, hops, self.spec)
         energies = np.empty((len(hops), 2), np.float32)
@@ -110,20 +110,20 @@ class NativeEngine(Engine[NativeState]):
         return arrays
 
     def import_state(self, arrays: Mapping[str, F32]) -> NativeState:
-        """Returns a state made from canonical arrays, see `Engine`."""
+        """Creates a state from canonical arrays, see `Engine`."""
         checked = check_canonical(arrays, self.spec)
         flat = np.concatenate([checked[name].reshape(-1) for name in self.spec.cache_shapes])
         state = NativeState()
         if lib.gtcrn_stream_import(state.stream, _pointer(flat), len(flat)) != 0:
-            raise StateError(f"the C library refuses {len(flat)} values as a state of {self.spec.name}")
+            raise StateError(f"the C library rejects {len(flat)} values as a state of {self.spec.name}")
         return state
 
 
 def load_blob(blob: bytes, instruction_set: str) -> Any:
-    """Returns the C model made from a weight blob, freed with the last reference.
+    """Creates a C model from a weight blob; freed with the last reference.
 
     Raises:
-        ModelError: the blob is damaged, or there is no such instruction set.
+        ModelError: the blob is damaged, or the instruction set is not supported.
     """
     error = ffi.new("const char **")
     model = lib.gtcrn_model_load(ffi.from_buffer(blob), len(blob), instruction_set.encode(), error)
@@ -133,12 +133,12 @@ def load_blob(blob: bytes, instruction_set: str) -> Any:
 
 
 def _pointer(array: F32) -> Any:
-    """Where the values of a contiguous array are, for as long as the array lives."""
+    """Returns a pointer to a contiguous array, valid while the array exists."""
     return ffi.from_buffer(FLOATS, array)
 
 
 def _fill(job: Any, hops: F32, spec: ModelSpec) -> tuple[F32, F32]:
-    """Points a job to hops and to new memory for what becomes of them; returns both, as C gets them."""
+    """Sets input and a new output array of a job; returns both."""
     hops = for_c(hops)
     if hops.ndim != 2 or hops.shape[1] != spec.hop_length:
         raise ValueError(f"expected hops of shape (n, {spec.hop_length}), got {hops.shape}")

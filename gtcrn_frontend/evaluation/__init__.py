@@ -1,1 +1,61 @@
-"""How good is the enhanced signal: measures against a clean reference, and DNSMOS without one. No torch here."""
+"""Measurements: recognition errors (`calibrate`), signal quality (`evaluate`) and speed (`benchmark`).
+
+>>> from gtcrn_frontend.evaluation import calibrate  # doctest: +SKIP
+>>> print(calibrate(my_asr.transcribe, "test.jsonl", noise="noise/"))  # doctest: +SKIP
+
+Names are imported when they are first used. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gtcrn_frontend.evaluation.asr.calibrate import calibrate
+    from gtcrn_frontend.evaluation.asr.calibration import Calibration
+    from gtcrn_frontend.evaluation.asr.normalise import Normalisation
+    from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
+    from gtcrn_frontend.evaluation.asr.wer import ErrorMetric
+    from gtcrn_frontend.evaluation.bench.benchmark import Benchmark, benchmark
+    from gtcrn_frontend.evaluation.manifest import load_manifest
+    from gtcrn_frontend.evaluation.progress import Progress
+    from gtcrn_frontend.evaluation.quality.evaluate import evaluate
+    from gtcrn_frontend.evaluation.quality.evaluation import Evaluation
+    from gtcrn_frontend.evaluation.report.html_report import write_report
+
+__all__ = [
+    "Benchmark",
+    "Calibration",
+    "ErrorMetric",
+    "Evaluation",
+    "Normalisation",
+    "Progress",
+    "RecognizerSource",
+    "benchmark",
+    "calibrate",
+    "evaluate",
+    "load_manifest",
+    "write_report",
+]
+
+_MODULES = {
+    "Benchmark": "bench.benchmark",
+    "Calibration": "asr.calibration",
+    "ErrorMetric": "asr.wer",
+    "Evaluation": "quality.evaluation",
+    "Normalisation": "asr.normalise",
+    "Progress": "progress",
+    "RecognizerSource": "asr.recognizer_source",
+    "benchmark": "bench.benchmark",
+    "calibrate": "asr.calibrate",
+    "evaluate": "quality.evaluate",
+    "load_manifest": "manifest",
+    "write_report": "report.html_report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

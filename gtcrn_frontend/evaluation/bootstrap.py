@@ -1,4 +1,4 @@
-"""Where a figure lies with 95 % confidence: the percentile bootstrap over units that are independent of each other."""
+"""Percentile bootstrap: 95 % confidence intervals of a ratio of sums over independent units."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import numpy.typing as npt
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-LEAST_UNITS = 10
-"""With fewer, the intervals are too narrow to be believed."""
+MIN_UNITS = 10
+"""With fewer units the intervals are too narrow to be trusted."""
 
 
 def ratio_interval(numerators: npt.ArrayLike, denominators: npt.ArrayLike, seed: int = 0) -> tuple[float, float]:
     """Returns both ends of the interval of sum(numerators) / sum(denominators).
 
     Args:
-        numerators, denominators: `(n,)`, one of each for every unit (an utterance, a group of signals), n > 0; units
-            are drawn with both.
-        seed: of the draws; equal seeds and numbers of units draw the same ones.
+        numerators, denominators: `(n,)`, one of each per unit (an utterance, a group of signals), n > 0; units are
+            resampled with both.
+        seed: of the resampling; the same seed and number of units give the same resamples.
     """
     above, below = np.asarray(numerators), np.asarray(denominators)
     picks = np.random.default_rng(seed).integers(0, len(above), (RESAMPLES, len(above)))

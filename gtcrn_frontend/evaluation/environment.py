@@ -1,4 +1,4 @@
-"""What a measurement was taken on: processor, system, versions."""
+"""Environment of a measurement: processor, operating system, versions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def environment() -> dict[str, str]:
-    """Returns the processor, the system, and the versions of Python and of what is measured, by name."""
+    """Returns the processor, the system, and the versions of Python and of the relevant packages, by name."""
     return {
         "cpu": cpu_name(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        **{package: _version(package) for package in PACKAGES},
+        **{package: installed_version(package) for package in PACKAGES},
     }
 
 
@@ -32,7 +32,8 @@ def cpu_name() -> str:
     return f"{name} ({os.cpu_count()} cores)"
 
 
-def _version(package: str) -> str:
+def installed_version(package: str) -> str:
+    """Returns the version of a package, or `absent`."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,49 +1,66 @@
-"""What is to be recognised: recordings with their transcripts, read from the forms that people keep them in.
+"""Manifests: recordings, or segments of them, with their transcripts; see `manifest_formats` for the formats.
 
-    JSON lines     {"audio": "a.wav", "text": "one two"}; also `audio_filepath`, `wav`, `path`; `transcript`, `sentence`
-    JSON           a list of such objects
-    CSV, TSV       a heading with the same names, or SpeechBrain's `wav` and `wrd`
-    Kaldi folder   wav.scp and text
-    folder         a.wav beside a.txt, in folders of folders too
+Paths begin at the manifest's folder, or else at the working directory. An entry may name its `condition`, for
+recordings that are noisy already, and the `set` that it belongs to: entries of other sets than `speech`, which
+manifests for training have, are not utterances.
 
-Relative paths begin at the manifest's folder, or else at the working directory. An entry may name its `condition`, for
-recordings that are noisy already, and the `set` that it belongs to: entries of other sets than speech, as manifests for
-training have them, are not utterances.
+An entry may be a segment of its file: `offset` and `duration` in seconds (NeMo), or `start` and `stop` in samples
+(SpeechBrain). Other keys are ignored, but for those that would change which samples are meant.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gtcrn_frontend.audio.io import container_of, open_audio
+from gtcrn_frontend.audio.io import open_audio
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
-from gtcrn_frontend.parsing import parse_json
+from gtcrn_frontend.evaluation.manifest_formats import AUDIO_KEYS, Entry, audio_path, entries, first_of
 
-AUDIO_KEYS = ("audio", "audio_filepath", "wav", "path")
+__all__ = [
+    "AS_RECORDED",
+    "CLEAN",
+    "SET_KEY",
+    "SPEECH",
+    "Manifest",
+    "Utterance",
+    "audio_path",
+    "entries",
+    "load_manifest",
+]
+
 TEXT_KEYS = ("text", "transcript", "sentence", "wrd")
 CONDITION_KEY = "condition"
 SET_KEY = "set"
 SPEECH = "speech"
 CLEAN = "clean"
-"""The name of the condition without noise: a front-end must not make that worse."""
+"""Condition without noise; a front-end must not increase the errors in it."""
 AS_RECORDED = "as recorded"
+
+UNSUPPORTED_KEYS = (
+    *("end", "start_time", "end_time", "begin", "begin_time", "start_s", "end_s", "start_ms", "end_ms", "offset_ms"),
+    *("channel", "frame_offset", "speed"),
+)
+"""Keys by which other programs select or change samples in ways that are not supported here."""
+TOLERANCE_S = 0.1
+"""Durations in manifests are rounded: within this of the file's length, the whole file is meant."""
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording and what is said in it.
+    """A recording, or a segment of one, with its transcript.
 
     Attributes:
-        name: what reports call it.
+        name: how reports call it.
         path: of the audio file.
-        text: the reference; may be empty, then nothing is said.
-        condition: how it was recorded, where the manifest says so.
-        duration_s: of the audio.
+        text: the reference transcript; may be empty for a recording without speech.
+        condition: recording condition, if the manifest names it.
+        duration_s: of the utterance in seconds.
+        start: first sample of the segment, at the file's rate.
+        stop: sample after its last one; None is the end of the file.
     """
 
     name: str
@@ -51,27 +68,35 @@ class Utterance:
     text: str
     condition: str = AS_RECORDED
     duration_s: float = 0.0
+    start: int = 0
+    stop: int | None = None
+
+    @property
+    def audio_id(self) -> tuple[str, int, int | None]:
+        """Which audio it is; entries with equal audio are not independent of each other."""
+        return str(self.path), self.start, self.stop
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Utterances that can be used, and why others cannot: a line for each."""
+    """Usable utterances, and a line for each entry that is not: its place, and why."""
 
     utterances: tuple[Utterance, ...]
     problems: tuple[str, ...]
 
 
 def load_manifest(path: str | Path, *, transcripts: bool = True) -> Manifest:
-    """Returns the utterances of a manifest.
+    """Returns the utterances of a manifest, in order; the same entry may occur several times.
 
-    Malformed entries, those without transcript, and audio that cannot be opened are left out, and named in `problems`.
+    Malformed entries, entries without a transcript, and files that cannot be opened are left out and listed in
+    `problems`.
 
     Args:
         path: a `.jsonl` (`.json`), `.csv` or `.tsv` file, a Kaldi folder, or a folder of recordings with `.txt` files.
-        transcripts: whether they are needed; if not, an utterance without has an empty one.
+        transcripts: whether entries need one; if False, the text of an entry without is empty.
 
     Raises:
-        ConfigError: it is none of these, or nothing in it can be used.
+        ConfigError: the path is none of these, or no entry is usable.
     """
     path = Path(path)
     problems: list[str] = []
@@ -95,145 +120,75 @@ def load_manifest(path: str | Path, *, transcripts: bool = True) -> Manifest:
     return Manifest(tuple(utterances), tuple(problems))
 
 
-def entries(path: Path, report: Callable[[str], object]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yields where each entry of a manifest stands, and what it says by the names above.
-
-    Args:
-        path: of the manifest.
-        report: called with the place of each malformed entry, and what is wrong with it.
-
-    Raises:
-        ConfigError: it is no manifest.
-        OSError, UnicodeDecodeError, csv.Error: it cannot be read.
-    """
-    if path.is_dir():
-        return _kaldi(path) if (path / "wav.scp").is_file() else _pairs(path)
-    if not path.is_file():
-        raise ConfigError(f"{path}: expected a manifest, found nothing there")
-    if path.suffix in (".jsonl", ".json", ".ndjson"):
-        return _json_lines(path, report)
-    if path.suffix in (".csv", ".tsv"):
-        return _table(path)
-    raise ConfigError(f"{path}: expected a .jsonl, .csv or .tsv file or a folder, got the suffix {path.suffix!r}")
-
-
-def _json_lines(path: Path, report: Callable[[str], object]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix == ".json" and text.lstrip().startswith("["):
-        yield from _json_list(path, text, report)
-        return
-    for number, line in enumerate(text.split("\n"), 1):  # within texts, JSON allows what else ends a line
-        if not line.strip():
-            continue
-        where = f"{path.name}, line {number}"
-        try:
-            entry = parse_json(line)
-        except ValueError as error:
-            at = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-            report(f"{where}: expected a JSON object: {at}: correct or remove the line")
-            continue
-        if isinstance(entry, dict):
-            yield where, entry
-        else:
-            report(f"{where}: expected a JSON object, got {type(entry).__name__}")
-
-
-def _json_list(path: Path, text: str, report: Callable[[str], object]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        listed = parse_json(text)
-    except ValueError as error:
-        raise ConfigError(f"{path}: expected a list of JSON objects: {error}") from error
-    for number, entry in enumerate(listed, 1):
-        where = f"{path.name}, entry {number}"
-        if isinstance(entry, dict):
-            yield where, entry
-        else:
-            report(f"{where}: expected a JSON object, got {type(entry).__name__}")
-
-
-def _table(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        delimiter = "\t" if path.suffix == ".tsv" else ","
-        reader = csv.DictReader(file, delimiter=delimiter)
-        names = [name.strip() for name in reader.fieldnames or ()]
-        if not set(AUDIO_KEYS) & set(names):
-            raise ConfigError(
-                f"{path}: expected a heading with {_any_of(AUDIO_KEYS)}, got {', '.join(names) or 'none'}"
-            )
-        reader.fieldnames = names
-        for row in reader:
-            yield f"{path.name}, line {reader.line_num}", {k: v for k, v in row.items() if k is not None}
-
-
-def _kaldi(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if (folder / "segments").exists():
-        raise ConfigError(
-            f"{folder}: expected a recording per utterance, got a file segments: cut the recordings first"
-        )
-    texts = dict(_keyed_lines(folder / "text"))
-    for key, audio in _keyed_lines(folder / "wav.scp"):
-        if audio.endswith("|"):
-            raise ConfigError(
-                f"{folder / 'wav.scp'}: {key}: expected a file, got a command: write its output to a file"
-            )
-        yield f"wav.scp, {key}", {"name": key, "audio": audio} | ({"text": texts[key]} if key in texts else {})
-
-
-def _keyed_lines(path: Path) -> Iterator[tuple[str, str]]:
-    if not path.is_file():
-        raise ConfigError(f"{path}: expected the transcripts of a Kaldi folder, found nothing there")
-    for line in path.read_text(encoding="utf-8").splitlines():
-        key, _, rest = line.strip().partition(" ")
-        if key:
-            yield key, rest.strip()
-
-
-def _pairs(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for audio in sorted(path for path in folder.rglob("*") if path.is_file() and container_of(path)):
-        name = str(audio.relative_to(folder))
-        text = audio.with_suffix(".txt")
-        yield (
-            name,
-            {"name": name, "audio": str(audio.resolve())}
-            | ({"text": text.read_text(encoding="utf-8-sig")} if text.is_file() else {}),
-        )
-
-
-def audio_path(entry: Mapping[str, Any], folder: Path) -> Path:
-    """Returns where the audio of an entry is.
-
-    Args:
-        entry: see `entries`.
-        folder: of the manifest.
-
-    Raises:
-        ConfigError: the entry names none.
-    """
-    audio = _first(entry, AUDIO_KEYS)
-    if not isinstance(audio, str) or not audio.strip():
-        raise ConfigError(f"expected the path of the audio under {_any_of(AUDIO_KEYS)}, found none")
-    return folder / audio if (folder / audio).exists() else Path(audio)
-
-
-def _utterance(entry: Mapping[str, Any], folder: Path, needs_text: bool) -> Utterance:
+def _utterance(entry: Entry, folder: Path, needs_text: bool) -> Utterance:
     path = audio_path(entry, folder)
-    audio = str(_first(entry, AUDIO_KEYS))
-    text = _first(entry, TEXT_KEYS)
+    audio = str(first_of(entry, AUDIO_KEYS))
+    text = first_of(entry, TEXT_KEYS)
     if not isinstance(text, str):
         if needs_text:
             raise ConfigError(f"{audio}: expected a transcript, found none")
         text = ""
     with open_audio(path) as file:
-        duration_s = file.frames / file.samplerate
-    if not duration_s:
+        frames, rate = int(file.frames), int(file.samplerate)
+    if not frames:
         raise AudioFormatError(f"{path}: expected audio, got a file without samples")
+    start, stop = _segment(entry, audio, frames, rate)
+    duration_s = ((frames if stop is None else stop) - start) / rate
+    is_whole = start == 0 and stop is None
+    shown = audio if is_whole else f"{audio} from {start / rate:.2f} to {start / rate + duration_s:.2f} s"
     condition = str(entry.get(CONDITION_KEY) or AS_RECORDED).strip()
-    return Utterance(str(entry.get("name") or audio), path.resolve(), " ".join(text.split()), condition, duration_s)
+    name = str(entry.get("name") or shown)
+    return Utterance(name, path.resolve(), " ".join(text.split()), condition, duration_s, start, stop)
 
 
-def _first(entry: Mapping[str, Any], names: Iterable[str]) -> Any:
-    return next((entry[name] for name in names if entry.get(name) is not None), None)
+def _segment(entry: Entry, audio: str, frames: int, rate: int) -> tuple[int, int | None]:
+    """First sample of an entry and the one after its last; 0 and None for the whole file.
+
+    Raises:
+        ConfigError: the keys do not describe a segment of the file.
+    """
+    given = {key: value for key, value in entry.items() if value not in (None, "")}
+    if unsupported := [key for key in UNSUPPORTED_KEYS if key in given]:
+        raise ConfigError(
+            f"{audio}: the key {unsupported[0]!r} is not supported and would change what is recognised: give a segment "
+            "as offset and duration in seconds, or as start and stop in samples; or cut the file"
+        )
+    if "start" in given or "stop" in given:
+        if not {"start", "stop"} <= given.keys():
+            raise ConfigError(f"{audio}: expected start and stop in samples, got one of them")
+        start, stop = (_samples(audio, key, given[key]) for key in ("start", "stop"))
+    else:
+        offset_s, duration_s = (_seconds(audio, key, given.get(key)) for key in ("offset", "duration"))
+        start = round((offset_s or 0.0) * rate)
+        stop = frames if duration_s is None else round(((offset_s or 0.0) + duration_s) * rate)
+        if frames < stop and (start == 0 or stop - frames <= TOLERANCE_S * rate):
+            stop = frames
+    if not 0 <= start < stop <= frames:
+        raise ConfigError(
+            f"{audio}: expected a segment of the file, which has {frames / rate:.2f} s, "
+            f"got {start / rate:.2f} to {stop / rate:.2f} s"
+        )
+    if start == 0 and frames - stop <= TOLERANCE_S * rate and "stop" not in given:
+        return 0, None
+    return start, None if stop == frames else stop
 
 
-def _any_of(names: Iterable[str]) -> str:
-    return " or ".join(names)
+def _samples(audio: str, key: str, value: Any) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.removesuffix(".0").isdecimal() or len(text) > 15:
+        raise ConfigError(
+            f"{audio}: {key}: expected a number of samples, got {text[:20]!r}: give seconds as offset and duration"
+        )
+    return int(text.removesuffix(".0"))
+
+
+def _seconds(audio: str, key: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if isinstance(value, bool) or not 0 <= seconds < math.inf:
+        raise ConfigError(f"{audio}: {key}: expected seconds, got {str(value)[:20]!r}")
+    return seconds

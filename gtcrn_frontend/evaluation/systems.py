@@ -1,72 +1,74 @@
-"""What settings of the enhancer make of a signal: the network runs once for all strengths of a model."""
+"""Outputs of enhancer settings for a signal, with one run of the network for all strengths of a model; their names."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from gtcrn_frontend.config import AutoStrengthConfig, EnhancerConfig
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.config import AutoStrengthConfig, EnhancerConfig, Strength
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.streaming.auto_strength.controller import new_levels
 from gtcrn_frontend.streaming.auto_strength.level_tracker import Energies, decide, hop_energies
 from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthRamp
-
-Samples = npt.NDArray[np.float32]
+from gtcrn_frontend.weights.model import installed_registry, model_path
 
 AUTO_STRENGTH_VERSION = 2
-"""Part of what names an output in the cache: raise it when the guard decides otherwise."""
+"""Part of the cache key of an output: to be raised when the decisions of strength `auto` change."""
 RAW = EnhancerConfig(bypass=True)
-"""No front-end, as a setting."""
+"""The setting that stands for no front-end."""
+NOISY = "noisy"
+"""Name of the unprocessed input among the systems of `evaluate`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """A signal behind the front-end, and the seconds that the network needed for it."""
+    """A signal behind the front-end, and the time of the network in seconds."""
 
-    samples: Samples
+    samples: F32
     took_s: float
 
 
 class Enhanced:
-    """A signal that was enhanced once: what any strength and any guard make of it costs no network.
+    """A signal that was enhanced once, from which the output at any strength is mixed without running the network.
 
     Args:
         samples: `(n,)` in [-1, 1].
         sample_rate: in Hz.
-        setting: model and engine; its strength, rates and guard are not looked at.
+        setting: model and engine; its strength and rates are ignored.
 
     Raises:
         ModelError: the model cannot be loaded.
         AudioFormatError, ConfigError: the samples or the rate cannot be processed.
     """
 
-    def __init__(self, samples: Samples, sample_rate: int, setting: EnhancerConfig) -> None:
+    def __init__(self, samples: F32, sample_rate: int, setting: EnhancerConfig) -> None:
         self._setting = dataclasses.replace(at_full_strength(setting), sample_rate=sample_rate)
         enhancer = _enhancer(self._setting)
         began = time.perf_counter()
         self.dry = samples
-        self.wet: Samples = np.asarray(enhancer.enhance(samples), np.float32)
+        self.wet: F32 = np.asarray(enhancer.enhance(samples), np.float32)
         self.took_s = time.perf_counter() - began
         self._spec = spec = enhancer.spec
         self._grid = HopGrid(spec.hop_length, spec.delay, spec.sample_rate, sample_rate)
         self._first_hop = -(-spec.delay // spec.hop_length)
 
-    def mixed(self, strength: float) -> Samples:
+    def mixed(self, strength: float) -> F32:
         """Returns what `Enhancer(strength=strength).enhance` does."""
         s = np.float32(strength)
         return self.wet if s == 1 else np.asarray(s * self.wet + (1 - s) * self.dry, np.float32)
 
-    def with_auto_strength(self, config: AutoStrengthConfig) -> Samples:
+    def with_auto_strength(self, config: AutoStrengthConfig) -> F32:
         """Returns what `Enhancer(strength="auto", auto_strength=config).enhance` does."""
         levels = new_levels(self._spec, config).native()
         ramp = StrengthRamp(self._grid, levels.strength, self._first_hop)
@@ -75,28 +77,28 @@ class Enhanced:
 
     @cached_property
     def _energies(self) -> Energies:
-        """What the guard hears; it hears it at the model's rate."""
+        """Energies of the hops at the model's rate, which strength `auto` decides on."""
         spec = self._spec
         dry, wet = self.dry, self.wet
         if self._grid.output_rate != spec.sample_rate:
             enhancer = copy(_enhancer(dataclasses.replace(self._setting, output_sample_rate=spec.sample_rate)))
             parts = enhancer.process_aligned(self.dry), enhancer.flush_aligned()
             dry, wet = (np.concatenate([getattr(part, name) for part in parts]) for name in ("dry", "enhanced"))
-        # The engine's hops begin before the stream does, by the delay; the guard does not hear the first of them.
+        # The engine's hops begin before the stream, by the delay; the first of them are not part of the decision.
         padding = np.zeros(spec.delay, np.float32), np.zeros(-(len(dry) + spec.delay) % spec.hop_length, np.float32)
         hops = (np.concatenate([padding[0], each, padding[1]]).reshape(-1, spec.hop_length) for each in (dry, wet))
         return hop_energies(*(each[self._first_hop :] for each in hops))
 
 
-def outputs(samples: Samples, sample_rate: int, settings: Sequence[EnhancerConfig]) -> Iterator[Output]:
-    """Yields what each setting makes of a signal, as `Enhancer.enhance` would.
+def outputs(samples: F32, sample_rate: int, settings: Sequence[EnhancerConfig]) -> Iterator[Output]:
+    """Yields the output of each setting for a signal, as `Enhancer.enhance` returns it.
 
-    Settings that differ in their strength or guard alone share one run of the network.
+    Settings that differ only in their strength share one run of the network.
 
     Args:
         samples: `(n,)` in [-1, 1].
-        sample_rate: in Hz; that of the settings is not looked at.
-        settings: any; one with bypass gives the samples as they are.
+        sample_rate: in Hz; that of the settings is ignored.
+        settings: any; one with bypass yields the samples unchanged.
 
     Raises:
         ModelError: a model cannot be loaded.
@@ -121,20 +123,20 @@ def at_full_strength(setting: EnhancerConfig) -> EnhancerConfig:
 
 
 def by_strength(setting: EnhancerConfig) -> float:
-    """Returns what settings are sorted by: the strength; the guard's is not one, and comes last."""
+    """Returns the sort key of a setting: its strength; `auto` comes last."""
     strength = setting.strength_or_auto
     return math.inf if strength == "auto" else strength
 
 
 def name_of_setting(setting: EnhancerConfig) -> str:
-    """Returns what reports call a setting."""
+    """Returns the name of a setting in reports."""
     if setting.bypass:
         return "no front-end"
     return f"{name_of_model(setting)} {name_of_strength(setting)}"
 
 
 def name_of_strength(setting: EnhancerConfig) -> str:
-    """Returns the strength of a setting as reports write it; other parameters of the guard are told apart."""
+    """Returns the strength of a setting as reports show it; fitted parameters of strength `auto` are marked."""
     strength = setting.strength_or_auto
     if strength == "auto":
         return "auto" if setting.auto_strength_config == AutoStrengthConfig() else "auto, fitted"
@@ -142,30 +144,56 @@ def name_of_strength(setting: EnhancerConfig) -> str:
 
 
 def name_of_model(setting: EnhancerConfig) -> str:
-    """Returns what reports call the model of a setting: its name, or that of its file."""
+    """Returns the name of a setting's model in reports: that of the model, or of its file."""
     return Path(setting.model).stem
 
 
-def distinct_models(models: Sequence[str]) -> list[str]:
+def distinct_models(models: Sequence[str | Path]) -> list[str]:
     """Returns the models, each once.
 
     Raises:
-        ConfigError: two of them would have the same name in a report.
+        ConfigError: two models would have the same name in a report.
     """
     named: dict[str, str] = {}
-    for model in dict.fromkeys(models):
+    for model in dict.fromkeys(map(str, models)):
         name = name_of_model(EnhancerConfig(model=model))
         if name in named:
             raise ConfigError(
-                f"expected models that can be told apart, got {named[name]} and {model}, both called {name!r}: "
-                "give their files different names"
+                f"expected models with different names, got {named[name]} and {model}, both called {name!r}: "
+                "rename one of the files"
             )
         named[name] = model
     return list(named.values())
 
 
+def systems_of(
+    models: Sequence[str | Path], strengths: Sequence[Strength], engine: str = EnhancerConfig.engine
+) -> dict[str, EnhancerConfig]:
+    """Returns settings by name: the unprocessed input first, then every model at every strength.
+
+    A name is that of the model, or of its file; with its path if that is ambiguous, and with the strength if there are
+    several.
+
+    Raises:
+        ConfigError: the engine or a strength is unknown.
+        ModelError: a model cannot be loaded.
+    """
+    configs = [EnhancerConfig(model=model, engine=engine) for model in dict.fromkeys(map(str, models))]
+    for config in configs:
+        load(config.model, config.engine)
+    times = Counter([NOISY, *map(name_of_model, configs)])
+    systems = {NOISY: RAW}
+    for config in configs:
+        name = name_of_model(config) if times[name_of_model(config)] == 1 else str(config.model)
+        for strength in dict.fromkeys(strengths):
+            setting = dataclasses.replace(config, strength=strength)
+            is_shown = strength != 1 or len(strengths) > 1
+            systems[f"{name} {name_of_strength(setting)}" if is_shown else name] = setting
+    return systems
+
+
 def setting_key(setting: EnhancerConfig) -> str:
-    """Returns what names the output of a setting in the cache: equal weights, not equal paths, give equal keys.
+    """Returns the cache key of a setting's output: equal weights, wherever they lie, give equal keys.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -180,6 +208,20 @@ def setting_key(setting: EnhancerConfig) -> str:
     else:
         shown = f"{strength:.6f}"
     return f"{loaded.model.digest[:32]} {loaded.engine.name} {shown}"
+
+
+def front_end(model: str | Path, engine: str = EnhancerConfig.engine) -> EnhancerConfig:
+    """Returns a front-end at full strength, after loading it once, so that errors come before any other work.
+
+    A path becomes absolute: a setting may be written to a file that is used elsewhere.
+
+    Raises:
+        ConfigError: the engine is unknown.
+        ModelError: the model cannot be loaded.
+    """
+    load(model, engine)
+    name = str(model) if str(model) in installed_registry().models else str(model_path(model))
+    return EnhancerConfig(model=name, engine=engine)
 
 
 @lru_cache(maxsize=8)

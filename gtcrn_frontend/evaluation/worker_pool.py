@@ -1,7 +1,7 @@
-"""Work in processes of its own: several at a time, killed when they hang, started again when they die.
+"""`WorkerPool`: work in several processes, which are killed when they hang and restarted when they die.
 
-A recogniser, or a measure, is somebody else's code. It may take for ever, or end its process; here that costs one
-result, with a reason, and the others go on.
+A recogniser or a metric is third-party code that may hang or end its process. Here that costs one result, with a
+reason, and the other work goes on.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import time
 from collections import deque
@@ -22,9 +23,9 @@ from typing import Any
 from gtcrn_frontend.errors import ModelError
 
 START_S = 600.0
-"""The longest time to load what works: a large model from a slow disk."""
-FAILURES_IN_A_ROW = 8
-"""If as many results are failures before the first success, the recogniser does not work at all."""
+"""Time limit for a worker to start and to load its models."""
+FAILURES_BEFORE_SUCCESS = 8
+"""After as many failures and no success the handler is taken not to work at all."""
 
 _END_S = 2.0
 
@@ -33,12 +34,12 @@ Handler = Callable[[Any, Sequence[Any]], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Work:
-    """Something to do in steps, each with a result of its own.
+    """A job of several steps, each with its own result.
 
     Attributes:
-        payload: what the steps have in common.
-        steps: what differs.
-        timeout_s: the longest time for one step.
+        payload: what the steps share.
+        steps: one argument per step.
+        timeout_s: time limit for one step.
     """
 
     payload: Any
@@ -48,27 +49,28 @@ class Work:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a step has no result."""
+    """Why a step failed."""
 
     reason: str
 
 
 class WorkerPool:
-    """Processes that do work; a context manager, which ends them.
+    """Worker processes; a context manager, which ends them.
 
     Args:
-        make: returns the handler, in each process anew: called with a payload and steps, it yields a result for each
-            step. Is pickled. What it raises ends all work with a `ModelError`.
-        count: processes, >= 1.
-        who: does the work, as messages call it.
+        make: returns the handler, once in each process; must be picklable. The handler is called with a payload and
+            steps, and yields a result for each step. An exception of `make` ends all work with a `ModelError`.
+        count: number of processes, >= 1.
+        name: of the handler in error messages.
     """
 
-    def __init__(self, make: Callable[[], Handler], count: int, who: str = "the recogniser") -> None:
-        self._who = who
-        self._make = make
+    def __init__(self, make: Callable[[], Handler], count: int, name: str = "the recogniser") -> None:
+        self._name = name
+        self._make = pickle.dumps(make)
         self._count = count
         self._running: list[_Process] = []
         self._successes = self._failures = 0
+        self._first_failure = ""
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -79,10 +81,10 @@ class WorkerPool:
         self._running.clear()
 
     def run(self, works: Iterable[Work]) -> Iterator[tuple[Work, Any, Any]]:
-        """Yields work, step and its result or `Failure`, in the order in which they come.
+        """Yields work, step, and its result or `Failure`, in the order of completion.
 
         Raises:
-            ModelError: the handler cannot be made, or nothing but failures came.
+            ModelError: the handler cannot be made, or only failures came; names the first one.
         """
         waiting = deque(work for work in works if work.steps)
         while waiting or any(process.work for process in self._running):
@@ -95,7 +97,7 @@ class WorkerPool:
                 yield from self._results_of(process, waiting)
 
     def _next(self) -> list[_Process]:
-        """Processes that have something to say, or whose time is over."""
+        """Processes with a message, or past their time limit."""
         now = time.monotonic()
         until_s = min(process.deadline for process in self._running) - now
         ready = wait([p.connection for p in self._running], None if until_s == math.inf else max(until_s, 0))
@@ -114,7 +116,7 @@ class WorkerPool:
             exit_code = process.end(_END_S if not is_late else 0.0)
             what = "took too long" if is_late else f"ended its process ({_describe_exit(exit_code)})"
             if not was_ready:
-                raise ModelError(f"{self._who} {what} while it was loaded") from error
+                raise ModelError(f"{self._name} {what} while it was loaded") from error
             if process.work:
                 work, done = process.work, process.done
                 if work.steps[done + 1 :]:
@@ -123,7 +125,7 @@ class WorkerPool:
                 yield work, work.steps[done], self._counted(Failure(late if is_late else what))
             return
         if kind == "broken":
-            raise ModelError(f"{self._who} cannot be loaded: {content}")
+            raise ModelError(f"{self._name} cannot be loaded: {content}")
         if kind == "ready":
             process.is_ready, process.deadline = True, math.inf
             return
@@ -138,15 +140,16 @@ class WorkerPool:
             self._successes += 1
             return result
         self._failures += 1
-        if not self._successes and self._failures >= FAILURES_IN_A_ROW:
-            raise ModelError(f"{self._who} failed {self._failures} times and never succeeded: {result.reason}")
+        self._first_failure = self._first_failure or result.reason
+        if not self._successes and self._failures >= FAILURES_BEFORE_SUCCESS:
+            raise ModelError(f"{self._name} failed {self._failures} times and never succeeded: {self._first_failure}")
         return result
 
 
 class _Process:
-    """One process, seen from the parent."""
+    """The parent's view of a worker process."""
 
-    def __init__(self, make: Callable[[], Handler]) -> None:
+    def __init__(self, make: bytes) -> None:
         # Not forked: a process with threads of a runtime in it cannot be copied safely.
         context = multiprocessing.get_context("spawn")
         self.connection, other_end = context.Pipe()
@@ -165,11 +168,11 @@ class _Process:
     def begin(self, work: Work) -> None:
         self.work, self.done = work, 0
         self.deadline = time.monotonic() + work.timeout_s
-        with suppress(OSError):  # it has died since: found out when its end of the pipe is read
+        with suppress(OSError):  # it has died in the meantime, which reading its end of the pipe will show
             self.connection.send((work.payload, work.steps))
 
     def advance(self) -> None:
-        """Notes that a step is done; the next one has its own time."""
+        """Counts a step as done; the next one has its own time limit."""
         if self.work is None:
             return
         self.done += 1
@@ -179,7 +182,7 @@ class _Process:
             self.deadline = time.monotonic() + self.work.timeout_s
 
     def end(self, patience_s: float = 0.0) -> int | None:
-        """Ends the process with all that it started; returns its exit code if it ended by itself within that time."""
+        """Kills the process and its children; returns its exit code if it ended by itself within that time."""
         self._process.join(patience_s)
         exit_code = self._process.exitcode
         if hasattr(os, "killpg") and self._process.pid is not None and self.is_ready:
@@ -191,14 +194,14 @@ class _Process:
         return exit_code
 
 
-def _serve(connection: Connection, make: Callable[[], Handler]) -> None:
-    """The process itself: makes the handler, then works until the pipe ends."""
+def _serve(connection: Connection, make: bytes) -> None:
+    """Runs in the process: makes the handler, then works until the pipe is closed."""
     if hasattr(os, "setsid"):
-        os.setsid()  # so that what a recogniser starts can be ended with it; Ctrl-C is the parent's to handle
-    os.dup2(2, 1)  # what a recogniser prints does not mix with the parent's results
+        os.setsid()  # a process group of its own, to be killed as a whole; Ctrl-C goes to the parent only
+    os.dup2(2, 1)  # a recogniser's output must not mix with the parent's results
     try:
-        handler = make()
-    except Exception as error:  # noqa: BLE001  somebody else's code; the parent reports it
+        handler: Handler = pickle.loads(make)()  # noqa: S301  the parent's; here, to report a missing module
+    except Exception as error:  # noqa: BLE001  third-party code; the parent reports it
         connection.send(("broken", _in_words(error)))
         return
     connection.send(("ready", None))

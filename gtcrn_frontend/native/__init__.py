@@ -1,8 +1,10 @@
-"""The native engine: GTCRN and its transform in C, one hop in, one enhanced hop out.
+"""C library: GTCRN with its STFT, resampling and automatic strength, usable without Python.
 
-`gtcrn.h` is what users of the C library read, `model.h` the layout of weights and states; `network.h` is the network on
-the layers of `layers.h`, `fft.h` the transform, `simd.h` the vectors; `kernel.c` puts these together, once for each
-instruction set; `model.c`, `dispatch.c` and `parallel.c` are what surrounds it; `path.c` takes chunks of any length;
-`auto_strength.h` and `auto_strength.c` choose the strength of `strength="auto"`, for any engine. `binding.py` loads the
-extension, `direct_path.py` is the way of signals that need nothing else; `engines/native.py` is the engine.
+- `gtcrn.h`: the public C API; `model.h`: layout of weights and states;
+- `network.h`: the network, from `temporal_block.h`, `dual_path.h`, `gru.h` and `layers.h`; `fft.h`: the FFT;
+  `simd.h`: vector types;
+- `kernel.c`: all of these for one hop, compiled once per instruction set; `dispatch.c` selects one;
+- `model.c`: models and streams; `path.c`: chunks of any length; `parallel.c`: threads; `resample.h`, `resample.c`: the
+  resampler; `auto_strength.h`, `auto_strength.c`: `strength="auto"` for any engine;
+- `binding.py`: the cffi binding; `engines/native.py` is the engine that uses it.
 """

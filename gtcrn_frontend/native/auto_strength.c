@@ -1,4 +1,4 @@
-/* The choice of strength. Compiled once, for any machine of the target: a hop costs a third of a microsecond. */
+/* Automatic strength. Compiled once, for the baseline of the target: a hop takes a third of a microsecond. */
 #include "auto_strength.h"
 
 #include <math.h>
@@ -32,8 +32,8 @@ static double decide(gtcrn_auto_strength *levels, double dry, double enhanced, d
     const double pause_part = 1.0 - speech_part;
     const double doubt_step = fmax(levels->doubt_step, 1.0 / ((double)levels->hops + undoubted_hops));
 
-    levels->heard = fmin(levels->heard + speech_part, levels->most_heard);
-    levels->speech += speech_part / levels->heard * (enhanced - levels->speech);
+    levels->speech_weight = fmin(levels->speech_weight + speech_part, levels->max_speech_weight);
+    levels->speech += speech_part / levels->speech_weight * (enhanced - levels->speech);
     levels->noise += levels->noise_step * pause_part * pause_part * (removed - levels->noise);
     levels->recent += recent_share * (dry - levels->recent);
     levels->floor = fmin(levels->recent, fmax(levels->floor, least) * levels->floor_rise);
@@ -69,7 +69,7 @@ void gtcrn_auto_strength_update(gtcrn_auto_strength *levels, const float *dry, c
     }
 }
 
-/* The number of the first sample of a hop: rounded up, also below zero. */
+/* Returns the index of the first sample of a hop: rounded up, also below zero. */
 static int64_t start(const gtcrn_grid *grid, int64_t hop)
 {
     const int64_t scaled = (hop * grid->hop_length - grid->delay) * grid->output_rate;
@@ -89,7 +89,7 @@ int64_t gtcrn_mix(const gtcrn_grid *grid, int64_t hop, const double *strengths, 
         const int is_still = over == ends || now < begin;
         const int64_t until = over == ends ? sample + count : is_still ? begin : end;
         const int64_t stop = until < sample + count ? until - sample : count;
-        /* Sample k of a hop of length L, from 1, has gone k / L of the way. */
+        /* Sample k (from 1) of a hop of length L has the fraction k / L of the change. */
         const double way = is_still ? 0.0 : strengths[over + 1] - strengths[over];
         const float from = (float)strengths[over], step = (float)(way / (double)(end - begin));
         const int64_t first = sample + 1 - begin;

@@ -1,7 +1,7 @@
-/* `strength="auto"` in C: how much of the enhanced signal goes out, decided hop by hop, and mixed in sample by sample.
+/* Automatic strength (`strength="auto"`): updated every hop, and interpolated per sample in the mix.
  *
- * streaming/auto_strength/level_tracker.py and streaming/strength_ramp.py do the same in Python, and say what it means; tests compare the two. Nothing
- * here belongs to one network: hops have any length, rates are any.
+ * streaming/auto_strength/level_tracker.py and streaming/strength_ramp.py are the Python reference and document the
+ * algorithm; tests compare the two. Independent of the network: any hop length and sample rate.
  */
 #ifndef GTCRN_AUTO_STRENGTH_H
 #define GTCRN_AUTO_STRENGTH_H
@@ -15,30 +15,30 @@ extern "C" {
 
 /* cffi: begin. What is between these marks is also read by setup.py. */
 
-/* Settings and state of the choice of strength for one channel. */
+/* Parameters and state of one channel. */
 typedef struct {
     double noisy_snr_db, clean_snr_db, min_strength, max_strength, caution, max_doubt;
-    double noise_step, lost_step, doubt_step, strength_step, floor_rise, most_heard;
-    double speech, noise, recent, floor, lost, doubt, strength, heard;
+    double noise_step, lost_step, doubt_step, strength_step, floor_rise, max_speech_weight;
+    double speech, noise, recent, floor, lost, doubt, strength, speech_weight;
     int64_t hops, speech_hops, lost_hops;
 } gtcrn_auto_strength;
 
-/* Where hops lie in the output: hop h begins at (h hop_length - delay) / rate seconds. */
+/* Position of hops in the output: hop h starts at (h hop_length - delay) / rate seconds. */
 typedef struct {
     int64_t hop_length, delay, rate, output_rate;
 } gtcrn_grid;
 
-/* Decides on the strengths (hops,) at the end of hops, from their `energies` (hops, 3): mean squares of the input, of
- * the enhanced signal, and of their difference. */
+/* Computes the strengths (hops,) at the ends of hops from their `energies` (hops, 3): mean squares of the input, of the
+ * enhanced signal, and of their difference. */
 void gtcrn_auto_strength_decide(gtcrn_auto_strength *levels, const double *energies, size_t hops, double *strengths);
 
-/* Does so from the samples themselves, both (hops, hop_length) and of the same moments; `strengths` may be NULL. */
+/* The same from aligned samples, both (hops, hop_length); `strengths` may be NULL. */
 void gtcrn_auto_strength_update(gtcrn_auto_strength *levels, const float *dry, const float *enhanced, size_t hops,
                                 size_t hop_length, double *strengths);
 
-/* Mixes the `count` samples of the output from number `sample` on: dry + strength * (enhanced - dry). Hop `hop` goes
- * linearly from strengths[0] to strengths[1], the next one on to strengths[2], and so on to strengths[ends]; before and
- * behind these hops the strength stands still. Returns how many of them are mixed to their end. */
+/* Mixes `count` output samples from index `sample` on: dry + strength * (enhanced - dry). The strength is interpolated
+ * linearly from strengths[0] to strengths[1] in hop `hop`, to strengths[2] in the next one, and so on to
+ * strengths[ends]; it is constant before and after these hops. Returns the number of completely mixed hops. */
 int64_t gtcrn_mix(const gtcrn_grid *grid, int64_t hop, const double *strengths, int64_t ends, int64_t sample,
                   const float *dry, const float *enhanced, int64_t count, float *mixed);
 

@@ -1,4 +1,4 @@
-"""The C extension, if it was built, and what it runs on here."""
+"""Binding of the C extension (optional), and its instruction sets."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy.typing as npt
 from gtcrn_frontend.errors import ModelError, StreamBusyError
 
 ISA_VARIABLE = "GTCRN_FRONTEND_NATIVE_ISA"
-"""Environment variable that forces an instruction set, one of `instruction_sets()`; read when a model is loaded, and
-when the filter between two rates is first made."""
+"""Environment variable that forces an instruction set, one of `instruction_sets()`; read when a model is loaded or a
+resampling filter is created."""
 
 ffi: Any = None
 lib: Any = None
@@ -28,7 +28,7 @@ except ImportError as error:
 
 
 def _built_elsewhere() -> Path | None:
-    """The installed package, with the extension, that a checkout without it comes before on Python's path."""
+    """Returns the installed package with the extension if a checkout without it shadows it on Python's path."""
     package, here = Path(__file__).parents[1], Path(__file__).parents[2]
     if (package / "models").is_dir():  # an installation, see `gtcrn_frontend/__init__.py`
         return None
@@ -40,17 +40,17 @@ def _built_elsewhere() -> Path | None:
 
 _built = _built_elsewhere() if lib is None else None
 if _built is not None:
-    _import_error = f"Python was started in {Path(__file__).parents[2]} and runs the sources there, not {_built}"
-    logging.getLogger(__name__).warning("no native engine, a tenth of the speed: %s", _import_error)
+    _import_error = f"Python imported the sources in {Path(__file__).parents[2]} instead of {_built}"
+    logging.getLogger(__name__).warning("no native engine, others are ten times slower: %s", _import_error)
 
 
-FLOATS = ffi and ffi.typeof("float[]")  # looked up once: each call of `from_buffer` would parse it
+FLOATS = ffi and ffi.typeof("float[]")  # parsed once instead of in each call of `from_buffer`
 DOUBLES = ffi and ffi.typeof("double[]")
 _FLOAT32 = np.dtype(np.float32)
 
 
 def for_c(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Returns samples in float32 as C can read them, themselves or a copy."""
+    """Returns float32 samples in a layout for C, as a copy if necessary."""
     flags = samples.flags
     if flags.c_contiguous and flags.aligned and samples.dtype == _FLOAT32:
         return samples
@@ -64,7 +64,7 @@ def raise_for(status: int) -> None:
 
 
 def instruction_sets() -> tuple[str, ...]:
-    """Returns the names of the instruction sets that this build has and this machine runs, fastest first."""
+    """Returns the instruction sets of this build that this machine supports, fastest first."""
     names: list[str] = []
     while lib is not None and (name := lib.gtcrn_isa(len(names))) != ffi.NULL:
         names.append(ffi.string(name).decode())
@@ -72,7 +72,7 @@ def instruction_sets() -> tuple[str, ...]:
 
 
 def why_absent() -> str | None:
-    """Returns why the native engine cannot run here and what to do, or None if it can."""
+    """Returns why the native engine is not available and what to do; None if it is."""
     if _built is not None:
         return f"{_import_error}: start it elsewhere, or pip install -e . builds the extension in the sources"
     if lib is None:
@@ -81,7 +81,7 @@ def why_absent() -> str | None:
             "pip install --force-reinstall --no-deps --no-cache-dir gtcrn-frontend (in a checkout: .)"
         )
     if not instruction_sets():
-        return "the processor is older than x86-64-v2: use engine='onnx'"
+        return "the processor does not support x86-64-v2: use engine='onnx'"
     return None
 
 
@@ -89,7 +89,7 @@ def chosen_instruction_set() -> str:
     """Returns the fastest instruction set, or the one that the environment variable `ISA_VARIABLE` forces.
 
     Raises:
-        ModelError: the forced one is not present.
+        ModelError: the forced one is not supported.
     """
     present = instruction_sets()
     forced = os.environ.get(ISA_VARIABLE)

@@ -1,4 +1,4 @@
-/* Chooses the kernel for the machine, and runs it with denormals flushed to zero. */
+/* Selects the kernel for the machine, and runs it with denormals flushed to zero. */
 #include <string.h>
 
 #include "model.h"
@@ -9,14 +9,14 @@
 #include <xmmintrin.h>
 #endif
 
-/* With GTCRN_SINGLE defined, there is one kernel, for whatever the compiler was told to build for: no dispatch. */
+/* With GTCRN_SINGLE defined there is a single kernel, for the compiler's target, and no dispatch. */
 #if defined(GTCRN_X86) && !defined(GTCRN_SINGLE)
 #define GTCRN_LEVELS 1
 #include <cpuid.h>
 extern gtcrn_kernel gtcrn_kernel_v4, gtcrn_kernel_v3, gtcrn_kernel_v2;
 extern gtcrn_dot gtcrn_kernel_v4_dot, gtcrn_kernel_v3_dot, gtcrn_kernel_v2_dot;
 
-/* The level of x86-64 that processor and operating system support: 1 to 4. */
+/* Returns the x86-64 level that processor and operating system support: 1 to 4. */
 static int x86_level(void)
 {
     enum { /* leaf 1, ecx */ SSE3 = 1,
@@ -46,7 +46,7 @@ static int x86_level(void)
     __get_cpuid(0x80000001, &eax, &ebx, &extended, &edx);
     if ((one & v2) != v2 || !(extended & lahf)) return 1;
     if ((one & v3) != v3 || (seven & v3_seven) != v3_seven || !(extended & lzcnt)) return 2;
-    unsigned saved, high; /* which registers the operating system keeps: xmm and ymm, then masks and zmm */
+    unsigned saved, high; /* registers saved by the operating system: xmm and ymm, then masks and zmm */
     __asm__ volatile("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
     if ((saved & 0x06) != 0x06) return 2;
     return (seven & v4_seven) == v4_seven && (saved & 0xe6) == 0xe6 ? 4 : 3;
@@ -62,7 +62,7 @@ typedef struct {
     gtcrn_dot *dot;
 } gtcrn_choice;
 
-/* Writes what this machine runs, fastest first; returns how many. */
+/* Writes the supported instruction sets, fastest first; returns their number. */
 static int choices(gtcrn_choice found[3])
 {
     int count = 0;
@@ -88,7 +88,7 @@ const char *gtcrn_best_isa(void)
     return gtcrn_isa(0);
 }
 
-/* Returns whether this machine has the instruction set of this name (NULL: any), the fastest of which it writes. */
+/* Writes the instruction set of this name (NULL: the fastest); returns whether this machine supports it. */
 static int find(const char *isa, gtcrn_choice *choice)
 {
     gtcrn_choice found[3];

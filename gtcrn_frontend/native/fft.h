@@ -1,5 +1,5 @@
-/* Real Fourier transforms of 512 points, by complex ones of 256 = 16 x 16 points: sixteen columns side by side are
- * transformed, turned, transposed, and transformed again. Real and imaginary parts lie in arrays of their own.
+/* Real FFTs of 512 points via complex ones of 256 = 16 x 16 points: sixteen columns are transformed side by side,
+ * multiplied by twiddle factors, transposed, and transformed again. Real and imaginary parts are in separate arrays.
  */
 #ifndef GTCRN_FFT_H
 #define GTCRN_FFT_H
@@ -12,7 +12,7 @@ typedef struct {
 } gtcrn_points;
 
 typedef struct {
-    float re[BINS + 15], im[BINS + 15]; /* to a multiple of any vector */
+    float re[BINS + 15], im[BINS + 15]; /* padded to a multiple of any vector */
 } gtcrn_spectrum;
 
 typedef struct {
@@ -96,7 +96,7 @@ static void fft256(const gtcrn_tables *tables, const float *x_re, const float *x
     fft16_columns(NULL, across_re, across_im, y_re, y_im);
 }
 
-/* The spectrum (257) of a frame (512) under the analysis window: even samples as real, odd ones as imaginary parts. */
+/* Spectrum (257) of a frame (512) with the analysis window: even samples as real, odd ones as imaginary parts. */
 static void analyse(const gtcrn_tables *tables, const float *past, const float *hop, gtcrn_spectrum *spectrum)
 {
     enum { N = FRAME / 2 };
@@ -123,7 +123,7 @@ static void analyse(const gtcrn_tables *tables, const float *past, const float *
     spectrum->im[0] = spectrum->im[N] = 0;
 }
 
-/* The frame (512) of a spectrum (257), under the synthesis window, which holds the scale; the inverse of the above. */
+/* Frame (512) of a spectrum (257) with the synthesis window, which includes the scale; the inverse of the above. */
 static void synthesise(const gtcrn_tables *tables, const gtcrn_spectrum *spectrum, float *frame)
 {
     enum { N = FRAME / 2 };

@@ -1,5 +1,5 @@
-/* The hops of one stream, and the sums of a resampler. This file is compiled once for each instruction set, with
- * GTCRN_KERNEL as the name to export. */
+/* Processes the hops of one stream, and computes the sums of the resampler. Compiled once per instruction set, with
+ * GTCRN_KERNEL as the exported name. */
 #include "network.h"
 #include "resample.h"
 
@@ -49,8 +49,8 @@ void GTCRN_KERNEL(const gtcrn_model *model, const gtcrn_job *job)
 
 gtcrn_dot DOT_OF(GTCRN_KERNEL);
 
-/* In an order that depends on the count alone: where a chunk ends makes no difference. Vectors of 16 would be slower:
- * the samples lie anywhere, and each load would touch two cache lines. */
+/* The order depends only on the count, so the result is independent of the chunking. Vectors of 16 would be slower: the
+ * samples are unaligned, and each load would touch two cache lines. */
 float DOT_OF(GTCRN_KERNEL)(const float *a, const float *b, size_t count)
 {
     half sums[4] = {{0}};

@@ -1,4 +1,4 @@
-/* Layers on rows of channels. Buffers with a band for padding have a row of zeros before the first and after the last.
+/* Layers on rows of channels. Padded buffers have a row of zeros before the first and after the last band.
  */
 #ifndef GTCRN_LAYERS_H
 #define GTCRN_LAYERS_H
@@ -8,17 +8,16 @@
 #include "model.h"
 #include "simd.h"
 
-/* Where the inputs of a matrix product lie: `taps` rows of `channels` values, `tap_stride` floats apart, and the same
- * again `row_stride` floats further for the next row of the output. A convolution along the bands is this with
- * overlapping rows. */
+/* Layout of the inputs of a matrix product: `taps` rows of `channels` values, `tap_stride` floats apart, repeated
+ * `row_stride` floats further for the next output row. A convolution over the bands has overlapping rows. */
 typedef struct {
     const float *x;
     int row_stride, taps, tap_stride, channels;
 } gtcrn_rows;
 
 /* y[row][...] = bias + sum over taps and channels of x * w[tap][channel][...], for PARTS vectors V of outputs; BLOCK
- * rows share the loads of weights. The last block begins early enough to be whole: its first rows are computed twice,
- * so y must not overlap x. `act` may be NULL. */
+ * rows share the loads of weights. The last block starts early enough to be complete, so its first rows are computed
+ * twice and y must not overlap x. `act` may be NULL. */
 #define DEFINE_DENSE(NAME, V, LANES_OF_V, PARTS_OF_V, BLOCK)                                                   \
     INLINE void NAME(gtcrn_rows in, const float *w, const float *bias, const gtcrn_prelu *act, int act_offset, \
                      float *y, int y_stride, int rows)                                                         \

@@ -1,4 +1,4 @@
-/* Models and streams: memory, weight blobs, states in canonical form. Compiled once, for any machine of the target. */
+/* Models and streams: memory, weight blobs, canonical states. Compiled once, for the baseline of the target. */
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@ enum { CACHE_LINE = 64 };
 
 void *gtcrn_allocate(size_t bytes)
 {
-    /* aligned_alloc is missing on Windows, so: some more, and the address of the whole just before the result. */
+    /* aligned_alloc is missing on Windows: over-allocate, and store the address of the block just before the result. */
     char *whole = calloc(1, bytes + CACHE_LINE + sizeof(void *));
     if (!whole) return NULL;
     char *aligned = whole + sizeof(void *);
@@ -33,7 +33,7 @@ static int runs_fit(const gtcrn_run *runs, int count, int inputs)
     return 1;
 }
 
-/* As in zlib. */
+/* CRC-32, as in zlib. */
 static uint32_t crc32(const unsigned char *data, const unsigned char *end)
 {
     uint32_t crc = 0xffffffff;
@@ -44,7 +44,7 @@ static uint32_t crc32(const unsigned char *data, const unsigned char *end)
     return ~crc;
 }
 
-/* Returns what is wrong with a blob, or NULL. */
+/* Returns an error message for a blob, or NULL if it is valid. */
 static const char *check(const gtcrn_weights *weights, size_t bytes)
 {
     if (bytes != sizeof *weights || weights->bytes != sizeof *weights)
@@ -140,7 +140,7 @@ size_t gtcrn_stream_bytes(void)
     return sizeof(gtcrn_stream);
 }
 
-/* Where one value of the canonical convolution caches (2, 16, 16, 33) is: half of the network, channel, row of time,
+/* Position of one value of the canonical convolution caches (2, 16, 16, 33): half of the network, channel, time row,
  * band. Rows 0:2, 2:6 and 6:16 belong to dilations 1, 2 and 5 in both halves, oldest frame first; the decoder's blocks
  * run in the opposite order. */
 static float *conv_value(gtcrn_stream *stream, int half, int channel, int row, int band)
@@ -151,7 +151,7 @@ static float *conv_value(gtcrn_stream *stream, int half, int channel, int row, i
     return &stream->conv[slot][1 + band][channel];
 }
 
-/* Moves a state between a stream and its canonical form, in the direction of `copy`. */
+/* Copies a state between a stream and its canonical form, in the direction of `copy`. */
 static void exchange(gtcrn_stream *stream, float *state, void (*copy)(float *in_stream, float *in_state))
 {
     for (int i = 0; i < HOP; i++) copy(&stream->analysis[i], state++);
@@ -183,8 +183,8 @@ int gtcrn_stream_export(gtcrn_stream *stream, float *state, size_t floats)
     return 0;
 }
 
-/* The parts of a canonical state, one behind the other, and the largest magnitude in each: of GTCRN_SPEC.cache_limits
- * in spec.py, which says where they come from. */
+/* The parts of a canonical state in order, with the largest magnitude in each: GTCRN_SPEC.cache_limits in
+ * model_spec.py, which documents their origin. */
 static const struct {
     size_t floats;
     float limit;
@@ -206,12 +206,12 @@ int gtcrn_stream_import(gtcrn_stream *stream, const float *state, size_t floats)
     if (floats != GTCRN_STATE_FLOATS) return GTCRN_REFUSED;
     const float *value = state;
     for (size_t part = 0; part < sizeof parts / sizeof *parts; part++)
-        /* By their bits, as the compiler may take for granted that no value is infinite: NaN is beyond any limit. */
+        /* Bitwise, as the compiler may assume that no value is infinite: NaN exceeds any limit. */
         for (const float *end = value + parts[part].floats; value < end; value++)
             if ((bits_of(*value) & 0x7fffffff) > bits_of(parts[part].limit)) return GTCRN_REFUSED;
     if (!gtcrn_enter(stream)) return GTCRN_BUSY;
     reset(stream);
-    exchange(stream, (float *)state, to_stream); /* in this direction the state is only read */
+    exchange(stream, (float *)state, to_stream); /* the state is only read in this direction */
     gtcrn_leave(stream);
     return 0;
 }

@@ -1,8 +1,8 @@
-/* Memory layouts that all instruction sets share: the weights, as weights/pack.py writes them, and a stream's state.
+/* Memory layouts shared by all instruction sets: weights as written by weights/pack.py, and the state of a stream.
  *
  * Channels are the inner dimension: the 16 channels of a band are one vector of AVX-512, two of AVX, four of SSE or
- * NEON. Weights of matrix products are (inputs, outputs). Weights in front of a sigmoid are halved, as sigmoid(x) = 0.5
- * + 0.5 tanh(x / 2); a PReLU is a x + b |x| with a = (1 + slope) / 2, b = (1 - slope) / 2.
+ * NEON. Weights of matrix products are (inputs, outputs). Weights before a sigmoid are halved, as sigmoid(x) = 0.5 +
+ * 0.5 tanh(x / 2); a PReLU is a x + b |x| with a = (1 + slope) / 2, b = (1 - slope) / 2.
  */
 #ifndef GTCRN_MODEL_H
 #define GTCRN_MODEL_H
@@ -29,7 +29,7 @@ enum {
     SLOTS = 32,       /* frames of all convolution caches */
 };
 
-/* One row of an ERB matrix: its nonzero weights lie together, the rows' weights one behind the other. */
+/* One row of an ERB matrix: its nonzero weights are contiguous, and the rows' weights are concatenated. */
 typedef struct {
     int32_t start, length;
 } gtcrn_run;
@@ -65,8 +65,8 @@ typedef struct {
     float inter_norm[WIDTH][CHANNELS], inter_norm_bias[WIDTH][CHANNELS];
 } gtcrn_dual_path;
 
-/* The blob. All sizes are fixed, so it is a plain struct; the sums of the lengths say how much of merge and spread is
- * used. */
+/* The weight blob, a plain struct as all sizes are fixed; the sums of the lengths give the used parts of merge and
+ * spread. */
 typedef struct {
     char magic[8];
     uint32_t byte_order, bytes, checksum; /* CRC-32 of all that follows */
@@ -85,7 +85,7 @@ typedef struct {
     float de4_bias[4];             /* re im re im */
 } gtcrn_weights;
 
-/* Constants of the transform, computed when a model is loaded. */
+/* Constants of the FFT, computed when a model is loaded. */
 typedef struct {
     float analysis_window[FRAME];                     /* halved */
     float synthesis_window[FRAME];                    /* divided by FRAME */
@@ -93,10 +93,10 @@ typedef struct {
     float turn_cos[16][16], turn_sin[16][16];         /* of -2 pi row column / 256 */
 } gtcrn_tables;
 
-/* What one stream remembers. A ring of 2 * dilation frames per block; position[] is the slot of its oldest frame. */
+/* State of one stream. A ring of 2 * dilation frames per block; position[] is the slot of its oldest frame. */
 struct gtcrn_stream {
     float analysis[HOP];  /* the last hop */
-    float synthesis[HOP]; /* what the last frame adds to the next hop */
+    float synthesis[HOP]; /* contribution of the last frame to the next hop */
     float conv[SLOTS][ROWS][CHANNELS];
     float tra[BLOCKS][CHANNELS];
     float inter[2][WIDTH][CHANNELS];
@@ -119,7 +119,7 @@ static inline void gtcrn_leave(gtcrn_stream *stream)
 static const int dilations[BLOCKS] = {1, 2, 5, 5, 2, 1};
 static const int first_slot[BLOCKS] = {0, 2, 6, 16, 26, 30};
 
-/* The hops of one job, compiled once per instruction set. */
+/* Processes the hops of one job; compiled once per instruction set. */
 typedef void gtcrn_kernel(const gtcrn_model *model, const gtcrn_job *job);
 
 struct gtcrn_model {

@@ -1,4 +1,4 @@
-/* Many streams on several threads. */
+/* Runs many streams on several threads. */
 #include <stdatomic.h>
 
 #include "model.h"
@@ -15,14 +15,14 @@ typedef pthread_t gtcrn_thread;
 
 enum { MAX_THREADS = 64 };
 
-/* A call: threads take one stream after the other, so that a thread that is held up has fewer of them. */
+/* A call: threads take streams one by one, so that a delayed thread processes fewer. */
 typedef struct {
     const gtcrn_model *model;
     const gtcrn_job *jobs;     /* either these */
     const gtcrn_chunk *chunks; /* or these */
     size_t count;
     atomic_size_t next;
-    atomic_int wrong; /* what one of them has returned that was left out */
+    atomic_int wrong; /* error of one of the skipped streams */
 } gtcrn_call;
 
 static void run(gtcrn_call *call)
@@ -64,8 +64,8 @@ static void join(gtcrn_thread thread)
 #endif
 }
 
-/* Runs a call on the caller's thread and up to `threads` - 1 others, as many as can be started; returns what is wrong.
- */
+/* Runs a call on the caller's thread and up to `threads` - 1 others, as far as they can be started; returns
+ * the error of a skipped stream, or 0. */
 static int run_on(gtcrn_call *call, int threads)
 {
     const size_t wanted = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : (size_t)threads;

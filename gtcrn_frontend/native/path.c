@@ -1,9 +1,9 @@
-/* Chunks of any length in front of and behind a stream of hops. */
+/* Adapts chunks of any length to a stream of hops. */
 #include <string.h>
 
 #include "model.h"
 
-/* Samples that are out when so many were taken: all whole hops but the last. */
+/* Number of samples delivered after so many were taken: all complete hops but the last. */
 static int64_t delivered(int64_t taken)
 {
     return taken < HOP ? 0 : taken - taken % HOP - HOP;
@@ -21,7 +21,7 @@ size_t gtcrn_set_due(gtcrn_chunk *chunks, size_t count)
     return sum;
 }
 
-/* Mixes a hop that lies at sample number `begin` with the input of the same moment. */
+/* Mixes a hop that starts at sample `begin` with the aligned input. */
 static void mix(const gtcrn_path *path, int64_t begin, const float *dry, float *samples)
 {
     if (path->auto_strength) {
@@ -35,15 +35,15 @@ static void mix(const gtcrn_path *path, int64_t begin, const float *dry, float *
     }
 }
 
-/* Enhances whole hops, the first of which begins with sample number `begin`; returns the end of what was written. */
+/* Enhances complete hops, the first of which starts at sample `begin`; returns the end of the output. */
 static float *enhance(const gtcrn_model *model, const gtcrn_path *path, int64_t begin, const float *samples,
                       size_t hops, float *output)
 {
     gtcrn_job job = {.stream = path->stream, .input = samples, .output = output, .hops = hops, .strength = 1};
-    float last[HOP];          /* the hop before those of the job: its moment comes out first */
-    if (begin == 0 && hops) { /* the first hop that a stream delivers lies before the signal */
-        gtcrn_process_taken(model,
-                  &(gtcrn_job){.stream = path->stream, .input = samples, .output = last, .hops = 1, .strength = 1});
+    float last[HOP];          /* the hop before those of the job, which is delivered first */
+    if (begin == 0 && hops) { /* the first output hop of a stream precedes the signal */
+        gtcrn_process_taken(
+            model, &(gtcrn_job){.stream = path->stream, .input = samples, .output = last, .hops = 1, .strength = 1});
         begin = HOP;
         job.input += HOP;
         job.hops--;
@@ -57,7 +57,7 @@ static float *enhance(const gtcrn_model *model, const gtcrn_path *path, int64_t 
     return output;
 }
 
-/* `gtcrn_advance` for a thread that has taken the stream, and an output with the room for what is due. */
+/* `gtcrn_advance`, after the stream was acquired and the size of the output checked. */
 static void advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output)
 {
     const size_t held = (size_t)(path->taken % HOP), missing = HOP - held;
@@ -81,7 +81,7 @@ int gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *sampl
 {
     if (!gtcrn_enter(path->stream)) return GTCRN_BUSY;
     const int fits = gtcrn_due(path, count) == room;
-    if (fits && count) advance(model, path, samples, count, output); /* else no memory is behind the pointers */
+    if (fits && count) advance(model, path, samples, count, output); /* else the pointers may be invalid */
     gtcrn_leave(path->stream);
     return fits ? 0 : GTCRN_ROOM;
 }

@@ -1,4 +1,4 @@
-/* The resampler, but for its sums, which are in kernel.c. */
+/* The resampler, except its sums, which are in kernel.c. */
 #include "resample.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ int gtcrn_resample(const gtcrn_filter *filter, float *past, const float *samples
 {
     if (!fits(filter, count, offset, phase, due)) return -1;
     const size_t taps = filter->taps, kept = filter->past, whole = filter->steps / filter->phases;
-    float joined[2 * GTCRN_MAX_TAPS]; /* what weights that begin in the past see */
+    float joined[2 * GTCRN_MAX_TAPS]; /* input of outputs whose window starts in the past */
     if (due && offset < 0) {
         memcpy(joined, past + kept - taps, taps * sizeof *joined);
         memcpy(joined + taps, samples, (count < taps ? count : taps) * sizeof *joined);

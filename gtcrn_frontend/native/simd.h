@@ -1,5 +1,5 @@
-/* Vectors of float in the width of the instruction set, by the vector types of gcc and clang: no intrinsics, but for
- * minimum and maximum, which gcc has no operator for.
+/* Float vectors in the width of the instruction set, with the vector types of gcc and clang; intrinsics only for
+ * minimum and maximum, which gcc has no operators for.
  *
  * `vec` has LANES lanes; `half` has at most the 8 of a group of channels. A row of 16 channels is PARTS vec, a row of 8
  * is HALF_PARTS half.
@@ -29,13 +29,13 @@
 #define HALF_PARTS (8 / HALF_LANES)
 #define INLINE static inline __attribute__((always_inline))
 
-/* for (int i = 0; i < count; i++), unrolled, as is needed for arrays of vectors to lie in registers. */
+/* for (int i = 0; i < count; i++), unrolled so that arrays of vectors stay in registers. */
 #define EACH(i, count) _Pragma("GCC unroll 16") for (int i = 0; i < (count); i++)
 
-/* The same, left alone: gcc would unroll it, and then sum one vector after the other. */
+/* The same, not unrolled: gcc would otherwise sum one vector after the other. */
 #define LOOP(i, count) _Pragma("GCC unroll 1") for (int i = 0; i < (count); i++)
 
-/* Loads and stores go through types of the alignment of a float, which may alias everything. */
+/* Loads and stores use types with the alignment of a float that may alias everything. */
 #define DEFINE_VECTOR(V, LANES_OF_V)                                                              \
     typedef float V __attribute__((vector_size(4 * LANES_OF_V)));                                 \
     typedef int V##_int __attribute__((vector_size(4 * LANES_OF_V)));                             \
@@ -88,7 +88,7 @@ typedef vec_int half_int;
 #define SHUFFLE(V, a, b, ...) __builtin_shuffle(a, b, (V##_int){__VA_ARGS__})
 #endif
 
-/* Returns x, no further from zero than limit. */
+/* Returns x clamped to [-limit, limit]. */
 #define DEFINE_CLAMP(V, MIN, MAX)                            \
     INLINE V V##_clamp(V x, float limit)                     \
     {                                                        \
@@ -123,8 +123,8 @@ DEFINE_CLAMP(half, __builtin_elementwise_min, __builtin_elementwise_max)
 #define half_clamp vec_clamp
 #endif
 
-/* tanh as x P(x^2) / Q(x^2), a minimax fit on [-8, 8]: 4e-7 off at most, rounding included. Without exp, and numerator
- * and denominator are computed side by side: this function is the critical path of the recurrences. */
+/* tanh as x P(x^2) / Q(x^2), a minimax fit on [-8, 8] with an error of at most 4e-7 including rounding. No exp, and
+ * numerator and denominator are independent: this function is the critical path of the recurrences. */
 #define DEFINE_TANH(V)                                                                                                \
     INLINE V V##_tanh(V x)                                                                                            \
     {                                                                                                                 \

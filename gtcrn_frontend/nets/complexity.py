@@ -1,4 +1,4 @@
-"""What a network costs, counted while it runs."""
+"""Size and computational cost of a network, counted while it runs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Complexity:
     """Size and cost of a network.
 
     Attributes:
-        parameters: all of them, fixed filters included.
-        trainable: those that training changes.
+        parameters: number of parameters, fixed filters included.
+        trainable: number of trainable parameters.
         macs_per_s: multiplications by a weight per second of audio.
         operations_per_s: per second of audio, counted as the published figures are (by ptflops on one second of
             signal): one for each multiply-accumulate, bias, activation and residual addition, two for a normalisation;
@@ -36,7 +36,7 @@ class Complexity:
 
 
 def network_complexity(name: str) -> Complexity:
-    """Returns what a network costs, counted in a run over one second of audio; `ModelError` if it is not in torch."""
+    """Returns the complexity of a network on one second of audio; `ModelError` if there is no torch module of it."""
     net, spec = new_net(name).eval(), find_network(name).spec
     if spec.domain == "waveform":
         macs, operations = count(net, torch.zeros(1, spec.sample_rate))
@@ -52,7 +52,7 @@ def network_complexity(name: str) -> Complexity:
 
 @torch.no_grad()
 def count(net: nn.Module, *inputs: Tensor) -> tuple[int, int]:
-    """Returns multiplications by weights, and operations as `Complexity` counts them, of one run."""
+    """Returns the multiplications by weights and the operations, see `Complexity`, of one forward pass."""
     totals = [0, 0]
 
     def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:

@@ -1,198 +1,38 @@
-"""FRCRN: complex convolutions with recurrence along frequency, two U-Nets in a row; causal=True makes it streamable.
+"""FRCRN: two complex U-Nets in series with frequency recurrence; causal and streamable with `causal=True`.
 
 Source: Zhao et al., "FRCRN: Boosting Feature Representation using Frequency Recurrence for Monaural Speech
 Enhancement", ICASSP 2022, in the size released for 16 kHz. Parameter names are those of the released checkpoints,
 without the second name that each layer has there: see `weights.frcrn`.
 
-Shapes: B batch, C channels, F frequencies, T frames. A complex tensor is its real and its imaginary part one after the
-other along the batch, `(2B, C, F, T)`: a layer of real weights then sees both at once.
+Shapes: B batch, T frames; complex tensors `(2B, C, F, T)` as in `frcrn_layers`.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gtcrn_frontend.nets.frcrn_layers import ComplexConv2d, Decoder, Encoder, FrequencyFsmn, SELayer, TimeFsmn
+
 N_FFT = 640
 HOP_LENGTH = N_FFT // 2
 N_BINS = N_FFT // 2 + 1
 CHANNELS = 128
-REDUCTION = 8  # of squeeze and excitation
-MEMORY = 20  # positions: the current one and those before
 ENCODER_KERNELS = (5, 5, 5, 5, 5, 5, 2)  # along frequency, stride 2: 321 bins become 159, 78, 37, 17, 7, 2, 1
 DECODER_KERNELS = (2, 5, 5, 5, 6, 5, 5)
 DEPTH = len(ENCODER_KERNELS)
 LOOK_AHEAD_FRAMES = 2 * DEPTH  # with causal=True: each decoder of both U-Nets looks one frame ahead
 
 
-def complex_product(of_re: Tensor, of_im: Tensor) -> Tensor:
-    """Returns the product with complex weights from x times their real parts and x times their imaginary parts."""
-    re_re, im_re = of_re.chunk(2)
-    re_im, im_im = of_im.chunk(2)
-    return torch.cat([re_re - im_im, im_re + re_im])
-
-
-class ComplexConv2d(nn.Module):
-    """A convolution with complex weights along frequency and over a frame and the one before."""
-
-    def __init__(self, inputs: int, outputs: int, **settings: Any) -> None:
-        super().__init__()
-        self.conv_re = nn.Conv2d(inputs, outputs, **settings)
-        self.conv_im = nn.Conv2d(inputs, outputs, **settings)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return complex_product(self.conv_re(x), self.conv_im(x))
-
-
-class ComplexConvTranspose2d(nn.Module):
-    def __init__(self, inputs: int, outputs: int, **settings: Any) -> None:
-        super().__init__()
-        self.tconv_re = nn.ConvTranspose2d(inputs, outputs, **settings)
-        self.tconv_im = nn.ConvTranspose2d(inputs, outputs, **settings)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return complex_product(self.tconv_re(x), self.tconv_im(x))
-
-
-class ComplexBatchNorm2d(nn.Module):
-    """Batch norm of the real parts, and another one of the imaginary parts."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.bn_re = nn.BatchNorm2d(channels)
-        self.bn_im = nn.BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        re, im = x.chunk(2)
-        return torch.cat([self.bn_re(re), self.bn_im(im)])
-
-
-class Encoder(nn.Module):
-    """Halves the frequencies; one frame longer than its input, and no frame sees later ones."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
-        super().__init__()
-        self.conv = ComplexConv2d(inputs, outputs, kernel_size=(kernel, 2), stride=(2, 1), padding=(0, 1))
-        self.bn = ComplexBatchNorm2d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.leaky_relu(self.bn(self.conv(x)))
-
-
-class Decoder(nn.Module):
-    """Doubles the frequencies; one frame shorter than its input, and each frame sees the next one."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
-        super().__init__()
-        self.transconv = ComplexConvTranspose2d(inputs, outputs, kernel_size=(kernel, 2), stride=(2, 1), padding=(0, 1))
-        self.bn = ComplexBatchNorm2d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.leaky_relu(self.bn(self.transconv(x)))
-
-
-class UniDeepFsmn(nn.Module):
-    """Feed-forward sequential memory: each position gets a weighted sum of itself and the positions before."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(features, features)
-        self.project = nn.Linear(features, features, bias=False)
-        self.conv1 = nn.Conv2d(features, features, (MEMORY, 1), groups=features, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x `(N, steps, features)`, returns the same shape."""
-        projected = self.projected(x)
-        return x + self.recalled(functional.pad(projected, (0, 0, MEMORY - 1, 0)))
-
-    def projected(self, x: Tensor) -> Tensor:
-        """What is remembered of each position."""
-        projected: Tensor = self.project(torch.relu(self.linear(x)))
-        return projected
-
-    def recalled(self, projected: Tensor) -> Tensor:
-        """What is added to each position but the first `MEMORY - 1`, from what is remembered of it and of those."""
-        recalled: Tensor = self.conv1(projected.transpose(1, 2)[..., None])
-        return projected[:, MEMORY - 1 :] + recalled[..., 0].transpose(1, 2)
-
-
-class FrequencyFsmn(nn.Module):
-    """Complex memory along the frequencies of each frame: the recurrence that gives the network its name."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.fsmn_re_L1 = UniDeepFsmn(channels)
-        self.fsmn_im_L1 = UniDeepFsmn(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        planes, channels, width, frames = x.shape
-        rows = x.permute(0, 3, 2, 1).reshape(planes * frames, width, channels)
-        rows = complex_product(self.fsmn_re_L1(rows), self.fsmn_im_L1(rows))
-        return rows.view(planes, frames, width, channels).permute(0, 3, 2, 1)
-
-
-class TimeFsmn(nn.Module):
-    """Two layers of complex memory over the frames, where one frequency is left."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.fsmn_re_L1 = UniDeepFsmn(channels)
-        self.fsmn_im_L1 = UniDeepFsmn(channels)
-        self.fsmn_re_L2 = UniDeepFsmn(channels)
-        self.fsmn_im_L2 = UniDeepFsmn(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        steps = x[:, :, 0].transpose(1, 2)
-        steps = complex_product(self.fsmn_re_L1(steps), self.fsmn_im_L1(steps))
-        steps = complex_product(self.fsmn_re_L2(steps), self.fsmn_im_L2(steps))
-        return steps.transpose(1, 2)[:, :, None]
-
-
-class SELayer(nn.Module):
-    """Squeeze and excitation: scales each channel by what its average over frequency and time is.
-
-    Args:
-        channels: of the input.
-        causal: average over the frames so far, not over all of them.
-    """
-
-    def __init__(self, channels: int, *, causal: bool) -> None:
-        super().__init__()
-        self.causal = causal
-        self.fc_r = self._gate(channels)
-        self.fc_i = self._gate(channels)
-
-    @staticmethod
-    def _gate(channels: int) -> nn.Sequential:
-        inner = max(1, channels // REDUCTION)
-        return nn.Sequential(nn.Linear(channels, inner), nn.ReLU(), nn.Linear(inner, channels), nn.Sigmoid())
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean = x.mean(dim=2)
-        if self.causal:
-            frames = torch.arange(1, x.shape[3] + 1, device=x.device, dtype=x.dtype)
-            mean = mean.cumsum(dim=2) / frames
-        else:
-            mean = mean.mean(dim=2, keepdim=True)
-        return self.scaled(x, mean)
-
-    def scaled(self, x: Tensor, mean: Tensor) -> Tensor:
-        """x `(2B, C, F, T)` scaled by what the average `(2B, C, T or 1)` leads to."""
-        mean = mean.transpose(1, 2)
-        # The gates' product is complex, the scaling is not: real parts scale real parts.
-        return x * complex_product(self.fc_r(mean), self.fc_i(mean)).transpose(1, 2)[:, :, None]
-
-
 class UNet(nn.Module):
-    """From a complex spectrum to a complex spectrum of the same shape.
+    """U-Net from a complex spectrum to one of the same shape.
 
-    The last of `fsmn_dec` and `se_layers_enc`, the first of `fsmn_enc`, and the last of `se_layers_dec` are never used:
-    the released checkpoints hold them.
+    The last of `fsmn_dec` and `se_layers_enc`, the first of `fsmn_enc`, and the last of `se_layers_dec` are not used;
+    the released checkpoints contain them.
     """
 
     def __init__(self, channels: int, *, causal: bool) -> None:
@@ -231,7 +71,7 @@ class UNet(nn.Module):
 
 
 class _Transform(nn.Module):
-    """One direction of the transform, fixed, as the released checkpoints hold it."""
+    """One direction of the Fourier transform with fixed weights, as the released checkpoints contain it."""
 
     def __init__(self, kernel: np.ndarray) -> None:
         super().__init__()
@@ -239,7 +79,7 @@ class _Transform(nn.Module):
 
 
 class _Inverse(_Transform):
-    """The inverse has what the reference implementation divides the sum of overlapping frames by; it is one."""
+    """Inverse transform, with the buffers of the reference's overlap-add normalisation, whose factor is 1."""
 
     def __init__(self, kernel: np.ndarray) -> None:
         super().__init__(kernel)
@@ -248,13 +88,13 @@ class _Inverse(_Transform):
 
 
 class FRCRN(nn.Module):
-    """The network from spectrum to enhanced spectrum, by a complex ratio mask.
+    """FRCRN from spectrum to enhanced spectrum, by a complex ratio mask.
 
     Args:
         causal: average over the frames so far in squeeze and excitation: frame t of the output then depends on frames
-            up to t + `LOOK_AHEAD_FRAMES` of the input, and on no later one. The weights are the same; those trained
-            otherwise lose by it.
-        channels: those of the released size unless given.
+            up to t + `LOOK_AHEAD_FRAMES` of the input only. Parameters are the same, but weights trained without it
+            perform worse.
+        channels: width of the layers; the default is the released size.
     """
 
     def __init__(self, *, causal: bool = False, channels: int = CHANNELS) -> None:
@@ -277,7 +117,7 @@ class FRCRN(nn.Module):
         return torch.tanh(first) + torch.tanh(self.unet2(first))
 
     def enhance(self, samples: Tensor) -> Tensor:
-        """Enhances whole signals `(B, n)`, n >= 1, full scale 1, returns the same shape; silence lies around them."""
+        """Enhances whole signals `(B, n)`, n >= 1, full scale 1, returns the same shape; padded with silence."""
         length = samples.shape[1]
         padded = functional.pad(samples, (HOP_LENGTH, HOP_LENGTH + -length % HOP_LENGTH))
         spectrum = functional.conv1d(padded[:, None], self.stft.weight, stride=HOP_LENGTH)
@@ -288,19 +128,19 @@ class FRCRN(nn.Module):
 
 
 def _window() -> np.ndarray:
-    """The square root of the periodic Hann window, `(640,) float64`."""
+    """Returns the square root of the periodic Hann window, `(640,) float64`."""
     return np.asarray(np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)))
 
 
 def _fourier() -> np.ndarray:
-    """Real parts of the discrete Fourier transform over imaginary parts, `(642, 640) float64`."""
+    """Returns the rows of the discrete Fourier transform, real parts then imaginary parts, `(642, 640) float64`."""
     basis = np.fft.rfft(np.eye(N_FFT))
     return np.concatenate([basis.real, basis.imag], axis=1).T
 
 
 @lru_cache(maxsize=1)
 def _inverse_fourier() -> np.ndarray:
-    """What the enhanced spectrum is synthesised with, window included, `(642, 640) float64`."""
+    """Returns the synthesis matrix with the window included, `(642, 640) float64`."""
     return np.asarray(np.linalg.pinv(_fourier()).T * _window())
 
 

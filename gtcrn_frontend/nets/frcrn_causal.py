@@ -1,7 +1,7 @@
-"""The causal variant of FRCRN, frame by frame: the same computation as `FRCRN(causal=True)` with the past in a cache.
+"""Causal FRCRN for streaming: computes the same as `FRCRN(causal=True)`, frame by frame, with its state in a cache.
 
-Every decoder needs the frame after the one that it makes. So each comes one frame later than the one before it, what it
-is joined with waits for it, and what comes out is `LOOK_AHEAD_FRAMES` late.
+Every decoder looks one frame ahead. Each one therefore runs one frame later than the one before it, its skip connection
+is delayed accordingly, and the output is delayed by `LOOK_AHEAD_FRAMES`.
 """
 
 from __future__ import annotations
@@ -17,43 +17,40 @@ from gtcrn_frontend.nets.frcrn import (
     DEPTH,
     FRCRN,
     LOOK_AHEAD_FRAMES,
-    MEMORY,
     N_BINS,
-    TimeFsmn,
     UNet,
-    complex_product,
 )
+from gtcrn_frontend.nets.frcrn_layers import MEMORY, TimeFsmn, complex_product
 
-WIDTHS = (321, 159, 78, 37, 17, 7, 2, 1)  # frequencies before, between and behind the encoders
+WIDTHS = (321, 159, 78, 37, 17, 7, 2, 1)  # frequencies before and after each encoder
 SCALED = 2 * DEPTH - 3  # squeeze-and-excitation layers of a U-Net that are in use
 
 
 class FRCRNCache(NamedTuple):
-    """Everything the network remembers between frames; zeros at the start of a stream.
+    """State between frames; zeros at the start of a stream.
 
-    The first axis behind the batch is the U-Net, the next is real and imaginary part; what belongs to several layers
-    lies one behind the other.
+    Axes after the batch are the U-Net and the real and imaginary part; parts of several layers are concatenated.
     """
 
-    encoders: Tensor  # (B, 2, 2, 38721): the last frame that went into each encoder
-    decoders: Tensor  # (B, 2, 2, 76928): and into each decoder
-    skips: Tensor  # (B, 2, 2, 199552): what waits for the decoders, of each level
+    encoders: Tensor  # (B, 2, 2, 38721): last input frame of each encoder
+    decoders: Tensor  # (B, 2, 2, 76928): last input frame of each decoder
+    skips: Tensor  # (B, 2, 2, 199552): delayed skip connections of each level
     memory: Tensor  # (B, 2, 2, 4, 128, 19): recurrence over time; layers, their real and imaginary weights
     means: Tensor  # (B, 2, 2, 11, 128): averages of squeeze and excitation so far
-    first: Tensor  # (B, 2, 321, 7): the first U-Net's output, which waits for the second's
-    spectrum: Tensor  # (B, 321, 14, 2): the input, which waits for its mask
+    first: Tensor  # (B, 2, 321, 7): output of the first U-Net, delayed to match the second's
+    spectrum: Tensor  # (B, 321, 14, 2): input spectrum, delayed to match its mask
     frames: Tensor  # (B, 1): number of frames so far
 
 
 class CausalFRCRN(FRCRN):
-    """FRCRN that averages over the frames so far; offline with `forward`, frame by frame with `stream`."""
+    """FRCRN with causal squeeze and excitation; offline with `forward`, frame by frame with `stream`."""
 
     def __init__(self, *, channels: int = CHANNELS) -> None:
         super().__init__(causal=True, channels=channels)
         self.channels = channels
 
     def new_cache(self, batch: int = 1) -> FRCRNCache:
-        """Returns a cache of zeros for `batch` streams that begin, on the network's device."""
+        """Returns a cache of zeros for `batch` new streams, on the network's device."""
         zeros, channels = self.stft.weight.new_zeros, self.channels
         return FRCRNCache(
             encoders=zeros(batch, 2, 2, sum(_encoder_sizes(channels))),
@@ -69,7 +66,7 @@ class CausalFRCRN(FRCRN):
     def stream(self, spec: Tensor, cache: FRCRNCache) -> tuple[Tensor, FRCRNCache]:
         """Enhances the next T >= 1 frames `(B, 321, T, 2)` of each stream; returns as many, and the new cache.
 
-        Those that come out are `LOOK_AHEAD_FRAMES` behind: silence until the first has been enhanced.
+        The output is delayed by `LOOK_AHEAD_FRAMES`; it is silence before the first enhanced frame.
         """
         frames = spec.shape[2]
         number = cache.frames + torch.arange(frames, device=spec.device)
@@ -91,12 +88,12 @@ class CausalFRCRN(FRCRN):
 
 
 def _stream_unet(unet: UNet, x: Tensor, number: Tensor, cache: list[Tensor]) -> list[Tensor]:
-    """Returns the next frames of a U-Net, `DEPTH` behind those of x `(2B, 1, 321, T)`, and its caches.
+    """Returns the next output frames of a U-Net, delayed by `DEPTH` against x `(2B, 1, 321, T)`, and its caches.
 
     Args:
         unet: causal.
         x: the next frames.
-        number: of each frame in its stream, `(B, T)`; those below 0 lie before its first.
+        number: of each frame in its stream, `(B, T)`; negative before its first frame.
         cache: of this U-Net, planes first, in the order of `FRCRNCache`.
     """
     encoders, decoders, skips, memory, means = cache
@@ -135,7 +132,7 @@ def _stream_unet(unet: UNet, x: Tensor, number: Tensor, cache: list[Tensor]) -> 
 
 
 def _encode(layer: Any, x: Tensor) -> Tensor:
-    """What the `Encoder` makes of each frame but the first, which is there as the past of the second."""
+    """Returns the output of an `Encoder` for each frame but the first, which is the history of the second."""
     parts = (layer.conv.conv_re, layer.conv.conv_im)
     convolved = complex_product(*(functional.conv2d(x, part.weight, part.bias, stride=(2, 1)) for part in parts))
     return functional.leaky_relu(layer.bn(convolved))
@@ -167,12 +164,12 @@ def _remember(layers: TimeFsmn, x: Tensor, memory: Tensor, number: Tensor) -> tu
 
 
 def _begun(number: Tensor) -> Tensor:
-    """1 for frames of the stream, 0 for those before its first: `(2B, T)`."""
+    """Returns `(2B, T)`: 1 for frames of the stream, 0 for those before its first."""
     return (number >= 0).float().repeat(2, 1)
 
 
 def _with_past(x: Tensor, past: Tensor) -> Tensor:
-    """x `(2B, C, F, T)` behind the frames in a flat cache."""
+    """Returns x `(2B, C, F, T)` with the frames of a flat cache in front."""
     planes, channels, width, _ = x.shape
     return torch.cat([past.view(planes, channels, width, -1), x], dim=3)
 
@@ -199,5 +196,5 @@ def _decoder_sizes(channels: int) -> list[int]:
 
 
 def _skip_sizes(channels: int) -> list[int]:
-    """A level waits until the decoders below it have had their frames."""
+    """Returns the sizes of the skip connections' delay lines: a level waits for the decoders below it."""
     return [(DEPTH - 1 - level) * channels * WIDTHS[level + 1] for level in range(DEPTH - 1)]

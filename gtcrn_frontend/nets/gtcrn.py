@@ -5,8 +5,8 @@ Resources", ICASSP 2024. Parameter names are those of the released checkpoints, 
 state dicts and ours are interchangeable.
 
 Shapes: B batch, T frames, F = 257 bins, C = 16 channels, W = 33 bands after two strided convolutions.
-Offline and streaming are the same computation: every layer that looks back takes its past from a
-cache, and offline is a cache of zeros.
+Offline and streaming are the same computation: every layer with memory takes its history from a
+cache, and offline inference starts with a cache of zeros.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch.nn import functional
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 
 N_BINS = GTCRN_SPEC.n_bins
-LOW_BINS = 65  # bins 0..64 pass through unmerged
+LOW_BINS = 65  # bins 0 to 64 are not merged
 ERB_BANDS = 64  # bins 65..256 are merged into this many bands
 CHANNELS = 16
 WIDTH = 33  # (65 + 64) bands after two convolutions of stride 2
@@ -32,7 +32,7 @@ CACHE_FRAMES = sum((KERNEL_TIME - 1) * dilation for dilation in DILATIONS)  # 16
 
 
 class GTCRNCache(NamedTuple):
-    """Everything the network remembers between frames; zeros at the start of a stream."""
+    """State between frames; zeros at the start of a stream."""
 
     conv: Tensor  # (B, 2, 16, 16, 33): encoder, decoder; time rows 0:2, 2:6, 6:16 for dilations 1, 2, 5
     tra: Tensor  # (B, 2, 3, 16): encoder, decoder; layers in order of execution
@@ -58,7 +58,7 @@ def erb_filters() -> np.ndarray:
 
 
 class ERB(nn.Module):
-    """Merges the bins above 2 kHz into ERB bands, and spreads bands over bins again."""
+    """Merges the bins above 2 kHz into ERB bands, and expands bands to bins again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ def unfold_bands(x: Tensor) -> Tensor:
 
 
 class TRA(nn.Module):
-    """Temporal recurrent attention: scales each channel and frame by what its energy has been."""
+    """Temporal recurrent attention: scales each channel and frame by a gate of its past energy."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class ConvBlock(nn.Module):
 
 
 class GTConvBlock(nn.Module):
-    """Grouped temporal convolution: half of the channels are convolved, the other half pass; then shuffled."""
+    """Grouped temporal convolution of half of the channels, then a channel shuffle with the other half."""
 
     def __init__(self, dilation: int, *, transposed: bool = False) -> None:
         super().__init__()
@@ -127,8 +127,8 @@ class GTConvBlock(nn.Module):
         self.point_conv1 = conv(3 * half, CHANNELS, 1)
         self.point_bn1 = nn.BatchNorm2d(CHANNELS)
         self.point_act = nn.PReLU()
-        # A transposed convolution of stride 1 crops `padding` from both ends of time. The input already
-        # carries `past` frames of history, so that leaves exactly the new frames, made from the past only.
+        # A transposed convolution of stride 1 crops `padding` frames at both ends. As the input includes
+        # `past` frames of history, exactly the new frames remain, and they are causal.
         self.depth_conv = conv(
             CHANNELS,
             CHANNELS,
@@ -173,7 +173,7 @@ class GRNN(nn.Module):
 
 
 class DPGRNN(nn.Module):
-    """Dual-path grouped recurrence: across the bands of a frame, then across the frames of a band."""
+    """Dual-path grouped RNN: across the bands of each frame, then across the frames of each band."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -219,13 +219,13 @@ class Decoder(nn.Module):
 
 
 def _time_rows(dilation: int) -> slice:
-    """Rows of the convolution cache that belong to the layer of this dilation (order of the encoder)."""
+    """Returns the rows of the convolution cache for a dilation, in the order of the encoder."""
     start = sum((KERNEL_TIME - 1) * d for d in DILATIONS if d < dilation)
     return slice(start, start + (KERNEL_TIME - 1) * dilation)
 
 
 class GTCRN(nn.Module):
-    """The network from spectrum to enhanced spectrum, by a complex ratio mask."""
+    """GTCRN from spectrum to enhanced spectrum, by a complex ratio mask."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -236,7 +236,7 @@ class GTCRN(nn.Module):
         self.decoder = Decoder()
 
     def new_cache(self, batch: int = 1) -> GTCRNCache:
-        """Returns a cache of zeros for `batch` streams that begin, on the network's device."""
+        """Returns a cache of zeros for `batch` new streams, on the network's device."""
         zeros = self.erb.erb_fc.weight.new_zeros
         return GTCRNCache(
             zeros(batch, 2, CHANNELS, CACHE_FRAMES, WIDTH),
@@ -285,7 +285,7 @@ class GTCRN(nn.Module):
         return self._apply_mask(x, spec), new_cache
 
     def _features(self, spec: Tensor) -> Tensor:
-        """Magnitude, real and imaginary part in 129 bands, each with its neighbours: `(B, 9, T, 129)`."""
+        """Returns magnitude, real and imaginary part in 129 bands with their neighbours, `(B, 9, T, 129)`."""
         re, im = spec.transpose(1, 2).unbind(-1)
         magnitude = torch.sqrt(re.square() + im.square() + 1e-12)
         return unfold_bands(self.erb.merge(torch.stack([magnitude, re, im], dim=1)))

@@ -1,8 +1,8 @@
-"""Lite-RTSE: two recurrent stages with a convolution branch beside the first, offline and streaming in one module.
+"""Lite-RTSE: two recurrent stages and a convolutional branch, offline and streaming in one module.
 
-Built after its author's description and parameter names, so that checkpoints of the reference implementation load.
+Written from its author's description and parameter names; loads checkpoints of the reference implementation.
 
-Shapes: B batch, T frames, F = 257 bins. As in `gtcrn.py`, every layer that looks back takes its past from a cache.
+Shapes: B batch, T frames, F = 257 bins. As in `gtcrn.py`, every layer with memory takes its history from a cache.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from gtcrn_frontend.model_spec import LITE_RTSE_SPEC
 N_BINS = LITE_RTSE_SPEC.n_bins
 CHANNELS = 64
 ORDER = 5
-SCALE_PAST = 2  # frames that a depthwise 3x3 convolution looks back
-ORDER_PAST = 6  # and one of 7x7
-POWER_FLOOR = 1e-12  # below the root of a magnitude, so that it has a slope at zero
+SCALE_PAST = 2  # frames of history of a depthwise 3x3 convolution
+ORDER_PAST = 6  # of a depthwise 7x7 convolution
+POWER_FLOOR = 1e-12  # keeps the gradient of the magnitude finite at zero
 
 
 class LiteRTSECache(NamedTuple):
-    """Everything the network remembers between frames; zeros at the start of a stream."""
+    """State between frames; zeros at the start of a stream."""
 
     lstm: Tensor  # (B, 2, 2, F): first and second stage; hidden and cell state
     scale: Tensor  # (B, 2, 32, 2, F): the two multi-scale convolutions
-    order: Tensor  # (B, 452, 6, F): the depthwise convolutions of the multi-order convolution, one after the other
+    order: Tensor  # (B, 452, 6, F): the depthwise convolutions of the multi-order convolution, concatenated
 
 
 class MultiScaleConv(nn.Module):
-    """Pointwise, depthwise, pointwise convolution, times a pointwise one of the input."""
+    """Pointwise, depthwise and pointwise convolution, multiplied by a pointwise convolution of the input."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class MultiScaleConv(nn.Module):
 
 
 class MultiOrderConv(nn.Module):
-    """Products of ever more depthwise convolved channels: from `CHANNELS / 2` channels to one."""
+    """Recursive gated products with depthwise convolved channels, from `CHANNELS / 2` channels to one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class MultiOrderConv(nn.Module):
 
 
 class LiteRTSE(nn.Module):
-    """The network from spectrum to enhanced spectrum."""
+    """Lite-RTSE from spectrum to enhanced spectrum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class LiteRTSE(nn.Module):
         self.to_imag = nn.Linear(N_BINS, N_BINS)
 
     def new_cache(self, batch: int = 1) -> LiteRTSECache:
-        """Returns a cache of zeros for `batch` streams that begin, on the network's device."""
+        """Returns a cache of zeros for `batch` new streams, on the network's device."""
         shapes = LITE_RTSE_SPEC.cache_shapes
         return LiteRTSECache(*(self.fc1.bias.new_zeros(batch, *shapes[name]) for name in LiteRTSECache._fields))
 
@@ -117,7 +117,7 @@ class LiteRTSE(nn.Module):
 
         h = self.fc2(torch.cat([magnitude, first, x[:, 0]], dim=-1))
         h, lstm2 = _recur(self.lstm2, h, cache.lstm[:, 1])
-        # |S| = R_mag (|X| - Y1) + Y1 and a turn by the angle of R are a complex factor to X.
+        # |S| = R_mag (|X| - Y1) + Y1 and a rotation by the angle of R: together a complex factor to X.
         gain = self.to_mag(h) * (1 - mask) + mask
         re, im = self.to_real(h), self.to_imag(h)
         gain = gain * torch.rsqrt(re.square() + im.square() + POWER_FLOOR)

@@ -1,4 +1,4 @@
-"""WaveCRN: convolutional recurrent network from waveform to waveform; not causal.
+"""WaveCRN: non-causal convolutional recurrent network from waveform to waveform.
 
 Source: Hsieh et al., "WaveCRN: An Efficient Convolutional Recurrent Neural Network for End-to-End Speech
 Enhancement", IEEE Signal Processing Letters 27, 2020. Parameter names are those of its authors' implementation.
@@ -19,7 +19,7 @@ STRIDE = KERNEL // 2
 
 
 class _Layers(nn.Module):
-    """The layers themselves: the reference's names have one more level."""
+    """The layers, one level down as in the parameter names of the reference."""
 
     def __init__(self, channels: int, layers: int) -> None:
         super().__init__()
@@ -30,11 +30,11 @@ class _Layers(nn.Module):
 
 
 class WaveCRN(nn.Module):
-    """The network: learned filters, a mask for each of them from the whole signal, and the filters' inverse.
+    """WaveCRN: a learned filter bank, a recurrent mask over the whole signal, and a learned synthesis filter bank.
 
     Args:
-        channels: filters, and features of the recurrent layers per direction; those of the paper unless given.
-        layers: recurrent layers.
+        channels: number of filters, and of features per direction of the recurrent layers; the default is the paper's.
+        layers: number of recurrent layers.
     """
 
     def __init__(self, channels: int = CHANNELS, layers: int = LAYERS) -> None:
@@ -51,6 +51,6 @@ class WaveCRN(nn.Module):
         return enhanced[:, 0, :length]
 
     def enhance(self, samples: Tensor) -> Tensor:
-        """Enhances whole signals, as `forward`: what networks that see the whole signal have in common."""
+        """Enhances whole signals, see `WholeSignalNet.enhance`."""
         enhanced: Tensor = self(samples)
         return enhanced

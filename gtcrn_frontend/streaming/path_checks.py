@@ -1,8 +1,8 @@
-"""What must be true of a saved `SignalPath`: ranges of samples, and counts, which all follow from that of the input."""
+"""Consistency checks of saved `SignalPath` states: sample ranges, and counts derived from the input's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,39 @@ from gtcrn_frontend.streaming.framer import Framer
 from gtcrn_frontend.streaming.mixer import Mixer
 
 
+def split_state(
+    state: Mapping[str, npt.NDArray[Any]], stages: Sequence[str], most: int
+) -> tuple[dict[str, dict[str, npt.NDArray[Any]]], tuple[int, int]]:
+    """Returns the arrays of each stage by name, and both counters: input samples, and output samples to drop.
+
+    Raises:
+        StateError: a stage is unknown, or a counter is missing or not within 0 to `most`.
+    """
+    by_stage: dict[str, dict[str, npt.NDArray[Any]]] = {name: {} for name in stages}
+    for key, array in state.items():
+        stage, _, name = key.rpartition(".")
+        if key == "counters":
+            continue
+        if stage not in by_stage:
+            raise StateError(
+                f"expected the state of a path of {sorted(by_stage)}, got {key!r}; was it saved at other rates?"
+            )
+        by_stage[stage][name] = array
+    counters = state.get("counters")
+    if counters is None or counters.shape != (2,) or counters.dtype != np.int64:
+        raise StateError(f"expected two counters of type int64, got {counters!r}")
+    if counters.min() < 0 or counters.max() > most:
+        raise StateError(f"expected counters from 0 to {most}, got {counters.tolist()}")
+    return by_stage, (int(counters[0]), int(counters[1]))
+
+
 def check_ranges(
     state: Mapping[str, npt.NDArray[Any]],
     to_model: Resampler | None,
     to_output: Resampler | None,
     dry_to_output: Resampler | None,
 ) -> None:
-    """Raises `StateError` for samples that no chunk can have brought, nor a network have made of it."""
+    """Raises `StateError` for samples beyond what valid input and the network can produce."""
     model_gain, output_gain, dry_gain = (MAX_GAIN if stage else 1.0 for stage in (to_model, to_output, dry_to_output))
     limits = {
         "to_model.pending": MAX_AMPLITUDE,
@@ -35,7 +61,7 @@ def check_ranges(
         "mixer.enhanced": output_gain * MAX_ENHANCED,
     }
     for name, limit in limits.items():
-        if name in state and np.issubdtype(state[name].dtype, np.floating):  # which type it is, each stage checks
+        if name in state and np.issubdtype(state[name].dtype, np.floating):  # stages check the types
             check_magnitude(state[name], limit, name)
 
 
@@ -49,13 +75,13 @@ def check_counts(
     framer: Framer,
     mixer: Mixer,
 ) -> None:
-    """Raises `StateError` if the stages are not all where a stream is that has taken `samples_in` samples.
+    """Raises `StateError` if the stages are inconsistent with a stream of `samples_in` input samples.
 
     Args:
-        spec: of the model.
-        samples_in: samples of the input.
-        to_drop: samples that the engine will deliver of the time before the stream.
-        to_model: stages as in `SignalPath`, which have loaded their states.
+        spec: spec of the model.
+        samples_in: number of input samples.
+        to_drop: engine output samples before the start of the stream, still to be dropped.
+        to_model: stages as in `SignalPath`, with loaded states.
         to_output: see `to_model`.
         dry_to_output: see `to_model`.
         framer: see `to_model`.

@@ -1,4 +1,4 @@
-"""The way of one mono stream's samples, but for the engine in its middle."""
+"""`SignalPath`: processing of one mono stream around the engine."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from gtcrn_frontend.audio.resampler import Resampler
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import AutoStrengthConfig, Strength
 from gtcrn_frontend.engines.direct_path import Position
-from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.streaming.auto_strength.controller import AutoStrength, AutoStrengthReport
 from gtcrn_frontend.streaming.framer import Framer
 from gtcrn_frontend.streaming.mixer import AlignedChunk, Mixer
-from gtcrn_frontend.streaming.path_checks import check_counts, check_ranges
+from gtcrn_frontend.streaming.path_checks import check_counts, check_ranges, split_state
 from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthRamp
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 MAX_SECONDS = 10 * 365 * 86_400
-"""Ten years: a state that claims more is damaged, and products of larger counts and rates could overflow in C."""
+"""Ten years: states that claim more are damaged, and larger products of counts and rates could overflow in C."""
 
 _EMPTY = np.empty(0, np.float32)
 
@@ -39,10 +38,9 @@ class _Stage(Protocol):
 
 
 class SignalPath:
-    """Resampler and framer before the engine, trimming, resampler and mixer behind it.
+    """Resampler and framer before the engine; trimming, resampler and mixer after it.
 
-    The caller moves what `push` returns through the engine and into `pull`, at once or together with the hops of
-    other streams:
+    The caller passes the result of `push` through the engine to `pull`, alone or batched with other streams:
 
         aligned = path.pull(engine.process(path.push(samples), engine_state))
     """
@@ -68,39 +66,39 @@ class SignalPath:
         self._mixer = Mixer(0.0 if bypass or strength == "auto" else strength, ramp_length)
         self._auto_strength_config = auto_strength or AutoStrengthConfig()
         self._auto_strength: AutoStrength | None = None
-        self._waiting_dry = _EMPTY  # what `pull` will pass to the mixer
+        self._waiting_dry = _EMPTY  # for the next `pull`
         self._samples_in = 0
-        self._to_drop = spec.delay  # the engine's first samples lie before the stream's first
+        self._to_drop = spec.delay  # the engine's first output samples precede the stream's first
         self.latency_samples = self._latency_samples(sample_rate)
         self.lag_samples = self._lag_samples(sample_rate, output_sample_rate)
         self.set_strength(strength, bypass=bypass)
 
     @property
     def samples_in(self) -> int:
-        """Samples pushed since the stream began, at the input's rate."""
+        """Input samples so far, at the input's rate."""
         return self._samples_in
 
     @property
     def samples_out(self) -> int:
-        """Samples pulled since the stream began, at the output's rate."""
+        """Output samples so far, at the output's rate."""
         return self._mixer.samples_out
 
     @property
     def hops(self) -> int:
-        """Hops that went to the engine since the stream began."""
+        """Hops passed to the engine so far."""
         framed = self._to_model.samples_out if self._to_model else self._samples_in
         return (framed - self._framer.held) // self._spec.hop_length
 
     @property
     def auto_strength_report(self) -> AutoStrengthReport | None:
-        """What the guard knows, if it is on."""
-        auto_strength = self._auto_strength  # once: another thread may be about to switch it off
+        """State of the automatic strength; None while it is off."""
+        auto_strength = self._auto_strength  # read once: another thread may switch it off
         return auto_strength.report if auto_strength else None
 
     def set_strength(self, strength: Strength, *, bypass: bool = False) -> None:
-        """Moves to another strength in [0, 1] within one hop, or hands it to the guard from the next hop on.
+        """Ramps to another strength in [0, 1] within one hop, or enables automatic strength from the next hop on.
 
-        While it is bypassed, the guard goes on to listen.
+        In bypass, the automatic strength keeps adapting.
         """
         if strength != "auto":
             self._auto_strength = None
@@ -114,13 +112,13 @@ class SignalPath:
             self._mixer.follow(self._new_ramp(self._auto_strength))
 
     def direct_position(self, strength: Strength) -> Position | None:
-        """Returns where the signal is if an engine's direct path can take it from here at this strength, else None."""
+        """Returns the position for an engine's direct path at this strength; None if it cannot take over here."""
         if self._to_model or self._to_output or strength == 0:
             return None
         hops, held = divmod(self._samples_in, self._spec.hop_length)
         recent = self._mixer.waiting_dry
         expected = (held + min(hops, 1) * self._spec.hop_length, 0, held, 0 if hops else self._spec.delay)
-        # Another is a state that somebody has made up: `streaming/` go on with it as they can.
+        # Anything else comes from a hand-made state, which only the stages can process.
         if (len(recent), self._mixer.waiting_enhanced, self._framer.held, self._to_drop) != expected:
             return None
         auto_strength, ramp = self._auto_strength, self._mixer.ramp
@@ -132,12 +130,12 @@ class SignalPath:
         past = recent[: len(recent) - held]
         return (
             Position(self._samples_in, recent, held, auto_strength=auto_strength.levels)
-            if auto_strength.has_heard(past)
+            if auto_strength.is_up_to_date(past)
             else None
         )
 
     def resume(self, position: Position) -> None:
-        """Goes on where a direct path has left the signal that it took from here."""
+        """Resumes from the position of a direct path."""
         samples_in, recent, held, *_ = position
         self._samples_in = samples_in
         self._to_drop = 0 if samples_in > held else self._spec.delay
@@ -149,13 +147,13 @@ class SignalPath:
                 self._mixer.ramp.resume(samples_in // self._spec.hop_length, self._auto_strength.strength)
 
     def push(self, samples: F32) -> F32:
-        """Returns the hops that are complete, `(n_hops, hop_length)`, for the engine; samples are `(n,)`."""
+        """Returns complete hops `(n_hops, hop_length)` for the engine; samples are `(n,)`."""
         self._samples_in += len(samples)
         self._queue_dry(self._dry_to_output.push(samples) if self._dry_to_output else samples)
         return self._observed(self._framer.push(self._to_model.push(samples) if self._to_model else samples))
 
     def finish(self) -> F32:
-        """Returns the last hops: the rest of the samples, and zeros until the engine has delivered all of them."""
+        """Returns the last hops: the remaining samples, and zeros to flush the engine."""
         if self._samples_in == 0:
             return np.empty((0, self._spec.hop_length), np.float32)
         if self._dry_to_output:
@@ -166,11 +164,11 @@ class SignalPath:
         return self._observed(np.concatenate([tail, self._framer.flush(), silence]))
 
     def pull(self, enhanced: F32, *, last: bool = False) -> AlignedChunk:
-        """Returns the samples that are complete, at the output's rate.
+        """Returns complete samples at the output's rate.
 
         Args:
-            enhanced: what the engine made of the hops, in the same shape.
-            last: these are the hops of `finish`; the path is then as new.
+            enhanced: output of the engine for the hops, in the same shape.
+            last: these are the hops of `finish`; resets the path.
         """
         if self._auto_strength:
             strengths = self._auto_strength.pull(enhanced)
@@ -192,7 +190,7 @@ class SignalPath:
         return aligned
 
     def reset(self) -> None:
-        """Begins a new stream; a guard begins with it."""
+        """Resets the path, including the automatic strength."""
         if self._auto_strength:
             self._auto_strength = AutoStrength(self._spec, self._auto_strength_config)
         for stage in self._stages().values():
@@ -215,34 +213,19 @@ class SignalPath:
         return arrays
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Goes on from a state, on a path that is not in use yet, towards the strength set here.
+        """Restores a state on a new path; continues towards the strength set here.
 
-        A guard goes on if one was on when the state was taken, else it begins.
+        Automatic strength resumes if it was on when the state was saved; otherwise it starts afresh.
 
         Raises:
-            StateError: it is none of this path: of other rates, say. The path is then unusable.
+            StateError: the state does not fit, for example because of other rates. The path is then unusable.
         """
-        by_stage: dict[str, Arrays] = {name: {} for name in (*self._stages(), "guard", "track")}
-        for key, array in state.items():
-            stage, _, name = key.rpartition(".")
-            if key == "counters":
-                continue
-            if stage not in by_stage:
-                raise StateError(
-                    f"expected the state of a path of {sorted(by_stage)}, got {key!r}; was it saved at other rates?"
-                )
-            by_stage[stage][name] = array
-        counters = state.get("counters")
-        if counters is None or counters.shape != (2,) or counters.dtype != np.int64:
-            raise StateError(f"expected two counters of type int64, got {counters!r}")
-        most = MAX_SECONDS * self._sample_rate
-        if counters.min() < 0 or counters.max() > most:
-            raise StateError(f"expected counters from 0 to {most}, got {counters.tolist()}")
+        by_stage, counters = split_state(state, (*self._stages(), "guard", "track"), MAX_SECONDS * self._sample_rate)
         check_ranges(state, self._to_model, self._to_output, self._dry_to_output)
         follows = self._mixer.ramp is not None
         for name, stage_object in self._stages().items():
             stage_object.load_state(by_stage[name])
-        self._samples_in, self._to_drop = (int(value) for value in counters)
+        self._samples_in, self._to_drop = counters
         resamplers = self._to_model, self._to_output, self._dry_to_output
         check_counts(self._spec, self._samples_in, self._to_drop, *resamplers, self._framer, self._mixer)
         if self._auto_strength:
@@ -260,7 +243,7 @@ class SignalPath:
             self._mixer.follow(new)
 
     def _new_ramp(self, auto_strength: AutoStrength) -> StrengthRamp:
-        """A track from the next hop on."""
+        """Returns a strength ramp that starts at the next hop."""
         strength = self._mixer.strength if self._mixer.samples_out else auto_strength.strength
         return StrengthRamp(self._grid, strength, self.hops)
 
@@ -270,7 +253,7 @@ class SignalPath:
         return hops
 
     def _queue_dry(self, dry: F32) -> None:
-        # More than one `push` before a `pull` happens only at the end of a stream.
+        # Several `push` calls before a `pull` occur only at the end of a stream.
         self._waiting_dry = np.concatenate([self._waiting_dry, dry]) if len(self._waiting_dry) else dry
 
     def _stages(self) -> dict[str, _Stage]:
@@ -288,15 +271,15 @@ class SignalPath:
         return sum(stage.delay_samples_in / stage.rate_in for stage in stages if stage)
 
     def _latency_samples(self, rate: int) -> int:
-        """A sample waits at most until its frame and the next hop are complete, and for the filters to see past it.
+        """Latency: until the sample's frame is complete, plus look-ahead and resampling filters.
 
-        At rates other than the model's the true maximum is up to 0.1 ms less: filters begin at whole samples.
+        At rates other than the model's the true maximum is up to 0.1 ms lower, as filters start at whole samples.
         """
         frame_s = (self._spec.win_length + self._spec.look_ahead) / self._spec.sample_rate
         return math.ceil((frame_s + self._resamplers_delay_s()) * rate)
 
     def _lag_samples(self, rate: int, output_rate: int) -> int:
-        """One sample before it is due, the sample that waits longest is still missing, and so are all behind it."""
+        """Just before the sample with the longest latency is delivered, it and all later ones are outstanding."""
         return math.ceil((self._latency_samples(rate) - 1) * output_rate / rate)
 
 

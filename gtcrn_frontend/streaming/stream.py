@@ -1,10 +1,9 @@
-"""`Stream`: what `Enhancer` and `StreamPool` share: the channels of one stream, on their way to an engine and back."""
+"""`Stream`: all channels of one stream, with signal paths and engine states; used by `Enhancer` and `StreamPool`."""
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
@@ -12,39 +11,38 @@ import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.audio.channels import join_channels, split_channels
-from gtcrn_frontend.audio.pcm import frame_bytes, pcm_bytes, whole_frames
+from gtcrn_frontend.audio.pcm import pcm_bytes, whole_frames
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.audio.validation import DTYPES, check_chunk, restore_type
+from gtcrn_frontend.audio.validation import check_chunk, restore_type
 from gtcrn_frontend.config import EnhancerConfig, Strength
-from gtcrn_frontend.engines.base import check_hops
 from gtcrn_frontend.engines.direct_path import DirectPath
 from gtcrn_frontend.engines.loading import LoadedModel
-from gtcrn_frontend.errors import ModelError, StateError, StreamBusyError
-from gtcrn_frontend.one_at_a_time import OneAtATime
+from gtcrn_frontend.errors import ModelError, StreamBusyError
 from gtcrn_frontend.state import StreamState
 from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport
+from gtcrn_frontend.streaming.exclusive import ExclusiveCalls
 from gtcrn_frontend.streaming.mixer import AlignedChunk
 from gtcrn_frontend.streaming.signal_path import SignalPath
+from gtcrn_frontend.streaming.stream_state import export_stream, import_stream, stream_facts
 
 Samples = npt.NDArray[Any]
 Job = tuple[F32, Any]
-"""Hops of one channel, and the engine state they belong to."""
+"""Hops of one channel, and its engine state."""
 
 
-class Stream(OneAtATime):
-    """The signal paths and engine states of one stream, one of each per channel of its output.
+class Stream(ExclusiveCalls):
+    """One stream: a signal path and an engine state per output channel.
 
-    `process` and `flush` are all of it, and go whole or not at all: a second call while one runs is a
-    `StreamBusyError`, and a call that does not end in a result, as of an engine that fails or an interrupt from the
-    keyboard, leaves a stream that begins anew. In parts, its jobs go through the engine together with those of many
-    other streams, by `run`, whose caller sees to it that no stream is in two calls at once.
+    Calls are exclusive and atomic: a second call while one is running raises `StreamBusyError`, and a call that fails
+        or is interrupted resets the stream. `run_streams` batches the jobs of many streams into one call of the engine;
+        its caller must not use a stream in two calls at once.
 
-    Strength and bypass are plain attributes that take effect with the next samples: they may be set from another
-    thread while samples are on their way.
+    Strength and bypass are plain attributes that apply to the next samples; they may be set from another thread during
+    a call.
 
     Args:
-        loaded: the model, and the engine that runs it.
-        config: its rates, channels, strength and bypass count; model and engine are those of `loaded`.
+        loaded: the model and its engine.
+        config: rates, channels, strength and bypass are used; model and engine are those of `loaded`.
 
     Raises:
         ConfigError: a rate is out of range.
@@ -58,46 +56,46 @@ class Stream(OneAtATime):
         self.output_sample_rate = config.output_sample_rate or self.sample_rate
         self.strength = config.strength_or_auto
         self.bypass = config.bypass
-        self.dtype: np.dtype[Any] = np.dtype(np.float32)  # of the last chunk: the tail comes in it
-        self.pending_bytes = b""  # of 16-bit PCM: the beginning of a frame
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)  # of the last chunk, and so of the flushed samples
+        self.pending_bytes = b""  # incomplete frame of 16-bit PCM
         self._paths = self._new_paths()
         self._states = self._new_states()
-        self._direct: DirectPath | None = None  # while it is there, the signal is on it, and the path is behind
+        self._direct: DirectPath | None = None  # if set, it holds the signal, and the signal path is out of date
         self._direct_strength: Strength = self.strength
 
     @property
     def latency_samples(self) -> int:
-        """The longest time that a sample waits until it comes out, in samples of the input."""
+        """Worst-case latency in samples of the input."""
         return self._paths[0].latency_samples
 
     @property
     def lag_samples(self) -> int:
-        """The most samples of the output that are missing behind the input."""
+        """Most output samples that may be outstanding."""
         return self._paths[0].lag_samples
 
     @property
     def samples_in(self) -> int:
-        """Samples per channel that the stream has taken."""
+        """Input samples per channel so far."""
         return (self._direct or self._paths[0]).samples_in
 
     @property
     def samples_out(self) -> int:
-        """Samples per channel that the stream has delivered."""
+        """Output samples per channel so far."""
         return (self._direct or self._paths[0]).samples_out
 
     @property
     def auto_strength_reports(self) -> tuple[AutoStrengthReport, ...]:
-        """What the guard of each channel knows; empty while it is off, and until the next chunk once it is on."""
-        if self.strength != "auto":  # also before the next chunk switches it off
+        """State of `strength="auto"` per channel; empty while it is off, and before its first chunk."""
+        if self.strength != "auto":  # also if the next chunk has yet to switch it off
             return ()
         return tuple(report for path in self._paths if (report := path.auto_strength_report))
 
     def check(self, chunk: npt.ArrayLike) -> tuple[F32, np.dtype[Any]]:
-        """Returns the arguments for `push`; raises `AudioFormatError` for a bad chunk. Nothing is consumed."""
+        """Returns the arguments for `push`; raises `AudioFormatError` for an invalid chunk. The stream is unchanged."""
         return check_chunk(chunk, self.config.channels)
 
     def direct_path(self) -> DirectPath | None:
-        """Returns the engine's own way for the next samples, if it has one and they need nothing else."""
+        """Returns the engine's direct path for the next samples, if it has one and the settings allow it."""
         strength = self.strength
         if self._direct is not None:
             return self._direct if strength == self._direct_strength and not self.bypass else None
@@ -109,50 +107,46 @@ class Stream(OneAtATime):
         return self._direct
 
     def process(self, samples: F32, dtype: np.dtype[Any]) -> Samples:
-        """Returns what is complete, mixed, in the type of the input; takes what `check` has returned."""
+        """Returns the complete mixed samples in the type of the input; arguments come from `check`."""
         if self._is_busy:
             raise StreamBusyError
         self._is_busy = True
-        try:  # as in `_whole`, without the cost of its calls
-            if self._is_torn:
-                self._begin()
-            self._is_torn = True
-            if (direct := self.direct_path()) is None:
-                result = self.mixed(self.advance(self.push(samples, dtype)))
-            else:
-                self.dtype = dtype
-                result = restore_type(direct.advance(samples), dtype)
-            self._is_torn = False
+        try:  # as in `_transaction`, without the cost of its calls
+            if self._is_inconsistent:
+                self._restart()
+            self._is_inconsistent = True
+            result = self._process(samples, dtype)
+            self._is_inconsistent = False
             return result
         except BaseException:
-            self._begin()
+            self._restart()
             raise
         finally:
             self._is_busy = False
 
     def process_aligned(self, samples: F32, dtype: np.dtype[Any]) -> AlignedChunk:
-        """Returns what is complete, all signals, in the type of the input."""
-        return self._whole(lambda: self.aligned(self.advance(self.push(samples, dtype))))
+        """Returns all signals of the complete samples, in the type of the input."""
+        return self._transaction(lambda: self.aligned(self.advance(self.push(samples, dtype))))
 
     def process_bytes(self, pcm16: bytes) -> bytes:
-        """Returns what is complete as 16-bit PCM; of a call that fails, only the bytes of the last frame are kept."""
+        """Returns the complete samples as 16-bit PCM; after a failed call, only the last incomplete frame is kept."""
 
         def process() -> bytes:
             samples, self.pending_bytes = whole_frames(self.pending_bytes + pcm16, "s16le", self.config.channels)
             return pcm_bytes(self._process(*self.check(samples)), "s16le")
 
-        return self._whole(process)
+        return self._transaction(process)
 
     def flush(self) -> Samples:
-        """Returns the rest, mixed, in the type of the last chunk; the stream is then as new."""
-        return self._whole(lambda: self.mixed(self.advance(self.finish(), last=True)))
+        """Returns the remaining mixed samples, in the type of the last chunk; resets the stream."""
+        return self._transaction(lambda: self.mixed(self.advance(self.finish(), last=True)))
 
     def flush_aligned(self) -> AlignedChunk:
-        """Returns the rest, all signals; the stream is then as new."""
-        return self._whole(lambda: self.aligned(self.advance(self.finish(), last=True)))
+        """Returns all signals of the remaining samples; resets the stream."""
+        return self._transaction(lambda: self.aligned(self.advance(self.finish(), last=True)))
 
     def push(self, samples: F32, dtype: np.dtype[Any]) -> list[Job]:
-        """Returns a job for each channel, maybe without hops."""
+        """Returns a job for each channel, possibly with 0 hops."""
         self.dtype = dtype
         self._leave_direct()
         self._update_strength()
@@ -169,10 +163,10 @@ class Stream(OneAtATime):
         return [(path.finish(), state) for path, state in zip(self._paths, self._states, strict=True)]
 
     def advance(self, jobs: list[Job], *, last: bool = False) -> list[AlignedChunk]:
-        """Returns what `pull` does, with the jobs through the engine.
+        """Runs jobs through the engine; returns the result of `pull`.
 
         Args:
-            jobs: what `push` or `finish` has returned.
+            jobs: result of `push` or `finish`.
             last: the jobs are those of `finish`.
         """
         engine = self.loaded.engine
@@ -180,11 +174,11 @@ class Stream(OneAtATime):
         return self.pull(enhanced, last=last)
 
     def pull(self, enhanced: Sequence[F32], *, last: bool = False) -> list[AlignedChunk]:
-        """Returns what is complete, per channel, in float32.
+        """Returns the complete samples per channel, in float32.
 
         Args:
-            enhanced: what the engine made of the jobs.
-            last: they were those of `finish`; the stream is then as new.
+            enhanced: output of the engine for the jobs.
+            last: the jobs were those of `finish`; resets the stream.
         """
         if len(self._paths) == 1:
             aligned = [self._paths[0].pull(enhanced[0], last=last)]
@@ -196,29 +190,27 @@ class Stream(OneAtATime):
         return aligned
 
     def mixed(self, aligned: Sequence[AlignedChunk]) -> Samples:
-        """Returns the mixed signal of all channels in the type of the input, in memory of its own."""
+        """Joins the mixed signals of all channels, in the type of the input; a copy."""
         return self._joined([channel.mixed for channel in aligned])
 
     def aligned(self, aligned: Sequence[AlignedChunk]) -> AlignedChunk:
-        """Returns all signals of all channels in the type of the input, each in memory of its own."""
+        """Joins all signals of all channels, in the type of the input; copies."""
         signals = ([getattr(channel, name) for channel in aligned] for name in ("dry", "enhanced", "mixed"))
         return AlignedChunk(aligned[0].start_sample, *(self._joined(signal) for signal in signals))
 
     def reset(self) -> None:
-        """Begins a new stream; what was not delivered is lost."""
+        """Resets the stream; samples not delivered are lost."""
 
-        def begin() -> None:
-            self._begin()
+        def restart() -> None:
+            self._restart()
             self.pending_bytes = b""
 
-        self._alone(begin)
+        self._exclusive(restart)
 
     def move_to(self, loaded: LoadedModel) -> None:
-        """Goes on in another engine for the same model; raises `ModelError` if it is for another one."""
+        """Moves the stream to another engine with the same weights; raises `ModelError` if they differ."""
         if loaded.model.digest != self.loaded.model.digest:
-            raise ModelError(
-                f"{loaded.model.source} holds other weights than when this stream began: begin a new stream with them"
-            )
+            raise ModelError(f"{loaded.model.source} has changed since this stream was started: start a new stream")
         if self.loaded.process_id != os.getpid() and self._is_busy:
             self.after_fork()
 
@@ -228,15 +220,15 @@ class Stream(OneAtATime):
             states = [loaded.engine.import_state(arrays) for arrays in exported]
             self._states, self.loaded = states, loaded
 
-        self._alone(move)
+        self._exclusive(move)
 
     def after_fork(self) -> None:
-        """Begins a new stream in the child: whatever moved samples in the parent does not exist here."""
+        """Resets the stream in a forked child: a call in progress exists only in the parent."""
         self._is_busy = False
         self.reset()
 
     def copy(self) -> Stream:
-        """Returns a stream that is where this one is, and goes on by itself."""
+        """Returns an independent copy of the stream."""
         state = self.get_state()
         twin = copy(self)
         twin._is_busy = False
@@ -245,62 +237,28 @@ class Stream(OneAtATime):
 
     def get_state(self) -> StreamState:
         """Returns a copy of the state."""
-        return self._alone(self._state)
 
-    def _state(self) -> StreamState:
-        self._leave_direct()
-        arrays: dict[str, Samples] = {
-            "pending_bytes": np.frombuffer(self.pending_bytes, np.uint8),
-            "dtype": np.frombuffer(self.dtype.name.encode(), np.uint8),
-        }
-        for channel, (path, state) in enumerate(zip(self._paths, self._states, strict=True)):
-            exported = self.loaded.engine.export_state(state)
-            arrays |= {f"{channel}.engine.{name}": array for name, array in exported.items()}
-            arrays |= {f"{channel}.path.{name}": array for name, array in path.state.items()}
-        return StreamState(self._facts(), arrays)
+        def export() -> StreamState:
+            self._leave_direct()
+            parts = self._paths, self._states, self.pending_bytes, self.dtype
+            return export_stream(self._facts(), self.loaded.engine, *parts)
+
+        return self._exclusive(export)
 
     def set_state(self, state: StreamState) -> None:
-        """Goes on where `state` was taken, towards the strength that is set here.
+        """Restores a state; continues towards the strength that is set here.
 
         Raises:
-            StateError: the state is of another model, of other rates, channels or segment latency, or damaged. The
-                stream is unchanged.
+            StateError: the state does not fit or is damaged. The stream is unchanged.
         """
-        if not isinstance(state, StreamState):
-            raise StateError(f"expected a StreamState, got {type(state).__name__}: StreamState.from_bytes reads bytes")
-        facts = self._facts()
-        differing = [
-            f"{name} {facts[name]}, got {state.facts.get(name)}"
-            for name in facts
-            if state.facts.get(name) != facts[name]
-        ]
-        if differing:
-            raise StateError(f"expected a state of {'; '.join(differing)}")
-        paths, states = self._new_paths(), []
-        engine = self.loaded.engine
-        for channel, path in enumerate(paths):
-            of_engine = _of_part(state, f"{channel}.engine.")
-            states.append(engine.import_state(of_engine))
-            path.load_state(_of_part(state, f"{channel}.path."))
-            check_hops(of_engine, engine.spec, path.hops)
-            if path.samples_in != paths[0].samples_in:
-                raise StateError(
-                    f"expected equally many samples in all channels, got {paths[0].samples_in} and {path.samples_in}"
-                )
-        pending_bytes, dtype = self._pending_bytes_of(state), _dtype_of(state)
+        paths, channels = self._new_paths(), self.config.channels
+        states, pending_bytes, dtype = import_stream(state, self._facts(), self.loaded.engine, paths, channels)
 
-        def go_on() -> None:
-            self._paths, self._states, self._direct, self._is_torn = paths, states, None, False
+        def restore() -> None:
+            self._paths, self._states, self._direct, self._is_inconsistent = paths, states, None, False
             self.pending_bytes, self.dtype = pending_bytes, dtype
 
-        self._alone(go_on)
-
-    def _pending_bytes_of(self, state: StreamState) -> bytes:
-        pending = state.arrays.get("pending_bytes")
-        limit = frame_bytes("s16le", self.config.channels)
-        if pending is None or pending.ndim != 1 or pending.dtype != np.uint8 or len(pending) >= limit:
-            raise StateError(f"expected fewer than {limit} pending bytes, got {pending!r}")
-        return pending.tobytes()
+        self._exclusive(restore)
 
     def _process(self, samples: F32, dtype: np.dtype[Any]) -> Samples:
         direct = self.direct_path()
@@ -309,10 +267,10 @@ class Stream(OneAtATime):
         self.dtype = dtype
         return restore_type(direct.advance(samples), dtype)
 
-    def _begin(self) -> None:
-        """Begins anew, at once: an interrupt comes before or after it."""
+    def _restart(self) -> None:
+        """Resets the stream atomically: an interrupt happens before or after."""
         paths, states = self._new_paths(), self._new_states()
-        self._paths, self._states, self._direct, self._is_torn = paths, states, None, False
+        self._paths, self._states, self._direct, self._is_inconsistent = paths, states, None, False
 
     def _leave_direct(self) -> None:
         if self._direct is not None:
@@ -320,7 +278,7 @@ class Stream(OneAtATime):
             self._direct = None
 
     def _update_strength(self) -> None:
-        strength, bypass = self.strength, self.bypass  # read once: all channels get the same
+        strength, bypass = self.strength, self.bypass  # read once, so that all channels get the same
         for path in self._paths:
             path.set_strength(strength, bypass=bypass)
 
@@ -335,60 +293,8 @@ class Stream(OneAtATime):
 
     def _joined(self, channels: Sequence[npt.NDArray[Any]]) -> Samples:
         joined = restore_type(join_channels(channels), self.dtype)
-        # A view would show, and keep alive, the caller's own chunk or a batch that other streams have part in.
+        # A view would expose, and keep alive, the caller's chunk or a batch shared with other streams.
         return joined if joined.base is None else joined.copy()
 
     def _facts(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {
-            "model": self.loaded.model.digest,
-            "sample_rate": self.sample_rate,
-            "output_sample_rate": self.output_sample_rate,
-            "channels": len(self._paths),
-        }
-        spec = self.loaded.engine.spec
-        if spec.segments is not None:
-            facts["segment_latency_ms"] = 1000 * spec.segments.latency // spec.sample_rate
-        return facts
-
-
-def run(
-    streams: Sequence[Stream],
-    jobs: Callable[[], Sequence[list[Job]]],
-    process_many: Callable[[list[Job]], list[F32]],
-    *,
-    last: bool = False,
-) -> list[Samples]:
-    """Returns the mixed samples that are complete, for each stream: their jobs go through the engine together.
-
-    If anything fails, all these streams begin anew: some have moved on and others have not, and a gap is better than
-    input and output out of step.
-
-    Args:
-        streams: any number, all with the same engine, none of them in another call.
-        jobs: returns what `push` or `finish` does, for each stream.
-        process_many: that of the engine.
-        last: the jobs are those of `finish`.
-    """
-    try:
-        of_streams = jobs()
-        enhanced = iter(process_many(list(itertools.chain.from_iterable(of_streams))))
-        return [
-            stream.mixed(stream.pull(list(itertools.islice(enhanced, len(of_stream))), last=last))
-            for stream, of_stream in zip(streams, of_streams, strict=True)
-        ]
-    except BaseException:  # an interrupt from the keyboard, too
-        for stream in streams:
-            stream.reset()
-        raise
-
-
-def _dtype_of(state: StreamState) -> np.dtype[Any]:
-    name = state.arrays.get("dtype")
-    for dtype in DTYPES:
-        if name is not None and name.dtype == np.uint8 and name.tobytes() == dtype.name.encode():
-            return dtype
-    raise StateError(f"expected the name of a sample type in the state, got {name!r}")
-
-
-def _of_part(state: StreamState, prefix: str) -> dict[str, Samples]:
-    return {name.removeprefix(prefix): array for name, array in state.arrays.items() if name.startswith(prefix)}
+        return stream_facts(self.loaded, self.sample_rate, self.output_sample_rate, len(self._paths))

@@ -1,11 +1,11 @@
-"""`StreamBatch`: the streams of one call of a pool, through the engine together."""
+"""`StreamBatch`: the streams of one call of a pool, run as one batch."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,18 +16,18 @@ from gtcrn_frontend.audio.validation import DTYPES, check_chunk, restore_type
 from gtcrn_frontend.engines.direct_path import DirectPath
 from gtcrn_frontend.engines.loading import LoadedModel
 from gtcrn_frontend.errors import AudioFormatError
-from gtcrn_frontend.streaming.stream import Job, Samples, Stream, run
+from gtcrn_frontend.streaming.stream import Job, Samples, Stream
 from gtcrn_frontend.streaming.thread_pool import ThreadPool
 
 
 class Checked(NamedTuple):
-    """Chunks that are fit to be processed.
+    """Validated chunks.
 
     Attributes:
-        direct: those of streams on a direct path, one behind the other, `(n,)`.
-        counts: how many samples of it each stream has.
-        dtypes: the types that the chunks of each came in.
-        others: the arguments of `Stream.push`, for all other streams.
+        direct: those of streams on a direct path, concatenated, `(n,)`.
+        counts: number of samples per stream in `direct`.
+        dtypes: sample types of those streams' chunks.
+        others: arguments of `Stream.push` for all other streams.
     """
 
     direct: F32
@@ -37,19 +37,20 @@ class Checked(NamedTuple):
 
 
 class StreamBatch:
-    """The streams of one call: those on a direct path advance in one call of the engine, the others by their jobs.
+    """The streams of one call: those on a direct path run in one engine call, the others by their jobs.
 
-    It can be used again for the same streams, until one of them was changed in any other way, or is no longer lasting.
+    Can be reused for the same streams while `is_lasting`, until one of them is changed otherwise.
 
     Args:
-        streams: by id; all with the same engine.
-        loaded: the model and that engine.
-        workers: run the jobs.
-        num_threads: divide the streams on direct paths among themselves.
-        changes: tells which changes it knows of.
+        streams: streams by id, all with the same engine.
+        loaded: the model and its engine.
+        workers: thread pool for the jobs.
+        num_threads: number of threads for direct paths.
+        changes: identity token: the batch is valid as long as it is the current one.
 
     Attributes:
-        is_lasting: it still takes all streams the shortest way; a strength that was on its way is there some time.
+        is_lasting: whether all streams still take the fastest path (a stream can return to it when its strength ramp
+            ends).
     """
 
     def __init__(
@@ -66,21 +67,21 @@ class StreamBatch:
         self._direct = {stream_id: streams[stream_id] for stream_id in direct}
         self._others = {stream_id: stream for stream_id, stream in streams.items() if stream_id not in direct}
         self._paths = loaded.engine.direct_paths(list(direct.values()), num_threads) if direct else None
-        self._dtypes: list[np.dtype[Any]] = []  # that the streams on direct paths know of
+        self._dtypes: list[np.dtype[Any]] = []  # currently set in the streams on direct paths
         self._process_many = functools.partial(workers.process_many, loaded.engine)
 
     @property
     def is_here(self) -> bool:
-        """Whether its engine can be used in this process."""
+        """Whether its engine belongs to this process."""
         return self._loaded.process_id == os.getpid()
 
     @property
     def streams(self) -> list[Stream]:
-        """All of them, in order."""
+        """All streams, in order."""
         return list(self._streams.values())
 
     def check(self, chunks: Mapping[int, npt.ArrayLike]) -> Checked:
-        """Returns what `process` takes; raises `AudioFormatError` that names the stream for a bad chunk."""
+        """Validates chunks for `process`; raises `AudioFormatError` naming the stream of an invalid one."""
         others = [self._check_one(stream_id, chunks[stream_id]) for stream_id in self._others]
         direct: Sequence[Any] = [chunks[stream_id] for stream_id in self._direct]
         together = _check_together(direct)
@@ -92,9 +93,9 @@ class StreamBatch:
         return Checked(joined, list(map(len, samples)), [dtype for _, dtype in checked], others)
 
     def process(self, checked: Checked) -> dict[int, Samples]:
-        """Returns the samples of each stream that are complete, in order, in the type that they came in.
+        """Returns the complete samples of each stream, in order, in the type of its chunk.
 
-        If an engine fails, all streams begin anew, see `stream.run`.
+        If an engine fails, all streams are reset, see `run_streams`.
         """
         try:
             results = self._process_direct(checked)
@@ -103,7 +104,7 @@ class StreamBatch:
                 results = {i: (of_others if i in of_others else results)[i] for i in self.ids}
                 self.is_lasting = all(stream.direct_path() is None for stream in self._others.values())
             return results
-        except BaseException:  # an interrupt from the keyboard, too
+        except BaseException:  # includes KeyboardInterrupt
             for stream in self._streams.values():
                 stream.reset()
             raise
@@ -135,11 +136,41 @@ class StreamBatch:
         def jobs() -> list[list[Job]]:
             return [stream.push(*of_stream) for stream, of_stream in zip(streams.values(), checked, strict=True)]
 
-        return dict(zip(streams, run(list(streams.values()), jobs, self._process_many), strict=True))
+        return dict(zip(streams, run_streams(list(streams.values()), jobs, self._process_many), strict=True))
+
+
+def run_streams(
+    streams: Sequence[Stream],
+    jobs: Callable[[], Sequence[list[Job]]],
+    process_many: Callable[[list[Job]], list[F32]],
+    *,
+    last: bool = False,
+) -> list[Samples]:
+    """Runs the jobs of several streams in one batch; returns the complete mixed samples of each.
+
+    On failure, all these streams are reset, as some have advanced and others have not.
+
+    Args:
+        streams: any number of streams with the same engine, none in another call.
+        jobs: returns the result of `push` or `finish` for each stream.
+        process_many: `Engine.process_many`.
+        last: the jobs are those of `finish`.
+    """
+    try:
+        of_streams = jobs()
+        enhanced = iter(process_many(list(itertools.chain.from_iterable(of_streams))))
+        return [
+            stream.mixed(stream.pull(list(itertools.islice(enhanced, len(of_stream))), last=last))
+            for stream, of_stream in zip(streams, of_streams, strict=True)
+        ]
+    except BaseException:  # includes KeyboardInterrupt
+        for stream in streams:
+            stream.reset()
+        raise
 
 
 def _check_together(chunks: Sequence[Any]) -> tuple[F32, list[int], list[np.dtype[Any]]] | None:
-    """Returns mono chunks of one and the same type, checked in one go; None for any others, which may be good, too."""
+    """Validates mono chunks of one type together; returns None for all others, which may still be valid."""
     try:
         dtypes = {chunk.dtype for chunk in chunks}
         if len(dtypes) != 1 or not dtypes <= _KNOWN_TYPES:
@@ -148,12 +179,12 @@ def _check_together(chunks: Sequence[Any]) -> tuple[F32, list[int], list[np.dtyp
     except (AttributeError, TypeError, ValueError, RuntimeError, AudioFormatError):
         return None
     counts = list(map(len, chunks))
-    # Subclasses of arrays may say what they like; C relies on it.
+    # Array subclasses could report any length, but the C code relies on it.
     return (samples, counts, [dtype] * len(counts)) if sum(counts) == len(samples) else None
 
 
 def _parts(samples: Samples, counts: Sequence[int]) -> list[Samples]:
-    """Returns copies of so many samples each: a view of one stream's would keep those of all in memory."""
+    """Splits samples into copies by count: a view would keep the samples of all streams in memory."""
     if len(counts) == 1:
         return [samples]
     if len(set(counts)) == 1:  # faster for many

@@ -1,4 +1,4 @@
-"""Strengths that were decided hop by hop, spread over the samples of the output."""
+"""`StrengthRamp`: interpolates per-hop strengths over the samples of the output."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.native.binding import FLOATS, ffi, for_c, lib
 
-_MOST_HOPS = 2**40  # centuries: a larger number is none of a stream
+_MOST_HOPS = 2**40  # centuries: larger values are not from a stream
 
 
 @dataclass(frozen=True)
 class HopGrid:
-    """Where the hops of the engine's output lie among the samples of the stream's output.
+    """Position of the engine's output hops in the stream's output.
 
-    Hop h holds the moments from `(h * hop_length - delay) / rate` on. A sample of the output belongs to the hop that
-    holds its moment, whenever it is delivered; so resamplers and chunks have no part in it.
+    Hop h starts at time `(h * hop_length - delay) / rate`. An output sample belongs to the hop that covers its time,
+    independent of resampling and chunking.
 
     Attributes:
-        hop_length: samples of a hop at the model's rate.
+        hop_length: samples per hop at the model's rate.
         delay: how far the engine's output trails its input, in samples at the model's rate.
         rate: the model's rate in Hz.
         output_rate: the output's rate in Hz.
@@ -40,54 +40,54 @@ class HopGrid:
         return ffi.new("gtcrn_grid *", vars(self))
 
     def start(self, hop: int) -> int:
-        """Returns the number of the first sample of a hop in the output; negative before the stream's first."""
+        """Returns the index of the first output sample of a hop; negative before the start of the stream."""
         return -((self.delay - hop * self.hop_length) * self.output_rate // self.rate)
 
 
 class StrengthRamp:
-    """Holds decided strengths until their samples come; within a hop it goes linearly from the last one to its own.
+    """Queues per-hop strengths until their samples arrive; interpolates linearly within a hop.
 
     Args:
-        grid: where the hops lie.
-        strength: that holds before the first hop that is decided.
-        hop: number of that hop.
+        grid: position of the hops.
+        strength: strength before the first queued hop.
+        hop: index of the first queued hop.
     """
 
     def __init__(self, grid: HopGrid, strength: float, hop: int) -> None:
         self._grid = grid
-        self._hop = hop  # the first that is not mixed to its end
+        self._hop = hop  # first hop that is not completely mixed
         self._before = strength
         self._ends: list[float] = []
         self._native_grid = None if lib is None else grid.native()
 
     def extend(self, ends: Sequence[float]) -> None:
-        """Adds the strengths at the ends of the hops that follow."""
+        """Appends the strengths at the ends of the next hops."""
         self._ends += ends
 
     def is_at(self, hop: int, strength: float) -> bool:
-        """Returns whether all before this hop is mixed, up to this strength, and nothing is decided for later."""
+        """Whether everything before this hop is mixed, ending at this strength, and nothing else is queued."""
         return self._hop == hop and self._before == strength and not self._ends
 
     def resume(self, hop: int, strength: float) -> None:
-        """Goes on where the hops before this one were decided and mixed elsewhere."""
+        """Resumes at a hop after the previous ones were mixed elsewhere."""
         self._hop, self._before, self._ends = hop, strength, []
 
     def at(self, sample: int) -> float:
-        """Returns the strength of the last sample before `sample`, which is the next to be mixed."""
+        """Returns the strength of the last sample before `sample`, the next one to mix."""
         start, stop = self._grid.start(self._hop), self._grid.start(self._hop + 1)
         if not self._ends or sample <= start:
             return self._before
         return self._before + (self._ends[0] - self._before) * (sample - start) / (stop - start)
 
     def mix(self, dry: F32, enhanced: F32, sample: int) -> F32:
-        """Returns dry + strength * (enhanced - dry); the samples `(n,)` are the next ones, from number `sample` on."""
+        """Returns dry + strength * (enhanced - dry); the samples `(n,)` start at index `sample`."""
         if self._native_grid is None:
             mixed, over = self._mixed_in_python(dry, enhanced, sample)
         else:
             if len(dry) != len(enhanced):  # C relies on it
                 raise ValueError(f"expected as many dry samples as enhanced ones, got {len(dry)} and {len(enhanced)}")
             mixed = np.empty(len(dry), np.float32)
-            dry = for_c(dry)  # the caller's own; enhanced comes from an engine
+            dry = for_c(dry)  # the caller's array; enhanced comes from an engine
             strengths = [self._before, *self._ends]
             over = lib.gtcrn_mix(
                 self._native_grid,
@@ -107,7 +107,7 @@ class StrengthRamp:
         return mixed
 
     def _mixed_in_python(self, dry: F32, enhanced: F32, sample: int) -> tuple[F32, int]:
-        """What `gtcrn_mix` does: the samples, and how many hops are mixed to their end."""
+        """Reference implementation of `gtcrn_mix`: returns the samples and the number of completely mixed hops."""
         strengths = [self._before, *self._ends]
         mixed = enhanced - dry
         count, done, over = len(mixed), 0, 0
@@ -119,7 +119,7 @@ class StrengthRamp:
                 continue
             if done == count:
                 return mixed + dry, over
-            if over == len(self._ends) or first < 0:  # none decided; or the guard was switched on within a hop
+            if over == len(self._ends) or first < 0:  # none queued, or automatic strength was enabled within a hop
                 until = count if over == len(self._ends) else min(count, done - first)
                 mixed[done:until] *= strengths[over]
             else:
@@ -130,14 +130,14 @@ class StrengthRamp:
 
     @property
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """The strength before the first hop that is not mixed to its end, and those decided; that hop's number."""
+        """The strength before the first incompletely mixed hop, the queued ones, and that hop's index."""
         return {
             "strengths": np.array([self._before, *self._ends], np.float64),
             "hop": np.array([self._hop], np.int64),
         }
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Goes on from a state; raises `StateError` if it is none of this object."""
+        """Restores a state; raises `StateError` if it does not fit."""
         strengths, hop = state.get("strengths"), state.get("hop")
         if strengths is None or strengths.ndim != 1 or strengths.dtype != np.float64 or len(strengths) == 0:
             raise StateError(f"track: expected float64 strengths of shape (n,), got {strengths!r}")

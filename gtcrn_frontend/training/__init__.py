@@ -1,1 +1,7 @@
-"""Training of the networks: data, mixing, loss, recipe. Needs the extra `train`."""
+"""Training of the networks. Needs the extra `train`.
+
+from gtcrn_frontend.training.config_file import load_config
+from gtcrn_frontend.training.train_loop import train
+
+result = train(load_config("config.yaml"))
+"""

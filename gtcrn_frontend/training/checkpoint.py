@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written atomically, so that a run killed at any time can go on."""
+"""Checkpoints of a run and files of weights, written atomically."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"nothing to resume: cannot read {path} ({error.strerror}); start without --resume"
         ) from error
-    except Exception as error:  # torch.load raises whatever the damaged part of the file leads to
+    except Exception as error:  # torch.load raises many types for damaged files
         raise ConfigError(f"{path} is not a training checkpoint: {error}") from error
     return content
 
 
 def save_weights(path: Path, network: nn.Module, metadata: dict[str, str]) -> None:
-    """Writes the state dict of `network` as safetensors, under the released parameter names; atomically."""
+    """Writes the state dict of `network` as safetensors; the old file stays until the new one is complete."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
     write_safetensors(path, arrays, metadata)

@@ -1,7 +1,7 @@
-"""Trained models whose output on our mixtures is an example for the network in training (distillation).
+"""Knowledge distillation: trained models whose output on the training mixtures is a second target.
 
-Source of the idea: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; here the outputs
-are spectra, and how far each is to be trusted is decided in `combined.teacher_trust`.
+Source: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; here the outputs are spectra,
+weighted by `combined.teacher_trust`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ Samples = npt.NDArray[np.float32]
 
 
 class Teacher:
-    """The mean output of one or more models; can be pickled."""
+    """Mean output of one or more models; can be pickled."""
 
     def __init__(self, models: Sequence[str], sample_rate: int) -> None:
-        """Args: names or paths of models, and the rate of the mixtures in Hz.
+        """Loads the models.
+
+        Args:
+            models: names or paths.
+            sample_rate: of the mixtures in Hz.
 
         Raises:
             ModelError: no such model.

@@ -1,42 +1,43 @@
-"""Several processes that train one network together on the CPU: each learns from its share of every batch.
+"""Data-parallel training in several processes on the CPU, each on its share of every batch.
 
-`torchrun` starts them and tells each its rank. All have the same weights at every step, since they start from the same
-ones and take the same mean of their gradients; the first, the leader, does what is done once: validation and files.
-Batch norm, until it is frozen, takes the statistics of each process's share.
+`torchrun` starts the processes and assigns their ranks. All have the same weights at every step: they start from the
+same ones and average their gradients. Rank 0, the main process, validates and writes files. Batch norm uses the
+statistics of each process's share until it is frozen.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.training.config import OptimConfig
 
-LONGEST_WAIT = timedelta(hours=2)  # for a leader that validates, or a process that was stopped
+LONGEST_WAIT = timedelta(hours=2)  # for a main process that validates, or one that was stopped
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process's place among those that train together; alone, rank 0 of 1."""
+    """The rank of this process, and the number of processes."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this process does what is done once."""
+        """Whether this process validates and writes files."""
         return self.rank == 0
 
     def share(self, batch_size: int) -> int:
-        """Returns how many of a batch's examples are this process's.
+        """Returns how many of a batch's examples this process gets.
 
         Raises:
             ConfigError: a batch that cannot be divided evenly.
@@ -48,33 +49,34 @@ class ProcessGroup:
             )
         return batch_size // self.size
 
-    def average_(self, tensors: Sequence[Tensor]) -> None:
-        """Replaces each tensor by its mean over all processes, the same to the bit in each of them."""
+    def parallel(self, network: nn.Module) -> nn.Module:
+        """Returns a module that runs `network` and averages its gradients over the processes in the backward pass."""
         if self.size == 1:
-            return
-        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        dist.all_reduce(flat)
-        flat /= self.size
-        for tensor, mean in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
-            tensor.copy_(mean.view_as(tensor))
+            return network
+        # FRCRN has layers that are never used, as in the released checkpoints.
+        return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=True)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Returns the mean of a scalar over the processes."""
+        if self.size == 1:
+            return value
+        value = value.detach().clone()
+        dist.all_reduce(value)
+        return value / self.size
 
     def any(self, condition: bool) -> bool:
-        """Returns whether the condition holds in one of the processes."""
-        if self.size == 1:
-            return condition
-        votes = torch.tensor(float(condition))
-        dist.all_reduce(votes)
-        return bool(votes > 0)
+        """Returns whether the condition holds in any of the processes."""
+        return condition if self.size == 1 else bool(self.mean(torch.tensor(float(condition))) > 0)
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Lets the others wait before the body until the leader has done it.
+        """Runs the body in the main process first, then in the others.
 
         Raises:
-            ConfigError: in the others, where the leader has failed.
+            ConfigError: in the others, if it failed in the main process.
         """
         if not self.is_main and self.any(False):
-            raise ConfigError("the first process could not begin: see what it says")
+            raise ConfigError("the main process could not begin: see its error message")
         failed = True
         try:
             yield
@@ -88,8 +90,8 @@ SINGLE_PROCESS = ProcessGroup()
 
 
 def current_process_group() -> ProcessGroup:
-    """Returns the place that torchrun gave to this process; `SINGLE_PROCESS` without it."""
-    if not dist.is_torchelastic_launched():  # other launchers leave variables of the same names
+    """Returns rank and size that torchrun assigned to this process; `SINGLE_PROCESS` without torchrun."""
+    if not dist.is_torchelastic_launched():  # other launchers set variables of the same names
         return SINGLE_PROCESS
     return ProcessGroup(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
 
@@ -99,7 +101,7 @@ def join_process_group(config: OptimConfig) -> Iterator[ProcessGroup]:
     """Connects the processes for the duration of the context.
 
     Raises:
-        ConfigError: several processes on another device than the CPU, or a batch that they cannot share.
+        ConfigError: several processes on another device than the CPU, or a batch that they cannot divide.
     """
     process_group = current_process_group()
     process_group.share(config.batch_size)

@@ -1,4 +1,4 @@
-"""The learning rate over a run."""
+"""Learning rate schedule: linear warm-up, then a cosine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gtcrn_frontend.training.config import OptimConfig
 
 
 def learning_rate(step: int, config: OptimConfig) -> float:
-    """Returns the rate of a step: a linear rise during the warm-up, then a cosine from peak to final rate."""
+    """Returns the learning rate of a step: rises linearly to the peak, then falls along a cosine to the final rate."""
     if step < config.warmup_steps:
         return config.peak_lr * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)

@@ -1,6 +1,9 @@
-"""Batches made ahead of time by one worker process, in a fixed order, behind a short queue.
+"""Training batches made ahead of time by a worker process, in the order of their steps.
 
-The queue is bounded: when training pauses (also by SIGSTOP), the worker soon waits as well.
+The queue is bounded: while training pauses, also after SIGSTOP, the worker soon waits as well.
+
+Not torch's `DataLoader`: its workers end the run when a signal to the process group reaches them, or, if they ignore
+it, keep the interpreter from exiting after an error; and they import torch, which mixing does not need.
 """
 
 from __future__ import annotations
@@ -8,52 +11,39 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import signal
+from collections.abc import Sequence
 from multiprocessing.queues import Queue
 from types import TracebackType
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from gtcrn_frontend.training.data.mixing import Mixer
-from gtcrn_frontend.training.distillation import Teacher
-
-Samples = npt.NDArray[np.float32]
-Item = tuple[Samples, ...]
+from gtcrn_frontend.training.data.batches import Batch
 
 AHEAD = 6  # batches
 POLL_S = 5.0
 
 
+class Batches(Protocol):
+    """Batches by the number of their step; can be pickled."""
+
+    def __getitem__(self, step: int) -> Batch:
+        """Returns the batch of a step."""
+
+
 class Prefetcher:
-    """Context manager around the worker; `next()` gives the batches of step `first_step`, `first_step + 1`, ...
+    """Context manager of the worker process; `next()` returns the batches of the steps in order."""
 
-    With a rank, they are those of one of several processes.
-    """
-
-    def __init__(
-        self,
-        mixer: Mixer,
-        batch_size: int,
-        seed: int,
-        first_step: int,
-        teacher: Teacher | None = None,
-        rank: int | None = None,
-    ) -> None:
+    def __init__(self, batches: Batches, steps: Sequence[int]) -> None:
         # A fresh interpreter: forking a process that runs torch's threads can deadlock.
         context = multiprocessing.get_context("spawn")
-        self._queue: Queue[Item] = context.Queue(AHEAD)
-        self._process = context.Process(
-            target=_work,
-            args=(self._queue, mixer, batch_size, seed, first_step, teacher, rank),
-            daemon=True,
-        )
+        self._queue: Queue[Batch] = context.Queue(AHEAD)
+        self._process = context.Process(target=_work, args=(self._queue, batches, steps), daemon=True)
 
     def __enter__(self) -> Prefetcher:
         self._process.start()
         return self
 
-    def next(self) -> Item:
-        """Returns noisy, target and, if there is a teacher, its output for the next step, `(batch_size, n) float32`.
+    def next(self) -> Batch:
+        """Returns the batch of the next step.
 
         Raises:
             RuntimeError: the worker ended; its traceback is on stderr.
@@ -69,25 +59,21 @@ class Prefetcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()  # it ignores gentler signals, and has nothing to lose
+        self._process.kill()  # it ignores other signals, and has nothing to save
         self._process.join()
 
 
-def _work(
-    out: Queue[Item], mixer: Mixer, batch_size: int, seed: int, step: int, teacher: Teacher | None, rank: int | None
-) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # they may reach the whole group; the parent decides
+def _work(out: Queue[Batch], batches: Batches, steps: Sequence[int]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # terminals send them to the whole group; the parent decides
         signal.signal(number, signal.SIG_IGN)
-    out.cancel_join_thread()
     parent = multiprocessing.parent_process()
-    while True:
-        noisy, target = mixer.batch((seed, step) if rank is None else (seed, step, rank), batch_size)
-        item = (noisy, target) if teacher is None else (noisy, target, teacher(noisy))
+    for step in steps:
+        batch = batches[step]
         while True:
             try:
-                out.put(item, timeout=POLL_S)
+                out.put(batch, timeout=POLL_S)
                 break
             except queue.Full:
                 if parent is None or not parent.is_alive():
+                    out.cancel_join_thread()
                     return
-        step += 1

@@ -1,4 +1,4 @@
-"""Ending a long run in good order when the user or the system asks for it."""
+"""Orderly end of a training run on SIGINT and SIGTERM."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Gives a function that tells whether SIGINT or SIGTERM came; a second one ends the process at once."""
-    came: list[int] = []
+def stop_on_signals() -> Iterator[Callable[[], signal.Signals | None]]:
+    """Yields a function that returns the signal received so far, or None; a second one ends the process at once."""
+    received: list[signal.Signals] = []
     previous = {number: signal.getsignal(number) for number in SIGNALS}
 
     def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+        received.append(signal.Signals(number))
         signal.signal(number, previous[signal.Signals(number)])
 
     for number in previous:
         signal.signal(number, note)
     try:
-        yield lambda: bool(came)
+        yield lambda: received[0] if received else None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,8 +1,9 @@
-"""What a run changes, step by step: the network, its moving average and the optimizer."""
+"""State of a run that changes with every step: the network, its moving average and the optimizer."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.nets import new_net
-from gtcrn_frontend.training.config import OptimConfig
+from gtcrn_frontend.training.config import DEFAULT_METRIC, OptimConfig
 from gtcrn_frontend.training.distributed import SINGLE_PROCESS, ProcessGroup
 from gtcrn_frontend.training.ema import freeze_norms, update_ema
 from gtcrn_frontend.training.losses.combined import CombinedLoss
@@ -20,14 +21,26 @@ from gtcrn_frontend.training.lr_schedule import learning_rate
 from gtcrn_frontend.weights.model import Model
 
 LOSS_SMOOTHING = 0.98
-_BATCH_COUNTER = "num_batches_tracked"  # of batch norm: no parameter, begins anew
+_BATCH_COUNTER = "num_batches_tracked"  # of batch norm: not a parameter, starts again at 0
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class Trainer:
-    """What a run changes: the network, its average, the optimizer, and how far it is."""
+    """A network in training.
+
+    Attributes:
+        network: the weights that gradients change.
+        average: their exponential moving average, which is validated and saved.
+        optimizer: of `network`.
+        config: schedule and limits.
+        step: steps done.
+        best: best validation score so far, see `best_metric`; higher is better.
+        best_metric: the metric of `best`, see `ValidationConfig.metric`.
+        loss: moving average of the training loss.
+        norms_frozen: whether batch norm uses fixed statistics.
+    """
 
     network: nn.Module
     average: nn.Module
@@ -35,14 +48,15 @@ class Trainer:
     config: OptimConfig
     step: int = 0
     best: float = float("-inf")
+    best_metric: str = DEFAULT_METRIC
     loss: float = float("nan")
     norms_frozen: bool = False
 
     def start_from(self, model: Model) -> None:
-        """Takes the weights of a trained model.
+        """Loads the weights of a trained model.
 
         Raises:
-            ConfigError: it is of another network, or a ready ONNX graph.
+            ConfigError: the model is of another network, or an ONNX graph.
         """
         try:
             weights = {name: torch.from_numpy(array) for name, array in model.weights_for("torch")[1].items()}
@@ -55,12 +69,8 @@ class Trainer:
 
     @property
     def norms_due(self) -> bool:
-        """Whether batch norm should now go over to fixed statistics: the caller computes them and freezes."""
-        return not self.norms_frozen and self._in_frozen_fraction
-
-    @property
-    def _in_frozen_fraction(self) -> bool:
-        return self.step >= self.config.steps * (1 - self.config.freeze_norm_fraction)
+        """Whether batch norm should change to fixed statistics; the caller computes them and sets `norms_frozen`."""
+        return not self.norms_frozen and self.step >= self.config.first_frozen_step
 
     def learn(
         self,
@@ -69,14 +79,32 @@ class Trainer:
         target: Tensor,
         teacher_output: Tensor | None = None,
         process_group: ProcessGroup = SINGLE_PROCESS,
+        parallel: nn.Module | None = None,
     ) -> float:
-        """Returns the loss of a batch before the step that it leads to.
+        """Takes one step of enhancement training; returns the loss before it.
 
         Args:
-            objective: what to minimise.
-            noisy, target: samples `(B, n)` of the input and of what it should become.
-            teacher_output: the teachers' output, for distillation.
-            process_group: who else learns the same step from other examples.
+            objective: the loss.
+            noisy, target: samples `(B, n)`.
+            teacher_output: the teachers' output `(B, n)`, for distillation.
+            process_group: the processes that take this step together, each on its own examples.
+            parallel: `process_group.parallel(network)`; None runs the network itself.
+        """
+        transform = objective.transform
+
+        def loss() -> Tensor:
+            example = None if teacher_output is None else transform.forward(teacher_output)
+            estimate = transform.enhanced(self.network if parallel is None else parallel, noisy)
+            return objective(estimate, transform.forward(noisy), transform.forward(target), example)
+
+        return self.update(loss, process_group)
+
+    def update(self, compute_loss: Callable[[], Tensor], process_group: ProcessGroup = SINGLE_PROCESS) -> float:
+        """Takes one optimizer step; returns the loss before it. A gradient that is not finite is skipped.
+
+        Args:
+            compute_loss: forward pass; returns a scalar that depends on `network`.
+            process_group: see `learn`.
         """
         rate = learning_rate(self.step, self.config)
         for group in self.optimizer.param_groups:
@@ -84,22 +112,17 @@ class Trainer:
         self.network.train()
         if self.norms_frozen:
             freeze_norms(self.network)
-        transform = objective.transform
-        example = None if teacher_output is None else transform.forward(teacher_output)
-        estimate = transform.enhanced(self.network, noisy)
-        loss = objective(estimate, transform.forward(noisy), transform.forward(target), example)
+        loss = compute_loss()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        loss = loss.detach()
-        process_group.average_([loss, *(each.grad for each in self.network.parameters() if each.grad is not None)])
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
         if torch.isfinite(norm):
             self.optimizer.step()
             update_ema(self.average, self.network, self.config.ema_decay, self.step)
         else:
-            logger.warning("step %d: gradient not finite, left out", self.step)
+            logger.warning("step %d: gradient is not finite, skipped", self.step)
         self.step += 1
-        value = float(loss)
+        value = float(process_group.mean(loss.detach()))
         self.loss = value if np.isnan(self.loss) else LOSS_SMOOTHING * self.loss + (1 - LOSS_SMOOTHING) * value
         return value
 
@@ -111,6 +134,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "best": self.best,
+            "best_metric": self.best_metric,
             "loss": self.loss,
             "norms_frozen": self.norms_frozen,
         }
@@ -119,25 +143,31 @@ class Trainer:
         """Continues from a state.
 
         Raises:
-            ConfigError: the state is of another network or incomplete.
+            ConfigError: the state is of another network, or incomplete.
         """
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
-            fused = self.optimizer.defaults["fused"]  # not as in the checkpoint: it may be from another device
+            fused = self.optimizer.defaults["fused"]  # not that of the checkpoint, which may be from another device
             groups = [group | {"fused": fused} for group in state["optimizer"]["param_groups"]]
             self.optimizer.load_state_dict(state["optimizer"] | {"param_groups": groups})
             self.step, self.best, self.loss = state["step"], state["best"], state["loss"]
-            # A schedule that was made longer goes on with the batch's statistics until its own last share.
-            self.norms_frozen = state["norms_frozen"] and self._in_frozen_fraction
+            self.best_metric = state.get("best_metric", DEFAULT_METRIC)
+            # After the schedule was extended, batch statistics are used again until its own frozen part.
+            self.norms_frozen = state["norms_frozen"] and self.step >= self.config.first_frozen_step
         except (KeyError, RuntimeError, ValueError) as error:
             raise ConfigError(f"the checkpoint does not fit this network: {error}; start without --resume") from error
 
 
 def new_trainer(config: OptimConfig, network_name: str = "gtcrn") -> Trainer:
-    """Returns a learner with random weights, the same for the same seed."""
+    """Returns a trainer of a network by name, with random weights from the seed of `config`."""
     torch.manual_seed(config.seed)
-    network, average = new_net(network_name).to(config.device), new_net(network_name).to(config.device)
+    return trainer_of(new_net(network_name), new_net(network_name), config)
+
+
+def trainer_of(network: nn.Module, average: nn.Module, config: OptimConfig) -> Trainer:
+    """Returns a trainer of a network; `average`, of the same shape, gets its weights."""
+    network, average = network.to(config.device), average.to(config.device)
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     if config.fused and config.device == "cpu":
@@ -152,12 +182,12 @@ def new_trainer(config: OptimConfig, network_name: str = "gtcrn") -> Trainer:
 
 
 def _fuse(network: nn.Module) -> None:
-    """Makes training faster if numba is there; says so if not."""
+    """Replaces layers by compiled ones if numba is installed; warns otherwise."""
     try:
         from gtcrn_frontend.training.cpu_kernels.fused_conv import fuse_convolutions
         from gtcrn_frontend.training.cpu_kernels.fused_gru import fuse_recurrences
     except ImportError as error:
-        logger.warning("training goes on at less than half the speed, the package numba is missing (%s)", error)
+        logger.warning("numba is not installed: training takes more than twice the time (%s)", error)
         return
     fuse_recurrences(network)
     fuse_convolutions(network)

@@ -1,22 +1,22 @@
-"""Judging a network on fixed mixtures of held-out speakers, noises and rooms."""
+"""Fixed mixtures of held-out speakers, noises and rooms, and the scores of a network on them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.evaluation.quality.metrics import log_mel_distance, pesq_wb, si_snr, stoi
 from gtcrn_frontend.training.config import MixingConfig, ValidationConfig
 from gtcrn_frontend.training.data.audio_cache import AudioCache
 from gtcrn_frontend.training.data.held_out import held_out_mixture
 from gtcrn_frontend.training.data.mixing import Pools
 from gtcrn_frontend.training.losses.hybrid import Transform
+from gtcrn_frontend.training.losses.recognizer_distance import RecognizerDistance
 
-Samples = npt.NDArray[np.float32]
 Scores = dict[str, float]
 
 
@@ -24,11 +24,11 @@ Scores = dict[str, float]
 class ValidationSet:
     """Mixtures and their targets, `(count, n) float32` each."""
 
-    noisy: Samples
-    target: Samples
+    noisy: F32
+    target: F32
     sample_rate: int
 
-    def scores(self, estimates: Samples) -> Scores:
+    def scores(self, estimates: F32) -> Scores:
         """Returns the mean SI-SNR (dB), PESQ-WB, STOI and log-mel distance of estimates `(count, n)`."""
         rows = [
             (
@@ -42,6 +42,15 @@ class ValidationSet:
         means = np.nanmean(rows, axis=0).round(4).tolist()
         return dict(zip(("si_snr_db", "pesq", "stoi", "log_mel"), means, strict=True))
 
+    @torch.no_grad()
+    def recognizer_distance(self, estimates: F32, recognizers: RecognizerDistance) -> float:
+        """Returns the mean distance of estimates `(count, n)` in the features of recognisers; 0 is best."""
+        distances = [
+            float(recognizers(*(torch.from_numpy(row)[None].to(recognizers.device) for row in rows)))
+            for rows in zip(estimates, self.target, strict=True)
+        ]
+        return round(float(np.mean(distances)), 4)
+
 
 def make_validation_set(
     audio_cache: AudioCache, pools: Pools, mixing: MixingConfig, config: ValidationConfig, sample_rate: int, seed: int
@@ -53,7 +62,7 @@ def make_validation_set(
 
 
 @torch.no_grad()
-def enhance_all(network: nn.Module, noisy: Samples, transform: Transform) -> Samples:
+def enhance_all(network: nn.Module, noisy: F32, transform: Transform) -> F32:
     """Returns the enhanced signals `(count, n)`, one at a time, in evaluation mode."""
     training = network.training
     network.eval()

@@ -85,5 +85,5 @@ def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
         command("import sys; print('no model', file=sys.stderr); sys.exit(3)")(SAMPLES, 8000)
     with pytest.raises(ModelError, match="expected text in UTF-8"):
         command("import sys; sys.stdout.buffer.write(bytes([255, 254]))")(SAMPLES, 8000)
-    with pytest.raises(ConfigError, match="where the wave file goes"):
+    with pytest.raises(ConfigError, match="in place of the WAV file"):
         CommandRecognizer("asr file.wav")

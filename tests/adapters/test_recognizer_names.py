@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from gtcrn_frontend.adapters import recognizer_names as names
-from gtcrn_frontend.cli._recognizers import recognizer_source
+from gtcrn_frontend.adapters.recognizers import recognizer_source
 from gtcrn_frontend.errors import ConfigError, ModelError
 
 

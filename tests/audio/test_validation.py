@@ -53,7 +53,7 @@ def test_strided_views_are_accepted():
 
 
 def test_a_ragged_list_is_refused():
-    with pytest.raises(AudioFormatError, match="regular array"):
+    with pytest.raises(AudioFormatError, match="convert to an array"):
         check_chunk([[1.0], [2.0, 3.0]])
 
 

@@ -94,7 +94,7 @@ def test_existing_outputs_fail_or_are_kept_or_replaced(corpus, tmp_path, capsys)
 def test_resume_cannot_work_in_place(corpus, capsys):
     before = (corpus / "a.wav").read_bytes()
     assert main(["enhance", str(corpus), str(corpus), "--resume"]) == 1
-    assert "a.wav would become itself" in capsys.readouterr().err
+    assert "a.wav is input and output" in capsys.readouterr().err
     assert main(["enhance", str(corpus), str(corpus), "--force"]) == 0
     assert (corpus / "a.wav").read_bytes() != before
 
@@ -199,7 +199,7 @@ def test_a_terminal_shows_progress_over_seconds_of_audio(tmp_path, speech):
             shown += piece
         assert process.stdout.read() == b""
     os.close(ours)
-    assert re.search(rb"of 20 s of audio, \d\d:\d\d so far, [\d:?]+ to go", shown)
+    assert re.search(rb"of 20 s of audio, \d\d:\d\d elapsed, [\d:?]+ left", shown)
     assert b"20.00 s of audio in" in shown
 
 

@@ -1,6 +1,7 @@
 """`calibrate` with real recognisers of spoken digits: sherpa-onnx, and pocketsphinx, which nothing here knows of."""
 
 import argparse
+import importlib.util
 import json
 import shlex
 import sys
@@ -77,7 +78,7 @@ def folder(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def rates(text: str) -> list[float]:
     """The overall rates in the table, no front-end first."""
-    table = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
+    table = [line.split("|") for line in text.split("\n\n")[0].splitlines() if line.startswith("| ")]
     column = next(i for i, name in enumerate(table[0]) if name.strip().endswith("WER"))
     return [float(row[column].split()[0]) for row in table[1:]]
 
@@ -86,6 +87,7 @@ def run(*arguments: str) -> None:
     parser = argparse.ArgumentParser()
     calibrate.add_parser(parser.add_subparsers())
     defaults = ["calibrate", "--manifest", "m.jsonl", "--no-cache", "--jobs", "1", "--strengths", "1"]
+    defaults += ["--noise-only", "0"]
     args = parser.parse_args([*defaults, *arguments])
     assert args.run(args) == 0
 
@@ -122,6 +124,41 @@ def test_whisper_by_short_name(
         assert "beam_size 1, best_of 5, patience 1" in text
         assert "condition_on_previous_text true" in text
     EnhancerConfig.from_yaml("frontend.yaml")
+
+
+@pytest.mark.whisper
+def test_whisper_where_nobody_speaks_over_a_telephone_and_before_silero(
+    whisper_model: Path,
+    sentences: list[tuple[Path, str]],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = importlib.util.find_spec("silero_vad")
+    assert found is not None
+    assert found.origin is not None
+    lines = [json.dumps({"audio": str(path), "text": text}) for path, text in sentences[:2]]
+    (folder / "libri.jsonl").write_text("\n".join(lines))
+    vad = Path(found.origin).parent / "data" / "silero_vad.onnx"
+    what = f"faster-whisper:{whisper_model},beam_size=1,cpu_threads=1"
+    arguments = ["--manifest", "libri.jsonl", "--noise", "noise", "--snr", "10,clean", "--normalise", "english"]
+    arguments += ["--channel", "microphone,telephone", "--noise-only", "2", "--vad", str(vad)]
+    run("--recognizer", what, *arguments, "--report", "report.html")
+    captured = capsys.readouterr()
+    assert f"{2 * (2 * 2 * 2 + 2 * 2 + 5)} recognised, 0 from the cache, 0 failed" in captured.err
+    tables = captured.out.split("\n\n")
+    clean = tables[0].splitlines()
+    assert float(clean[2].split("|")[5].split()[0]) < 30  # telephone clean
+    assert "telephone clean" in clean[0].split("|")[5]
+    for title in (
+        "Hallucinated words per minute",
+        "False starts of silero_vad.onnx",
+        "Speech missed by silero_vad.onnx",
+    ):
+        assert sum(title in table for table in tables) == 1
+        assert title in Path("report.html").read_text()
+    missed = next(i for i, table in enumerate(tables) if table.startswith("Speech missed")) + 1
+    heading, _, raw = (line.split("|") for line in tables[missed].splitlines()[:3])
+    assert float(dict(zip(map(str.strip, heading), raw, strict=True))["clean"].split()[0]) == 0
 
 
 @pytest.mark.parametrize("kind", ["function", "command"])

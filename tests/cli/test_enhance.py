@@ -47,7 +47,7 @@ def test_an_existing_output_needs_force(noisy, tmp_path, capsys):
         (["{noisy}", "--strength", "2"], "strength"),
         (["{noisy}", "--model", "gtcrn-xyz"], "gtcrn-xyz"),
         (["{noisy}", "--engine", "warp"], "warp"),
-        (["{noisy}", "--strength", "0.5", "--max-attenuation-db", "10"], "one knob"),
+        (["{noisy}", "--strength", "0.5", "--max-attenuation-db", "10"], "one setting in two units"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_1(noisy, tmp_path, capsys, arguments, message):

@@ -1,4 +1,4 @@
-"""`evaluate --recognizer`: word errors of what systems make of mixtures, by a function that hears how loud noise is."""
+"""`evaluate --recognizer`: word errors behind each system, of a function whose text depends on the noise level."""
 
 import argparse
 import csv
@@ -115,7 +115,7 @@ def test_what_cannot_be_recognised_is_said_before_anything_is_measured(
 ) -> None:
     for arguments, match in {
         ("--manifest", "silent.jsonl"): r"expected transcripts in silent\.jsonl, found none",
-        ("--pairs", "."): "--recognizer counts word errors in the speech of --manifest",
+        ("--pairs", "."): "expected a manifest with transcripts, got none",
         ("--manifest", "said.jsonl", "--normalise", "loud"): "got 'loud'",
         ("--manifest", "said.jsonl", "--recognizer", "no such thing"): "expected a pipeline file",
     }.items():

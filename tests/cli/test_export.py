@@ -40,7 +40,7 @@ def test_errors_are_one_line(random_checkpoint, tmp_path, capsys):
     for wrong, expected in (
         (arguments, "--force"),
         ([*arguments, "--force", "--strength", "2"], "from 0 to 1"),
-        (["export", str(output), *arguments[2:], "--force"], "got a graph"),
+        (["export", str(output), *arguments[2:], "--force"], "got an ONNX graph"),
         (["export", "gtcrn-asx", *arguments[2:], "--force"], "did you mean 'gtcrn-asr'"),
         (
             ["export", str(random_checkpoint), "--layout", "safetensors", "--strength", "0.5", "-o", "a.safetensors"],

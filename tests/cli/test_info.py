@@ -27,7 +27,7 @@ def test_a_network_whose_weights_are_to_be_supplied_has_a_cost(capsys):
 
 def test_the_latency_of_a_network_in_segments_is_the_default_of_a_setting(capsys):
     assert main(["info", "random:wavecrn"]) == 0
-    assert "1000 ms at 16000 Hz, or as segment_latency_ms says" in capsys.readouterr().out
+    assert "1000 ms at 16000 Hz, or segment_latency_ms" in capsys.readouterr().out
 
 
 def test_an_unknown_model_is_an_error(capsys):

@@ -396,3 +396,19 @@ def test_progress_goes_to_a_terminal(folder):
     assert done.returncode == 0
     assert [text_of(line) for line in done.stdout.decode().splitlines()] == FINALS * 4
     assert "of 14 s of audio" in shown
+
+
+def test_the_function_returns_what_the_command_prints(folder, monkeypatch, transcribe):
+    from gtcrn_frontend.adapters.sherpa import transcribe as function
+
+    _, lines, _ = transcribe("a.wav", "b.flac", "--final")
+    result = function("online.yaml", ["a.wav", Path("b.flac")])
+    assert sorted(str(result).splitlines()) == sorted(lines)
+    assert [file.text for file in result.files] == [" ".join(FINALS), "mid low"]
+    assert result.audio_s == pytest.approx(4.0)
+    both = function("online.yaml", ["a.wav", "bad.wav"], compare=True)
+    assert both.failed == 1
+    assert both.files[0].without_frontend == both.files[0].segments, "strength 0"
+    assert "expected an audio file" in both.files[1].error
+    assert "with front-end" in str(both)
+    assert json.loads(json.dumps(both.to_dict()))["files"][0]["path"] == "a.wav"

@@ -14,7 +14,7 @@ if reason := why_absent():
     pytest.skip(reason, allow_module_level=True)
 
 from gtcrn_frontend.engines.native import NativeEngine
-from gtcrn_frontend.native.direct_path import _CHUNK, MIN_TOGETHER
+from gtcrn_frontend.engines.native_direct_path import _CHUNK, MIN_TOGETHER
 
 EMPTY = np.empty(0, np.float32)
 BEGIN = Position(0, EMPTY, 0)

@@ -69,6 +69,6 @@ def test_a_callers_autograd_mode_does_not_matter(model):
 def test_a_ready_graph_is_refused(tmp_path):
     model = Model(None, tmp_path / "ready.onnx", "", graph=b"...")
     with pytest.raises(
-        ModelError, match=r"ready\.onnx: a ready ONNX graph runs with engine='onnx' only, got engine='torch'"
+        ModelError, match=r"ready\.onnx: an ONNX graph runs with engine='onnx' only, got engine='torch'"
     ):
         TorchEngine(model)

@@ -7,8 +7,9 @@ import soundfile
 
 from gtcrn_frontend.audio.levels import active_power
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.evaluation.audio_files import read_mono
 from gtcrn_frontend.evaluation.manifest import Utterance
-from gtcrn_frontend.evaluation.noisy_set import find_noise, parse_snrs, plan_items, read_item, read_mono
+from gtcrn_frontend.evaluation.noisy_set import find_noise, parse_snrs, plan_items, read_item
 
 RATE = 16000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.evaluation.worker_pool import FAILURES_IN_A_ROW, Failure, Work, WorkerPool
+from gtcrn_frontend.evaluation.worker_pool import FAILURES_BEFORE_SUCCESS, Failure, Work, WorkerPool
 
 HANDLERS = """
 import os, subprocess, sys, time
@@ -89,10 +89,23 @@ def test_what_misbehaves_costs_one_result_and_all_else_is_done(make, tmp_path: P
     [
         ("broken", ("1",), "cannot be loaded: ValueError: no such model"),
         ("dying", ("1",), r"ended its process \(exit code 3\) while it was loaded"),
-        ("good", ("raise",) * FAILURES_IN_A_ROW, "never succeeded: ValueError: not this one"),
+        ("good", ("raise",) * FAILURES_BEFORE_SUCCESS, "never succeeded: ValueError: not this one"),
     ],
 )
 def test_what_cannot_work_at_all_is_said(make, mood: str, steps: tuple[str, ...], message: str) -> None:
     with WorkerPool(make(mood), 1, "the one at work") as processes, pytest.raises(ModelError, match=message) as raised:
         list(processes.run([Work("a", steps, 60)]))
     assert str(raised.value).startswith("the one at work")
+
+
+def test_a_module_that_workers_cannot_import_is_named(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with WorkerPool(make(), 1) as processes:
+        monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(tmp_path)])
+        with pytest.raises(ModelError, match=r"cannot be loaded: ModuleNotFoundError: .*handlers_of_test"):
+            list(processes.run([Work("a", ("1",), 60)]))
+
+
+def test_the_first_of_many_failures_is_named(make) -> None:
+    steps = ("die", *("raise",) * FAILURES_BEFORE_SUCCESS)
+    with WorkerPool(make(), 1) as processes, pytest.raises(ModelError, match=r"never succeeded: ended its process"):
+        list(processes.run([Work("a", steps, 60)]))

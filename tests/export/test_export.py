@@ -353,7 +353,7 @@ def test_a_failing_write_leaves_what_was_there(random_checkpoint, tmp_path, monk
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_ready_graph_is_not_exported(exported, tmp_path, layout):
-    with pytest.raises(ModelError, match=r"expected a checkpoint .* got a graph"):
+    with pytest.raises(ModelError, match=r"expected a checkpoint .* got an ONNX graph"):
         export_model(exported("sherpa-onnx"), tmp_path / f"a{SUFFIXES[layout]}", layout)
     assert list(tmp_path.iterdir()) == []
 

@@ -90,8 +90,7 @@ static void signals(const gtcrn_model *model)
         jobs[i].output = malloc(i * 3 * GTCRN_HOP * sizeof(float) + 1);
         REQUIRE(jobs[i].stream && jobs[i].output);
     }
-    for (int threads = -1; threads < 10; threads += 3)
-        REQUIRE(gtcrn_process_many(model, jobs, STREAMS, threads) == 0);
+    for (int threads = -1; threads < 10; threads += 3) REQUIRE(gtcrn_process_many(model, jobs, STREAMS, threads) == 0);
     REQUIRE(gtcrn_process_many(model, jobs, 0, 4) == 0);
     for (size_t i = 0; i < STREAMS; i++) {
         gtcrn_stream_free(jobs[i].stream);
@@ -104,7 +103,7 @@ static gtcrn_auto_strength new_levels(void)
 {
     gtcrn_auto_strength levels = {.noisy_snr_db = 10, .clean_snr_db = 20, .max_strength = 0.9, .max_doubt = 0.5};
     levels.noise_step = levels.lost_step = levels.doubt_step = levels.strength_step = 0.1;
-    levels.caution = 0.5, levels.floor_rise = 1.1, levels.most_heard = 60, levels.heard = 4;
+    levels.caution = 0.5, levels.floor_rise = 1.1, levels.max_speech_weight = 60, levels.speech_weight = 4;
     return levels;
 }
 

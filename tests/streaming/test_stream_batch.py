@@ -138,7 +138,7 @@ def test_a_flush_that_fails_ends_what_was_ready(pool, monkeypatch):
 def test_a_call_that_waits_for_its_turn_keeps_its_streams(pool):
     kept, closed = pool.open(), pool.open()
     with ThreadPoolExecutor() as executor:
-        with pool._turn:
+        with pool._lock:
             waiting = executor.submit(pool.process, {kept: noise(1000), closed: noise(1000)})
             with pytest.raises(TimeoutError):
                 waiting.result(0.2)

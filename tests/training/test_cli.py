@@ -1,5 +1,10 @@
 import argparse
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -31,5 +36,29 @@ def test_a_slice_of_no_time_can_be_resumed(settings, write_config, tmp_path, cap
 
 
 def test_a_wrong_config_is_a_config_error(tmp_path):
-    with pytest.raises(ConfigError, match="cannot read"):
+    with pytest.raises(ConfigError, match=r"absent\.yaml"):
         command.run(parse(str(tmp_path / "absent.yaml")))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_resume_and_with_which_step(settings, write_config, tmp_path, number):
+    settings["optim"]["steps"] = 100_000
+    config = write_config(settings)
+    main = "import sys; from gtcrn_frontend.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", main, "train", str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    log = tmp_path / "run" / "log.jsonl"
+    while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 1):
+        time.sleep(0.1)
+    os.killpg(process.pid, number)  # as a terminal does: the worker gets it, too
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, err
+    step = json.loads(out)["step"]
+    assert step >= 3
+    assert f"interrupted at step {step}, go on with --resume" in err
+    assert "Traceback" not in err

@@ -53,7 +53,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(network, degradation, setting
         "optim": settings["optim"] | {"steps": 3, "norm_batches": 1},
         "validation": {"every_steps": 3, "mixtures": 1, "seconds": 1.0},
     }
-    scores = train(load_config(write_config(settings)))
+    scores = train(load_config(write_config(settings))).scores
     assert all(map(np.isfinite, scores.values()))
 
     sliced = load_config(write_config(settings | {"output": "sliced"}))

@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+import safetensors
 import safetensors.numpy
 import torch
 
@@ -72,7 +73,7 @@ def test_a_network_of_samples_is_judged_by_the_spectrum_of_its_output():
 def test_lite_rtse_trains_by_name_and_goes_on_where_it_was(settings, write_config, tmp_path):
     config = load_config(write_config({**settings, "network": "lite_rtse"}))
     train(config, max_seconds=0)
-    scores = train(config, resume=True)
+    scores = train(config, resume=True).scores
     assert load_checkpoint(tmp_path / "run/checkpoint.pt")["step"] == config.optim.steps
     assert all(map(np.isfinite, scores.values()))
     assert Enhancer(tmp_path / "run/last.safetensors").spec.name == "lite_rtse"
@@ -104,7 +105,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(settings, write_co
     train(load_config(write_config(settings)))
     sliced = load_config(write_config({**settings, "output": "sliced"}))
     interrupt_after(monkeypatch, 2)
-    train(sliced)
+    result = train(sliced)
+    assert (result.step, result.interrupted_by, result.is_complete) == (2, signal.SIGTERM, False)
     assert load_checkpoint(tmp_path / "sliced" / "checkpoint.pt")["step"] == 2
     train(sliced, resume=True, max_seconds=0)  # a slice without a step
     interrupt_after(monkeypatch, 3)  # the fifth step, after batch norm is frozen
@@ -163,14 +165,16 @@ def test_what_the_loss_lacks_is_told_before_any_data_is_read(settings, write_con
 
 
 def test_a_run_may_be_judged_by_dnsmos(settings, write_config, shared):
-    scores = train(
-        load_config(write_config({**settings, "loss": {"dnsmos_ovrl": 1.0, "dnsmos_folder": str(shared / "dnsmos")}}))
-    )
+    loss = {"dnsmos_ovrl": 1.0, "dnsmos_folder": str(shared / "dnsmos")}
+    scores = train(load_config(write_config({**settings, "loss": loss}))).scores
     assert np.isfinite(list(scores.values())).all()
 
 
 def test_a_run_writes_what_it_says(settings, write_config, tmp_path):
-    scores = train(load_config(write_config(settings)))
+    result = train(load_config(write_config(settings)))
+    assert (result.output, result.step, result.steps, result.is_complete) == (tmp_path / "run", 6, 6, True)
+    assert result.interrupted_by is None
+    scores = result.scores
     assert set(scores) == {"si_snr_db", "pesq", "stoi", "log_mel"}
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 3, 6]
@@ -203,12 +207,12 @@ def test_resume_needs_a_checkpoint(settings, write_config, tmp_path):
         train(load_config(write_config(settings)), resume=True)
 
 
-def test_signals_are_noted_and_then_given_back():
+def test_signals_are_noted_and_handlers_are_restored():
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_signals() as stopped:
         assert not stopped()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stopped()
+        assert stopped() == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
 
 
@@ -250,3 +254,49 @@ def test_a_longer_schedule_thaws_batch_norm():
         again = new_trainer(dataclasses.replace(short, steps=steps))
         again.load(trainer.state())
         assert again.norms_frozen is frozen
+
+
+class Loudness(torch.nn.Module):
+    """A recogniser that computes one feature: the logarithm of the power in frames."""
+
+    def forward(self, samples):
+        frames = samples.unfold(-1, 320, 320).square().mean(-1)
+        return [(frames + 1e-6).log()[..., None]]
+
+
+def loudness(sample_rate):
+    return Loudness()
+
+
+def test_validation_reports_the_recognizer_and_may_choose_by_it(settings, write_config, tmp_path):
+    loss = {"recognizers": [{"factory": f"{__file__}:loudness", "weight": 2.0}]}
+    validation = {**settings["validation"], "metric": "recognizer", "every_steps": 1}
+    config = load_config(write_config({**settings, "loss": loss, "validation": validation}))
+    scores = train(config).scores
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert log[0]["noisy_recognizer"] > 0 and scores["recognizer"] == log[-1]["recognizer"]
+    with safetensors.safe_open(tmp_path / "run" / "best.safetensors", "numpy") as file:
+        best = file.metadata()
+    distances = {line["step"]: line["recognizer"] for line in log[1:]}
+    assert float(best["recognizer"]) == min(distances.values()) == distances[int(best["step"])]
+    state = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    assert (state["best_metric"], state["best"]) == ("recognizer", -min(distances.values()))
+
+
+def test_another_metric_starts_to_choose_anew(settings, write_config, tmp_path, monkeypatch):
+    interrupt_after(monkeypatch, 4)  # after a validation
+    train(load_config(write_config(settings)))
+    by_pesq = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    validation = {**settings["validation"], "metric": "log_mel"}
+    scores = train(load_config(write_config({**settings, "validation": validation})), resume=True).scores
+    by_log_mel = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    assert (by_pesq["best_metric"], by_log_mel["best_metric"]) == ("pesq", "log_mel")
+    assert by_pesq["best"] > 0 and by_log_mel["best"] == -scores["log_mel"]
+
+
+def test_a_checkpoint_from_before_the_choice_of_a_metric_was_chosen_by_pesq():
+    state = new_trainer(OptimConfig()).state()
+    del state["best_metric"]
+    trainer = new_trainer(OptimConfig())
+    trainer.load(state)
+    assert trainer.best_metric == "pesq"

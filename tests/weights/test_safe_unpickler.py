@@ -101,7 +101,7 @@ def test_modules_optimizers_and_random_states_of_a_training_run_can_be_read():
 @pytest.mark.parametrize("place", [lambda c: c, lambda c: {"w": c}, lambda c: [(1, c)], lambda c: {"model": {c: 1}}])
 def test_code_is_refused_by_name_and_not_run(call, place, protocol, tmp_path):
     marker = tmp_path / "marker"
-    with pytest.raises(ModelError, match=r"refused: the checkpoint asks for '[\w.]+'"):
+    with pytest.raises(ModelError, match=r"refused: the checkpoint imports '[\w.]+'"):
         read_pickle(pickle.dumps(place(call(marker)), protocol))
     assert not marker.exists()
 

@@ -1,4 +1,4 @@
-"""SpeechBrain recipes: a recogniser behind the front-end, the front-end trained with it, GTCRN from random weights.
+"""SpeechBrain recipes: a recogniser behind the front-end, joint training with it, GTCRN from random weights.
 
-Each is run by one command: `python -m` with the name of its `train` module, a file of hyperparameters and overrides.
+Each is run by `python -m` with the name of its `train` module, a hyperparameter file, and overrides.
 """

@@ -1,4 +1,4 @@
-"""What the recipes share: how they start, where their hyperparameters are, and training at full speed on a CPU."""
+"""Shared by the recipes: command line, hyperparameter files, and compiled layers for the CPU."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HPARAMS = "hparams"
 
 
 def run_as_command(recipe: Callable[[Sequence[str]], object]) -> None:
-    """Runs a recipe with the arguments of the command line; errors that say what to do come without a traceback."""
+    """Runs a recipe with the arguments of the command line; prints this package's errors without a traceback."""
     try:
         recipe(sys.argv[1:])
     except GtcrnFrontendError as error:
@@ -28,10 +28,10 @@ def run_as_command(recipe: Callable[[Sequence[str]], object]) -> None:
 
 
 def hparams_path(name: str, recipe: str) -> Path:
-    """Returns the file of hyperparameters: `name` as a path, or else the one of that name which comes with a recipe.
+    """Returns the path of a hyperparameter file: `name` itself, or the file of that name that the recipe ships.
 
     Args:
-        name: what the command line says.
+        name: as given on the command line.
         recipe: `__file__` of the recipe.
     """
     own = Path(recipe).parent / HPARAMS / name
@@ -39,10 +39,10 @@ def hparams_path(name: str, recipe: str) -> Path:
 
 
 def begin_experiment(arguments: Sequence[str], recipe: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the hyperparameters and the run options of a command line, and makes the folder of the experiment.
+    """Returns hyperparameters and run options of a command line, and creates the folder of the experiment.
 
     Args:
-        arguments: as in every recipe of SpeechBrain: the file of hyperparameters, options, overrides.
+        arguments: as in every SpeechBrain recipe: hyperparameter file, options, overrides.
         recipe: `__file__` of the recipe.
     """
     hparams_file, run_opts, overrides = sb.parse_arguments(list(arguments))
@@ -52,7 +52,7 @@ def begin_experiment(arguments: Sequence[str], recipe: str) -> tuple[dict[str, A
 
 
 def load_hparams(name: str, recipe: str, overrides: str | dict[str, Any]) -> dict[str, Any]:
-    """Returns the hyperparameters of a file, see `hparams_path`, with others in place of some.
+    """Returns the hyperparameters of a file, see `hparams_path`, with overrides.
 
     Raises:
         ConfigError: no such file.
@@ -60,16 +60,16 @@ def load_hparams(name: str, recipe: str, overrides: str | dict[str, Any]) -> dic
     path = hparams_path(name, recipe)
     if not path.is_file():
         own = ", ".join(sorted(each.name for each in (Path(recipe).parent / HPARAMS).glob("*.yaml")))
-        raise ConfigError(f"expected a file of hyperparameters, or one of {own}, got {name}")
+        raise ConfigError(f"expected a hyperparameter file, or one of {own}, got {name}")
     with path.open(encoding="utf-8") as file:
         hparams: dict[str, Any] = load_hyperpyyaml(file, overrides)
     return hparams
 
 
 def fuse(network: nn.Module) -> None:
-    """Replaces layers of a GTCRN by forms that train at more than twice the speed, on the CPU only.
+    """Replaces layers of a GTCRN by compiled ones that train more than twice as fast, on the CPU only.
 
-    Parameters and their names stay as they are: optimizers and checkpoints do not notice.
+    Parameters keep their names and identity: optimizers and checkpoints are not affected.
 
     Raises:
         ImportError: the package numba is not installed.

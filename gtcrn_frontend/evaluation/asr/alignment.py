@@ -1,4 +1,4 @@
-"""Where what was heard differs from what was said: the edits, in the order of the text."""
+"""Alignment of a hypothesis with its reference: equal, substituted, deleted and inserted stretches, in order."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Edit:
-    """A stretch of text: `equal`, `substitute`, `delete` or `insert`; what was said and what was heard there."""
+    """A stretch of the alignment: `equal`, `substitute`, `delete` or `insert`, with the text on both sides."""
 
     kind: str
-    said: str
-    heard: str
+    reference: str
+    hypothesis: str
 
 
-def edits(said: str, heard: str, unit: str = "word") -> list[Edit]:
-    """Returns the fewest edits from what was said to what was heard, with what is equal between them.
+def edits(reference: str, hypothesis: str, unit: str = "word") -> list[Edit]:
+    """Returns the minimum edits from the reference to the hypothesis, with the equal stretches between them.
 
     Args:
-        said: the reference, normalised.
-        heard: the recogniser's text, normalised.
+        reference: normalised text.
+        hypothesis: the recogniser's text, normalised.
         unit: `word` or `character`.
 
     Raises:
         ImportError: the package jiwer is not installed.
     """
-    import jiwer  # an extra; `count_errors`, which comes first, says so
+    import jiwer  # an extra; `count_errors`, which is called before, names it
 
-    if not said or not heard:  # jiwer aligns nothing with it
-        kind = "equal" if said == heard else "insert" if heard else "delete"
-        return [Edit(kind, said, heard)] if said or heard else []
+    if not reference or not hypothesis:  # jiwer does not align empty texts
+        kind = "equal" if reference == hypothesis else "insert" if hypothesis else "delete"
+        return [Edit(kind, reference, hypothesis)] if reference or hypothesis else []
     joint = " " if unit == "word" else ""
-    output = (jiwer.process_words if unit == "word" else jiwer.process_characters)(said, heard)
-    reference, hypothesis = output.references[0], output.hypotheses[0]
+    output = (jiwer.process_words if unit == "word" else jiwer.process_characters)(reference, hypothesis)
+    reference_units, hypothesis_units = output.references[0], output.hypotheses[0]
     return [
         Edit(
             chunk.type,
-            joint.join(reference[chunk.ref_start_idx : chunk.ref_end_idx]),
-            joint.join(hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+            joint.join(reference_units[chunk.ref_start_idx : chunk.ref_end_idx]),
+            joint.join(hypothesis_units[chunk.hyp_start_idx : chunk.hyp_end_idx]),
         )
         for chunk in output.alignments[0]
     ]

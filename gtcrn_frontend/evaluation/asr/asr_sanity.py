@@ -1,32 +1,35 @@
-"""Whether a recogniser hears at all: one that does not has error rates too, and they look like a result."""
+"""Sanity check of a recogniser: one whose text does not depend on the audio has error rates, too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from gtcrn_frontend.evaluation.asr.normalise import Normalisation
+from gtcrn_frontend.evaluation.asr.recognizer import Recognition
 from gtcrn_frontend.evaluation.noisy_set import Item
-from gtcrn_frontend.evaluation.result_cache import Recognition
 
 ADVICE = (
-    "try the recogniser on one recording by hand. A function is given float32 samples in [-1, 1] and their rate, a "
-    "command the path of a 16-bit wave file, and it prints the text on stdout"
+    "try the recogniser on one recording by hand. A function receives float32 samples in [-1, 1] and their rate; a "
+    "command receives the path of a 16-bit wave file and prints the text on stdout"
 )
 
 
-def why_implausible(heard: Iterable[Mapping[Item, Recognition]], normalisation: Normalisation) -> str | None:
-    """Returns what is suspicious, in words, if what was heard does not depend on what was said; else None.
+def why_implausible(
+    items: Sequence[Item], recognitions: Iterable[Mapping[str, Recognition]], normalisation: Normalisation
+) -> str | None:
+    """Returns what is suspicious if the recogniser's text does not depend on the audio; else None.
 
     Args:
-        heard: results by item, behind each of some settings.
+        items: that were recognised.
+        recognitions: results by the items' keys, one mapping per setting.
         normalisation: of both texts.
     """
-    results = [pair for found in heard for pair in found.items()]
-    said = {normalisation(item.utterance.text) for item, _ in results}
-    texts = {normalisation(result.text) for _, result in results}
-    if texts == {""} and said != {""}:
-        return f"the recogniser heard nothing, in any of {len(results)} recordings"
-    if len(texts) == 1 and len(said) > 1:
-        (text,) = texts
-        return f"the recogniser heard {text!r} in all of {len(results)} recordings, where {len(said)} texts are said"
+    results = [(item, results[item.key]) for results in recognitions for item in items if item.key in results]
+    references = {normalisation(item.utterance.text) for item, _ in results}
+    hypotheses = {normalisation(result.text) for _, result in results}
+    if hypotheses == {""} and references != {""}:
+        return f"the recogniser returned no text for any of {len(results)} recordings"
+    if len(hypotheses) == 1 and len(references) > 1:
+        (text,) = hypotheses
+        return f"the recogniser returned {text!r} for all of {len(results)} recordings of {len(references)} texts"
     return None

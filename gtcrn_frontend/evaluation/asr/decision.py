@@ -1,4 +1,4 @@
-"""Which setting to use: the one with the fewest errors that does not make clean speech worse, if it helps at all."""
+"""Decides on the setting with the fewest errors that neither degrades clean speech nor adds hallucinated words."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.evaluation.asr.event_rates import EventRates
 from gtcrn_frontend.evaluation.asr.scores import Scores
 from gtcrn_frontend.evaluation.asr.significance import Change, changes_of_all
 from gtcrn_frontend.evaluation.asr.wer import Rate, error_rate, rate_difference
-from gtcrn_frontend.evaluation.bootstrap import LEAST_UNITS
-from gtcrn_frontend.evaluation.manifest import CLEAN
+from gtcrn_frontend.evaluation.bootstrap import MIN_UNITS
+from gtcrn_frontend.evaluation.channels import WITHOUT_NOISE
 from gtcrn_frontend.evaluation.systems import RAW, by_strength
 
-LEAST_UTTERANCES = LEAST_UNITS
+MIN_UTTERANCES = MIN_UNITS
 RELEVANT = 0.10
-"""The smallest relative change of the error rate that a user would care about."""
+"""The smallest relative change of the error rate that matters to a user."""
 ERRORLESS_WORDS = 300
-"""With no error in as many, the rate is below 1 % with 95 % confidence (rule of three): nothing is left to gain."""
+"""Without an error in as many words, the rate is below 1 % with 95 % confidence (rule of three)."""
 POWER_Z = 0.84
-"""With so many more standard errors a true effect is found four times out of five."""
+"""Standard errors to be added for a statistical power of 80 %."""
 
-_LARGEST_ESTIMATE = 100_000
+_MAX_ESTIMATE = 100_000
 
 
 class Verdict(enum.Enum):
-    """What the data say."""
+    """Outcome of a calibration."""
 
     HELPS = "the front-end helps"
     NOTHING_HELPS = "nothing helps"
@@ -36,19 +37,21 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do, and why.
+    """The setting to use, and the figures behind it.
 
     Attributes:
-        verdict: what the data say.
+        verdict: outcome.
         setting: to be used; with bypass unless the front-end helps.
-        candidate: the setting with the fewest errors among those that spare clean speech; None if all harm it.
-        raw: error rate without front-end.
+        candidate: setting with the fewest errors among those that neither degrade clean speech nor add hallucinated
+            words; None if all do.
+        raw: error rate without a front-end.
         rate: error rate of the candidate.
-        change: of the rate, absolute, by the candidate, with an interval that allows for all settings tried.
-        clean_change: of the rate on clean speech, by the candidate, 95 % interval; None without such a condition.
-        harmful: settings ruled out, as they make clean speech worse.
-        utterances: that were judged.
-        utterances_needed: an estimate of how many would do; None where they do, or none would.
+        change: absolute change of the rate by the candidate; the interval is corrected for the number of settings.
+        clean_change: change of the rate on clean speech by the candidate; None if no condition is clean.
+        harmful: settings that are ruled out because they degrade clean speech.
+        utterances: number of utterances.
+        utterances_needed: estimated number of utterances for a decision; None if there are enough, or no estimate.
+        hallucinating: settings that are ruled out because they add hallucinated words where nobody speaks.
     """
 
     verdict: Verdict
@@ -61,35 +64,38 @@ class Decision:
     harmful: tuple[EnhancerConfig, ...]
     utterances: int
     utterances_needed: int | None
+    hallucinating: tuple[EnhancerConfig, ...] = ()
 
 
-def decide(scores: Scores, seed: int = 0) -> Decision:
+def decide(scores: Scores, seed: int = 0, hallucinations: EventRates | None = None) -> Decision:
     """Returns which setting to use.
 
     Args:
         scores: with `RAW` among the settings.
         seed: of the bootstrap.
+        hallucinations: words recognised where nobody speaks; None if that was not measured.
 
     Raises:
         ValueError: `RAW` has no scores.
     """
     if RAW not in scores.counts:
-        raise ValueError("expected errors without front-end, to compare with")
+        raise ValueError("expected scores without front-end to compare with")
     tried = [setting for setting in scores.settings if not setting.bypass]
     clean_changes = {setting: change for setting in tried if (change := clean_change(scores, setting))}
     harmful = tuple(setting for setting, change in clean_changes.items() if change.low > 0)
-    allowed = [setting for setting in tried if setting not in harmful]
+    hallucinating = hallucinations.adding(tried) if hallucinations else ()
+    allowed = [setting for setting in tried if setting not in (*harmful, *hallucinating)]
     raw_counts = scores.of(RAW)
     raw, n = error_rate(raw_counts, seed), len(raw_counts)
     if not allowed:
         nothing = Rate(math.nan, math.nan, math.nan)
-        verdict = Verdict.TOO_LITTLE_DATA if n < LEAST_UTTERANCES else Verdict.NOTHING_HELPS
-        needed = LEAST_UTTERANCES if n < LEAST_UTTERANCES else None
-        return Decision(verdict, RAW, None, raw, nothing, nothing, None, harmful, n, needed)
-    # Of equals, the one that changes the signal least.
-    candidate = min(allowed, key=lambda s: (_errors(scores, s), by_strength(s)))
+        verdict = Verdict.TOO_LITTLE_DATA if n < MIN_UTTERANCES else Verdict.NOTHING_HELPS
+        needed = MIN_UTTERANCES if n < MIN_UTTERANCES else None
+        return Decision(verdict, RAW, None, raw, nothing, nothing, None, harmful, n, needed, hallucinating)
+    # Of equally good settings, the one that changes the signal least.
+    candidate = min(allowed, key=lambda s: (scores.total(s).errors, by_strength(s)))
     changes = dict(zip(tried, changes_of_all(raw_counts, [scores.of(setting) for setting in tried], seed), strict=True))
-    # What has more errors here may still help by more than the candidate, if it was tried on too little.
+    # A setting with more errors here may still help by more than the candidate, if its interval is wide.
     lowest = min(allowed, key=lambda s: changes[s].rate.low)
     best, words = changes[candidate], sum(count.reference for count in raw_counts)
     verdict = _verdict(best, changes[lowest].rate.low, raw, words, n)
@@ -105,27 +111,25 @@ def decide(scores: Scores, seed: int = 0) -> Decision:
         harmful,
         n,
         _needed(unclear, raw, words, n) if verdict is Verdict.TOO_LITTLE_DATA else None,
+        hallucinating,
     )
 
 
 def clean_change(scores: Scores, setting: EnhancerConfig) -> Rate | None:
-    """Returns by how much a setting changes the error rate of clean speech; None without that condition."""
-    if CLEAN not in scores.conditions:
+    """Returns by how much a setting changes the error rate without noise, behind any channel; None without that."""
+    clean = WITHOUT_NOISE & set(scores.conditions)
+    if not clean:
         return None
-    before, after = scores.of(RAW, CLEAN), scores.of(setting, CLEAN)
+    before, after = scores.of(RAW, clean), scores.of(setting, clean)
     change = rate_difference(before, after)
-    # What changed in none of these utterances may change in others.
+    # The bootstrap has no spread if nothing changed in these utterances, but others may change.
     return changes_of_all(before, [after])[0].rate if change.low == change.high else change
 
 
-def _errors(scores: Scores, setting: EnhancerConfig) -> int:
-    return sum(count.errors for count in scores.counts[setting])
-
-
 def _verdict(change: Change, lowest: float, raw: Rate, words: int, n: int) -> Verdict:
-    if n < LEAST_UTTERANCES:
+    if n < MIN_UTTERANCES:
         return Verdict.TOO_LITTLE_DATA
-    if raw.value == 0:  # no errors that could go away; in few words that says little of others
+    if raw.value == 0:  # no errors to remove; few words do not show that there are none in others
         return Verdict.NOTHING_HELPS if words >= ERRORLESS_WORDS else Verdict.TOO_LITTLE_DATA
     if change.rate.high < 0:
         return Verdict.HELPS
@@ -133,20 +137,20 @@ def _verdict(change: Change, lowest: float, raw: Rate, words: int, n: int) -> Ve
 
 
 def _needed(changes: Sequence[Change], raw: Rate, words: int, n: int) -> int | None:
-    """How many utterances would show that the settings do what these hint at, four times out of five."""
+    """Number of utterances that would show the present effect of the settings, with a power of 80 %."""
     if not words:
         return None
     if raw.value == 0:
         needed = math.ceil(n * ERRORLESS_WORDS / words)
     else:
         needed = max(math.ceil(n * _times(change, raw, words)) for change in changes)
-    return min(max(needed, LEAST_UTTERANCES, n + 1), _LARGEST_ESTIMATE)
+    return min(max(needed, MIN_UTTERANCES, n + 1), _MAX_ESTIMATE)
 
 
 def _times(change: Change, raw: Rate, words: int) -> float:
-    """How many times the data would do for one setting: to show that it helps, or that it does not by what matters."""
+    """Factor on the data to show for one setting that it helps, or that it does not help by a relevant amount."""
     value = change.rate.value
     effect = max(-value, RELEVANT * raw.value + max(value, 0.0))
-    # An effect that is made of changes of this size has at least this variance, even if these data show less.
+    # An effect made of changes of this size has at least this variance, even if these data show less.
     variance = max(change.spread**2, effect * change.size / words)
     return ((change.critical + POWER_Z) / effect) ** 2 * variance

@@ -1,4 +1,4 @@
-"""What is not counted as an error: how transcripts are written, made equal on both sides before they are compared."""
+"""Normalisation of transcripts, so that spelling and punctuation do not count as recognition errors."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from gtcrn_frontend.errors import ConfigError, ModelError
 
 LOWER, PUNCTUATION, UNICODE, ENGLISH = "lower", "punctuation", "unicode", "english"
 STEPS = {
-    UNICODE: "characters that look alike are one (Unicode NFKC)",
-    ENGLISH: "Whisper's normaliser for English: numbers become digits, contractions are written out, spelling is "
-    "American, fillers and what stands in brackets are left out",
-    LOWER: "upper case becomes lower case",
-    PUNCTUATION: "punctuation becomes a space; apostrophes within words and signs within numbers stay",
+    UNICODE: "Unicode compatibility forms are unified (NFKC)",
+    ENGLISH: "Whisper's English normaliser: numbers as digits, contractions expanded, American spelling, fillers and "
+    "text in brackets removed",
+    LOWER: "converted to lower case",
+    PUNCTUATION: "punctuation removed, except apostrophes within words and separators within numbers",
 }
-"""Steps by name, in the order in which they are taken."""
+"""Steps by name, in the order in which they are applied."""
 DEFAULT_STEPS = (UNICODE, LOWER, PUNCTUATION)
-"""Numbers stay as they are written: `7` is not `seven`."""
+"""Numbers are not converted: `7` differs from `seven`."""
 
 _APOSTROPHES = {"\u2019": "'", "\u02bc": "'", "`": "'"}
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Steps taken on what was said and on what was heard alike; white space never counts.
+    """Steps applied to reference and hypothesis alike; white space never counts.
+
+    Attributes:
+        steps: names out of `STEPS`; applied in the order of `STEPS`.
 
     Raises:
-        ConfigError: there is no step of such a name.
-        ModelError: the step `english` needs a package that is not installed.
+        ConfigError: a step is unknown.
+        ModelError: the package for the step `english` is not installed.
     """
 
     steps: tuple[str, ...] = DEFAULT_STEPS
@@ -38,18 +41,18 @@ class Normalisation:
     def __post_init__(self) -> None:
         for step in self.steps:
             if step not in STEPS:
-                raise ConfigError(f"expected steps of normalisation out of {', '.join(STEPS)}, or none, got {step!r}")
+                raise ConfigError(f"normalise: expected steps out of {', '.join(STEPS)}, or none, got {step!r}")
         if ENGLISH in self.steps:
             _english()
 
     @classmethod
     def from_text(cls, text: str) -> Normalisation:
-        """Returns the steps of a comma-separated list; `none` is none of them."""
+        """Returns the steps of a comma-separated list; `none` stands for no step."""
         names = [name.strip() for name in text.split(",") if name.strip()]
         return cls(() if names == ["none"] else tuple(names))
 
     def __call__(self, text: str) -> str:
-        """Returns a transcript as it is compared: words with single spaces between them."""
+        """Returns the normalised text, with single spaces between words."""
         if UNICODE in self.steps:
             text = unicodedata.normalize("NFKC", text)
         if ENGLISH in self.steps:
@@ -61,15 +64,15 @@ class Normalisation:
         return " ".join(text.split())
 
     def describe(self) -> Sequence[str]:
-        """Returns what it does, a sentence per step."""
+        """Returns one phrase per step."""
         done = [STEPS[step] for step in STEPS if step in self.steps]
-        numbers = [] if ENGLISH in self.steps else ["numbers stay as they are written"]
-        return [*done, "white space is one space", *numbers]
+        numbers = [] if ENGLISH in self.steps else ["numbers as written"]
+        return [*done, "white space collapsed", *numbers]
 
 
 @cache
 def _english() -> Callable[[str], str]:
-    """Whisper's own normaliser, by which its word error rates are published (Radford et al., 2022, appendix C)."""
+    """Whisper's own normaliser, used for its published word error rates (Radford et al., 2022, appendix C)."""
     try:
         from whisper_normalizer.english import EnglishTextNormalizer
     except ImportError as error:

@@ -1,22 +1,21 @@
-"""What the evaluation knows of a recogniser: it turns samples into a transcript."""
+"""`Recognizer`, the protocol by which the evaluation calls a speech recogniser, and what it returns."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
+from gtcrn_frontend.audio.types import F32
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a recogniser heard.
+    """Output of a recogniser for one utterance.
 
     Attributes:
         text: words with single spaces between them, in the recogniser's own spelling.
-        tokens: the units that the text was put together from, in order; empty where the recogniser has none.
-        confidence: how sure the recogniser is of the whole, from 0 to 1; None where it does not say.
+        tokens: the units that make up the text, in order; empty if the recogniser does not give them.
+        confidence: of the whole transcript, from 0 to 1; None if the recogniser does not give one.
     """
 
     text: str
@@ -25,8 +24,23 @@ class Transcript:
 
 
 class Recognizer(Protocol):
-    """Any recogniser of whole utterances; adapters implement it, and so does a plain function."""
+    """A recogniser of whole utterances; adapters implement it, and so does a plain function."""
 
-    def __call__(self, samples: npt.NDArray[np.float32], sample_rate: int) -> Transcript:
+    def __call__(self, samples: F32, sample_rate: int) -> Transcript:
         """Returns the transcript of samples `(n,) float32` in [-1, 1] at `sample_rate` Hz."""
         ...
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """A recogniser's result for one signal, as the result cache holds it.
+
+    Attributes:
+        text: as the recogniser wrote it.
+        recognising_s: time of the recogniser in seconds.
+        enhancing_s: time of the network before it in seconds, at full strength.
+    """
+
+    text: str
+    recognising_s: float
+    enhancing_s: float

@@ -1,12 +1,12 @@
-"""By how much several settings change an error rate, with intervals that hold for all of them at once.
+"""Changes of an error rate by several settings, with confidence intervals that hold for all of them at once.
 
-Whoever tries many settings and keeps the best one is fooled by luck. So a change is compared with the largest that luck
-alone would reach among as many settings, on the same utterances (a maximum statistic over the bootstrap, Westfall and
+The best of many settings looks good by chance alone. Each change is therefore compared with the largest change that
+chance produces among as many settings on the same utterances (a maximum statistic over the bootstrap; Westfall and
 Young, "Resampling-Based Multiple Testing", 1993).
 
-A bootstrap draws what was seen. A setting that changed nothing in 50 utterances has no spread there, and yet may help
-one utterance in 20: as many go unseen by chance. So the end of the interval towards fewer errors allows for as many
-improved utterances as chance may have hidden, by the upper end of Wilson's interval (1927) of their share.
+A bootstrap only resamples what was observed: a setting that changed nothing in 50 utterances has no spread, although
+it may help in one utterance out of 20. The end of the interval towards fewer errors therefore allows for as many
+unobserved improvements as chance may have hidden, by the upper end of Wilson's interval (1927) for their share.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Change:
-    """What a setting does to the error rate.
+    """Change of the error rate by one setting.
 
     Attributes:
-        rate: by how much it changes, absolute; the interval allows for all settings tried.
-        spread: standard error of the change, as far as it was seen.
-        size: errors by which an utterance changes, if it does; root mean square.
-        critical: half of an interval over the standard error.
+        rate: absolute change; the interval is corrected for the number of settings.
+        spread: standard error of the change, as observed.
+        size: errors by which an utterance changes, if it changes; root mean square.
+        critical: half the width of the interval, in standard errors.
     """
 
     rate: Rate
@@ -50,8 +50,8 @@ def changes_of_all(
     """Returns the change by each setting.
 
     Args:
-        before: errors without front-end, one for each utterance.
-        after: for each setting, the errors of the same utterances.
+        before: errors without a front-end, one entry per utterance.
+        after: errors of each setting on the same utterances.
         seed: of the bootstrap.
     """
     reference = np.array([count.reference for count in before], np.float64)
@@ -70,30 +70,30 @@ def changes_of_all(
 
 
 def _critical(drawn: F64, values: F64, spreads: F64) -> float:
-    """What the largest of all improvements stays below by luck alone, in standard errors."""
+    """Upper bound of the largest improvement by chance alone, in standard errors."""
     moving = spreads > 0
     if not moving.any():
         return NORMAL_Z
-    luck = ((drawn[moving] - values[moving, None]) / spreads[moving, None]).min(axis=0)
-    # Where few utterances became worse and none better, the bootstrap has no luck towards fewer errors at all.
-    return max(NORMAL_Z, float(-np.quantile(luck, (1 - CONFIDENCE) / 2)))
+    by_chance = ((drawn[moving] - values[moving, None]) / spreads[moving, None]).min(axis=0)
+    # If few utterances got worse and none better, the resamples contain no chance improvement at all.
+    return max(NORMAL_Z, float(-np.quantile(by_chance, (1 - CONFIDENCE) / 2)))
 
 
 def _change(change: F64, errors: F64, words: float, value: float, spread: float, critical: float) -> Change:
-    # Where no utterance has changed, one that does may change by all the errors in it: by one more such utterance.
+    # An utterance that was not observed to change may change by all of its errors: one such utterance is added.
     moved, wrong = change[change != 0], errors[errors > 0]
     at_most = float(np.square(wrong).mean()) if wrong.size else 1.0
     square = (float(np.square(moved).sum()) + at_most) / (moved.size + 1)
     hidden = _most_hidden(int((change < 0).sum()), len(change), critical)
     widened = critical * math.hypot(spread, math.sqrt(hidden * square) / words)
-    # The other end shows whether the setting helps. If it did not, utterances would become better and worse alike, so
-    # that the spread seen is the right one; unless nothing was seen.
+    # The other end decides whether the setting helps. Under the null hypothesis utterances get better and worse alike,
+    # so that the observed spread is the right one, unless no change was observed.
     other = critical * spread if moved.size else widened
     return Change(Rate(value, value - widened, value + other), spread, math.sqrt(square), critical)
 
 
 def _most_hidden(seen: int, n: int, z: float) -> float:
-    """How many more of `n` utterances may become better than did, by chance."""
+    """How many more of `n` utterances may improve than the `seen` ones, at confidence `z`."""
     share = seen / n
     middle = share + z**2 / (2 * n)
     upper = (middle + z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))) / (1 + z**2 / n)

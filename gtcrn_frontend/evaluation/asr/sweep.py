@@ -1,4 +1,4 @@
-"""`Sweep`: recognises all items behind each of a list of settings, and keeps what was heard."""
+"""`Sweep`: recognises all items behind any number of settings in worker processes, and keeps the results."""
 
 from __future__ import annotations
 
@@ -10,63 +10,72 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from gtcrn_frontend.config import EnhancerConfig
-from gtcrn_frontend.evaluation.asr.recognizer import Recognizer
+from gtcrn_frontend.evaluation.asr.recognizer import Recognition, Recognizer
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
-from gtcrn_frontend.evaluation.noisy_set import Item, read_item
-from gtcrn_frontend.evaluation.result_cache import Cache, Recognition
+from gtcrn_frontend.evaluation.noisy_set import Item
+from gtcrn_frontend.evaluation.progress import Progress
+from gtcrn_frontend.evaluation.result_cache import ResultCache
+from gtcrn_frontend.evaluation.signals import Signal
 from gtcrn_frontend.evaluation.systems import name_of_setting, outputs, setting_key
 from gtcrn_frontend.evaluation.worker_pool import Failure, Handler, Work, WorkerPool
 
 TIMEOUT_S = 30.0
 TIMEOUT_PER_AUDIO = 10.0
-"""Without another limit, recognising may take 30 s and ten times as long as the audio."""
-
-Progress = Callable[[int], object]
+"""The default time limit for an item is 30 s and ten times its duration."""
 
 
 @dataclass(frozen=True)
 class MissingResult:
-    """An item that has no result behind a setting, and why."""
+    """An item without a result for a setting, and the reason."""
 
-    item: Item
+    item: Signal
     setting: EnhancerConfig
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.item.utterance.name} ({self.item.condition}, {name_of_setting(self.setting)}): {self.reason}"
+        return f"{self.item.name} ({self.item.condition}, {name_of_setting(self.setting)}): {self.reason}"
 
 
 class Sweep:
-    """What a recogniser hears in all items behind any settings; a context manager, which ends its processes.
+    """Results of a recogniser for all items behind any settings; a context manager, which ends its processes.
 
     Args:
-        items: see `plan_items`.
+        items: see `plan_items`; an item may occur several times.
         source: the recogniser.
-        cache: where results are looked for and kept.
-        jobs: processes that recognise, >= 1.
-        timeout_s: the longest time for one item; None is `TIMEOUT_S` and `TIMEOUT_PER_AUDIO` times its duration.
-        report: called with each failure as it comes.
+        cache: where results are looked up and kept.
+        progress: counts new results, and reports each failure.
+        jobs: worker processes, >= 1.
+        timeout_s: time limit for one item; None for `TIMEOUT_S` plus `TIMEOUT_PER_AUDIO` times its duration.
+        others: further signals to recognise, without transcripts.
+
+    Attributes:
+        items, others: see above.
+        recognitions: results of each setting, by the items' keys.
+        failures: results that are missing, in the order in which they failed.
+        recognised: number of results that the recogniser gave.
+        from_cache: number of results that were in the cache.
     """
 
     def __init__(
         self,
         items: Sequence[Item],
         source: RecognizerSource,
-        cache: Cache[Recognition],
+        cache: ResultCache[Recognition],
+        progress: Progress,
         *,
         jobs: int = 1,
         timeout_s: float | None = None,
-        report: Callable[[MissingResult], None] = lambda left: None,
+        others: Sequence[Signal] = (),
     ) -> None:
         self.items = tuple(items)
-        self.heard: dict[EnhancerConfig, dict[Item, Recognition]] = {}
-        self.left: list[MissingResult] = []
+        self.others = tuple(others)
+        self.recognitions: dict[EnhancerConfig, dict[str, Recognition]] = {}
+        self.failures: list[MissingResult] = []
         self.recognised = self.from_cache = 0
-        self.took_s = 0.0
         self._source = source
         self._cache = cache
+        self._progress = progress
         self._timeout_s = timeout_s
-        self._report = report
         self._keys: dict[EnhancerConfig, str] = {}
         self._temporary = TemporaryDirectory(prefix="gtcrn-frontend-", ignore_cleanup_errors=True)
         self._processes = WorkerPool(partial(_handler, source.make, self._temporary.name), jobs)
@@ -82,38 +91,30 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """What reports call the recogniser."""
+        """The recogniser's name in reports."""
         return self._source.name
 
     def missing(self, settings: Sequence[EnhancerConfig]) -> int:
-        """Returns how many results behind these settings are neither here nor in the cache."""
+        """Returns how many results of these settings are neither known nor in the cache."""
         return sum(len(work.steps) for work in self._works(settings))
 
-    def hear(self, settings: Sequence[EnhancerConfig], progress: Progress = lambda count: None) -> None:
-        """Recognises all items behind each setting, as far as that is not known; `heard` and `left` have the results.
-
-        Args:
-            settings: any; what is known already is not done again, nor what failed before in this sweep.
-            progress: called with the number of results that have just come from a recogniser.
+    def run(self, settings: Sequence[EnhancerConfig]) -> None:
+        """Recognises all items behind each setting, unless the result is known or has failed before in this sweep.
 
         Raises:
             ModelError: a model or the recogniser cannot be loaded, or the recogniser never succeeds.
             ConfigError: the cache cannot be written to.
         """
-        began = time.monotonic()
-        try:
-            for work, setting, result in self._processes.run(list(self._works(settings))):
-                item: Item = work.payload
-                if isinstance(result, Failure):
-                    self.left.append(MissingResult(item, setting, result.reason))
-                    self._report(self.left[-1])
-                else:
-                    self._cache.put(item.key, self._source.identity, self._key(setting), result)
-                    self.heard[setting][item] = result
-                    self.recognised += 1
-                progress(1)
-        finally:
-            self.took_s += time.monotonic() - began
+        for work, setting, result in self._processes.run(list(self._works(settings))):
+            item: Signal = work.payload
+            if isinstance(result, Failure):
+                self.failures.append(MissingResult(item, setting, result.reason))
+                self._progress.message(f"failed: {self.failures[-1]}")
+            else:
+                self._cache.put(item.key, self._source.identity, self._key(setting), result)
+                self.recognitions[setting][item.key] = result
+                self.recognised += 1
+            self._progress.update(1)
 
     def _key(self, setting: EnhancerConfig) -> str:
         if setting not in self._keys:
@@ -121,32 +122,33 @@ class Sweep:
         return self._keys[setting]
 
     def _works(self, settings: Sequence[EnhancerConfig]) -> Iterator[Work]:
-        """What has to be recognised; takes what is in the cache."""
-        failed = {(left.item, left.setting) for left in self.left}
+        """What remains to be recognised; takes what is in the cache."""
+        failed = {(missing.item.key, missing.setting) for missing in self.failures}
         keys = {setting: self._key(setting) for setting in settings}
-        for item in self.items:
+        signals: tuple[Signal, ...] = (*self.items, *self.others)
+        for item in {item.key: item for item in signals}.values():
             steps = []
             for setting in keys:
-                known = self.heard.setdefault(setting, {})
-                if item in known or (item, setting) in failed:
+                known = self.recognitions.setdefault(setting, {})
+                if item.key in known or (item.key, setting) in failed:
                     continue
-                found = self._cache.get(item.key, self._source.identity, keys[setting])
-                if found is None:
+                cached = self._cache.get(item.key, self._source.identity, keys[setting])
+                if cached is None:
                     steps.append(setting)
                 else:
-                    known[item] = found
+                    known[item.key] = cached
                     self.from_cache += 1
-            limit_s = TIMEOUT_S + TIMEOUT_PER_AUDIO * item.utterance.duration_s
+            limit_s = TIMEOUT_S + TIMEOUT_PER_AUDIO * item.duration_s
             yield Work(item, tuple(steps), self._timeout_s or limit_s)
 
 
 def _handler(make: Callable[[str], Recognizer], temporary: str) -> Handler:
-    """What runs in a process: makes the recogniser once."""
-    return partial(_hear, make(temporary))
+    """Makes the recogniser, once in each worker process."""
+    return partial(_recognise, make(temporary))
 
 
-def _hear(recognizer: Recognizer, item: Item, settings: Sequence[EnhancerConfig]) -> Iterator[Recognition]:
-    samples, rate = read_item(item)
+def _recognise(recognizer: Recognizer, item: Signal, settings: Sequence[EnhancerConfig]) -> Iterator[Recognition]:
+    samples, rate = item.read()
     for output in outputs(samples, rate, settings):
         began = time.perf_counter()
         transcript = recognizer(output.samples, rate)

@@ -1,4 +1,4 @@
-"""Means over signals with their intervals: of each system, against the first one, and by input SNR."""
+"""Means over signals with confidence intervals: of each system, of differences between systems, by input SNR."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.evaluation.bootstrap import LEAST_UNITS, ratio_interval
+from gtcrn_frontend.evaluation.bootstrap import MIN_UNITS, ratio_interval
 from gtcrn_frontend.evaluation.quality.metric_registry import Metric
-from gtcrn_frontend.evaluation.quality.score_signals import Scored
+from gtcrn_frontend.evaluation.quality.score_signals import SignalScores
 
 EDGES_DB = (0.0, 5.0, 10.0, 15.0)
-"""Where bands of input SNR meet; an edge belongs to the band above."""
-_STEP_DB = 0.1  # what is mixed at an edge is measured a little beside it: SNRs are rounded to this
+"""Edges of the bands of input SNR; an edge belongs to the band above."""
+_STEP_DB = 0.1  # the measured SNR of a mixture deviates from the nominal one: SNRs are rounded to this
 ALL = "all"
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean and where it lies with 95 % confidence.
+    """A mean with its 95 % confidence interval.
 
     Attributes:
-        value: nan if the measure is defined for no signal.
+        value: the mean; nan if the metric is not defined for any signal.
         low, high: ends of the interval; nan for fewer than two independent groups of signals.
-        signals: that it goes over.
-        groups: of signals that are independent of each other.
+        signals: number of signals for which the metric is defined.
+        groups: number of independent groups of signals.
     """
 
     value: float
@@ -38,35 +38,35 @@ class Mean:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether there are groups enough: with fewer, the bootstrap's intervals are too narrow."""
-        return self.groups >= LEAST_UNITS
+        """Whether there are enough groups: with fewer, the bootstrap's intervals are too narrow."""
+        return self.groups >= MIN_UNITS
 
     @property
     def half_width(self) -> float:
-        """Half of the interval."""
+        """Half the width of the interval."""
         return (self.high - self.low) / 2
 
 
-def mean(scored: Sequence[Scored], system: str, measure: Metric, than: str | None = None) -> Mean:
-    """Returns the mean of a measure over those signals for which it is defined.
+def mean(signals: Sequence[SignalScores], system: str, metric: Metric, against: str | None = None) -> Mean:
+    """Returns the mean of a metric over the signals for which it is defined.
 
     Args:
-        scored: signals; those of one group are drawn together in the bootstrap.
-        system: of which system.
-        measure: which one.
-        than: another system: the mean is of the differences from it, signal by signal.
+        signals: their scores; signals of one group are resampled together in the bootstrap.
+        system: name of the system.
+        metric: which one.
+        against: name of another system, for the mean of the differences from it, signal by signal.
     """
-    values = np.array([one.values[system][measure.title] for one in scored], np.float64)
-    if than is not None:
+    values = np.array([one.values[system][metric.title] for one in signals], np.float64)
+    if against is not None:
         with np.errstate(invalid="ignore"):  # between infinities
-            values -= np.array([one.values[than][measure.title] for one in scored], np.float64)
-    return _mean(values, [one.group for one in scored])
+            values -= np.array([one.values[against][metric.title] for one in signals], np.float64)
+    return _mean(values, [one.group for one in signals])
 
 
-def bands(scored: Iterable[Scored]) -> dict[str, list[Scored]]:
-    """Returns the signals of each band of input SNR that has any, by what the band is called, from the lowest on."""
-    found: dict[int, list[Scored]] = {}
-    for one in scored:
+def bands(signals: Iterable[SignalScores]) -> dict[str, list[SignalScores]]:
+    """Returns the signals of each band of input SNR that has any, by the band's name, lowest first."""
+    found: dict[int, list[SignalScores]] = {}
+    for one in signals:
         if not math.isnan(one.snr_db):
             found.setdefault(int(np.searchsorted(EDGES_DB, round(one.snr_db, 1), side="right")), []).append(one)
     return {_band_name(place): found[place] for place in sorted(found)}

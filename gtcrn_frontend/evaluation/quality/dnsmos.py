@@ -1,9 +1,9 @@
-"""DNSMOS: predicted listeners' scores of one signal, without a reference.
+"""DNSMOS: predicted mean opinion scores of a signal, without a reference.
 
-P.835 rates the speech, the background and the whole (Reddy et al., "DNSMOS P.835: A non-intrusive perceptual
-objective speech quality metric to evaluate noise suppressors", ICASSP 2022); P.808 rates the whole. The models are
-Microsoft's and do not come with this package: the user names a folder that holds them. Segments, features and
-polynomials follow the scripts published with the models, so that scores compare with published ones.
+P.835 rates speech, background and overall quality (Reddy et al., "DNSMOS P.835: A non-intrusive perceptual objective
+speech quality metric to evaluate noise suppressors", ICASSP 2022); P.808 rates overall quality. The models are
+Microsoft's and are not part of this package: the user names a folder that holds them. Segments, features and
+polynomials follow the scripts published with the models, so that scores are comparable with published ones.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class DNSMOS:
 
 
 def p808_features(segment: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns what the P.808 model hears of a segment `(144160,)`: `(900, 120)` in -1 to 1.
+    """Returns the input features of the P.808 model for a segment `(144160,)`: `(900, 120)` in -1 to 1.
 
     A mel spectrogram as librosa makes it (periodic Hann window, zeros around the ends, filters of unit area), in dB
     below its maximum, at most 80 dB down, then (dB + 40) / 40.

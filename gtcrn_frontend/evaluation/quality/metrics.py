@@ -1,7 +1,7 @@
-"""Measures of an estimate against its clean reference: pure functions on 1-D arrays of equal length.
+"""Signal metrics of an estimate against its clean reference: pure functions on 1-D arrays of equal length.
 
-A measure that is not defined for a pair (silence, no speech found, too short) is nan: the caller decides whether
-to leave the pair out, and can count it. Samples that cannot be measured at all raise `AudioFormatError`.
+A metric that is not defined for a pair (silence, no speech found, too short) is nan: the caller decides whether to
+leave the pair out, and can count it. Samples that cannot be measured at all raise `AudioFormatError`.
 """
 
 from __future__ import annotations
@@ -172,5 +172,5 @@ def _optional(package: str) -> ModuleType:
         return importlib.import_module(package)
     except ImportError as error:
         raise ModelError(
-            f'this measure needs the package {package}: pip install "gtcrn-frontend[evaluate]" ({error})'
+            f'this metric needs the package {package}: pip install "gtcrn-frontend[evaluate]" ({error})'
         ) from error

@@ -1,4 +1,4 @@
-"""Test signals mixed on the fly: speech of a manifest in noise, at given signal-to-noise ratios."""
+"""Test signals that are mixed on the fly: speech of a manifest in noise, at given signal-to-noise ratios."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.evaluation.audio_files import file_digest
 from gtcrn_frontend.evaluation.manifest import SET_KEY, Manifest, audio_path, entries, load_manifest
-from gtcrn_frontend.evaluation.noisy_set import Item, Recording, file_digest, find_noise, plan_items, read_mixture
+from gtcrn_frontend.evaluation.noisy_set import Item, Recording, find_noise, plan_items, read_mixture
 from gtcrn_frontend.evaluation.quality.pairs import Pair, at_measured_rate
 
 NOISE = "noise"
@@ -18,18 +19,18 @@ NOISE = "noise"
 
 @dataclass(frozen=True)
 class Mixture:
-    """A mixture that is made when it is read; higher rates are lowered to the measures' rate."""
+    """A mixture that is made when it is read, resampled to the rate of the metrics."""
 
     item: Item
 
     @property
     def name(self) -> str:
-        """The recording and the condition."""
+        """Utterance and condition."""
         return f"{self.item.utterance.name}, {self.item.condition}"
 
     @property
     def group(self) -> str:
-        """The recording, which may be mixed at several ratios."""
+        """Path of the recording, which may be mixed at several ratios."""
         return str(self.item.utterance.path)
 
     def read(self) -> Pair:
@@ -41,14 +42,14 @@ class Mixture:
 def plan_mixtures(
     manifest: Manifest, noise: Sequence[Recording], snrs_db: Sequence[float | None], count: int, seed: int
 ) -> list[Mixture]:
-    """Returns mixtures of random recordings, as many at each ratio; always the same for a seed.
+    """Returns mixtures of random utterances, equally many at each ratio; the same for the same seed.
 
     Args:
         manifest: recordings of clean speech.
-        noise: to be mixed in.
+        noise: recordings to mix in.
         snrs_db: see `parse_snrs`.
-        count: of mixtures; fewer where every recording is mixed at every ratio before.
-        seed: decides which recordings are taken, and which excerpt of which noise goes with each.
+        count: number of mixtures; fewer if every utterance is mixed at every ratio before.
+        seed: selects the utterances, and the excerpt of noise for each.
     """
     mixtures: list[Mixture] = []
     for place, snr_db in enumerate(snrs_db):
@@ -59,20 +60,20 @@ def plan_mixtures(
     return mixtures
 
 
-def load_material(manifest: Path, noise: Path | None) -> tuple[Manifest, list[Recording]]:
-    """Returns clean speech and noise: of the folder, or else what the manifest has under the set `noise`.
+def load_speech_and_noise(manifest: Path, noise: Path | None) -> tuple[Manifest, list[Recording]]:
+    """Returns the speech of a manifest and noise: of a folder, or else the manifest's entries of the set `noise`.
 
     Raises:
-        ConfigError: no manifest, no speech or no noise.
+        ConfigError: the manifest is unusable, or there is no speech or no noise.
     """
     speech = load_manifest(manifest, transcripts=False)
     if noise is not None:
         return speech, find_noise(noise)
     folder = manifest if manifest.is_dir() else manifest.parent
-    found = entries(manifest, lambda problem: None)  # they are among those of the speech already
+    found = entries(manifest, lambda problem: None)  # reported with the speech already
     listed = [audio_path(entry, folder) for _, entry in found if entry.get(SET_KEY) == NOISE]
     if not listed:
         raise ConfigError(
-            f"{manifest}: expected noise to mix in, found no entries of the set {NOISE!r}: give --noise DIR"
+            f"{manifest}: expected noise to mix in, found no entries of the set {NOISE!r}: give a folder of noise"
         )
     return speech, [Recording(path.resolve(), file_digest(path)) for path in listed]

@@ -1,7 +1,7 @@
-"""Published figures to compare with: of the test set that they name, and never of the signals at hand.
+"""Published scores for comparison, each on the test set that it names.
 
 Source: tables 1 and 2 of Rong et al., "GTCRN: A Speech Enhancement Network Requiring Ultralow Computational Resources",
-ICASSP 2024, as repeated in <https://github.com/Xiaobin-Rong/gtcrn>; and for Lite-RTSE what its authors give.
+ICASSP 2024, as repeated in <https://github.com/Xiaobin-Rong/gtcrn>; Lite-RTSE as given by its authors.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gtcrn_frontend.evaluation.quality.metric_registry import BAK, OVRL, P808, P
 
 @dataclass(frozen=True)
 class Published:
-    """Figures of one system on one test set, by title of the measure."""
+    """Scores of one system on one test set, by the metric's title."""
 
     test_set: str
     system: str

@@ -1,103 +1,112 @@
-"""What was measured as tables for people, and as rows for spreadsheets."""
+"""Quality scores as tables for people, and as rows for spreadsheets."""
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from gtcrn_frontend.atomic_write import replaced_at_end
-from gtcrn_frontend.evaluation.bootstrap import LEAST_UNITS
+from gtcrn_frontend.evaluation.bootstrap import MIN_UNITS
 from gtcrn_frontend.evaluation.quality.aggregate import ALL, Mean, bands, mean
 from gtcrn_frontend.evaluation.quality.metric_registry import Metric
 from gtcrn_frontend.evaluation.quality.published import PUBLISHED
-from gtcrn_frontend.evaluation.quality.score_signals import Scored
-from gtcrn_frontend.evaluation.report.tables import Value, markdown_table
+from gtcrn_frontend.evaluation.quality.score_signals import SignalScores
+from gtcrn_frontend.evaluation.report.tables import Row, fitted_table
 
 COLUMNS = ("material", "snr_db", "system", "measure", "signals", "mean", "low", "high", "against", "published")
+"""Keys of rows: test set, band of input SNR, system, metric, number of signals, mean, ends of its interval, the system
+that the mean is a difference from, and whether the score is a published one."""
 
-Row = dict[str, Value]
 
-
-def mean_table(scored: Sequence[Scored], measures: Sequence[Metric]) -> str:
-    """Returns the means of all systems with half of their intervals, beside published figures."""
-    systems = list(scored[0].values)
-    comparable = any(measure.title in published.values for published in PUBLISHED for measure in measures)
+def mean_table(signals: Sequence[SignalScores], metrics: Sequence[Metric]) -> str:
+    """Returns the means of all systems, with half the width of their intervals."""
     rows: list[Row] = []
-    for measure in measures:
-        row: Row = {"mean ±95 %": measure.title}
-        row |= {system: _with_interval(mean(scored, system, measure), measure) for system in systems}
-        rows.append(row | (_published_cells(measure) if comparable else {}))
-    return markdown_table(rows, {})
+    for metric in metrics:
+        row: Row = {"mean ±95 %": metric.title}
+        row |= {system: _with_interval(mean(signals, system, metric), metric) for system in signals[0].values}
+        rows.append(row)
+    return fitted_table(rows)
 
 
-def difference_table(scored: Sequence[Scored], measures: Sequence[Metric], first: str) -> str | None:
-    """Returns by how much other systems differ from the first one, with the interval; None if there is no other one.
+def published_table(metrics: Sequence[Metric]) -> str | None:
+    """Returns published scores of the metrics; None if there are none."""
+    rows: list[Row] = []
+    for metric in metrics:
+        found = {each.system: each for each in PUBLISHED if metric.title in each.values}
+        if not found:
+            continue
+        row: Row = {"published": metric.title}
+        for system in dict.fromkeys(each.system for each in PUBLISHED):
+            row[system] = _number(found[system].values[metric.title], metric) if system in found else "-"
+        rows.append(row | {"test set": next(iter(found.values())).test_set})
+    return fitted_table(rows) if rows else None
 
-    An interval without zero is marked, + for the better and ! for the worse, unless there are too few signals.
+
+def difference_table(signals: Sequence[SignalScores], metrics: Sequence[Metric], first: str) -> str | None:
+    """Returns the differences of other systems from the first one, with intervals; None if there is no other one.
+
+    An interval without zero is marked: + for better, ! for worse, unless there are too few signals.
     """
-    others = [system for system in scored[0].values if system != first]
+    others = [system for system in signals[0].values if system != first]
     if not others:
         return None
     rows: list[Row] = []
-    for measure in measures:
-        row: Row = {f"minus {first}": measure.title}
-        row |= {system: _difference(mean(scored, system, measure, first), measure) for system in others}
+    for metric in metrics:
+        row: Row = {f"minus {first}": metric.title}
+        row |= {system: _difference(mean(signals, system, metric, first), metric) for system in others}
         rows.append(row)
-    return markdown_table(rows, {})
+    return fitted_table(rows)
 
 
-def marks_line(scored: Sequence[Scored]) -> str:
-    """Returns what the marks of `difference_table` mean, or why there are none."""
-    groups = len({one.group for one in scored})
-    if groups >= LEAST_UNITS:
-        return "+ better, ! worse, beyond chance (95 %)."
-    return (
-        f"No difference is marked as better or worse: {groups} independent signals give intervals too narrow to be "
-        f"believed, {LEAST_UNITS} are needed."
-    )
+def marks_legend(signals: Sequence[SignalScores]) -> str:
+    """Returns the legend of the marks in `difference_table`, or why there are none."""
+    groups = len({one.group for one in signals})
+    if groups >= MIN_UNITS:
+        return "+ significantly better, ! significantly worse (95 %)."
+    return f"No difference is marked as significant: {groups} independent signals are too few, {MIN_UNITS} are needed."
 
 
-def band_table(scored: Sequence[Scored], measures: Sequence[Metric]) -> str | None:
-    """Returns the means of all systems by input SNR; None if all signals are of one band."""
-    by_band = bands(scored)
+def band_table(signals: Sequence[SignalScores], metrics: Sequence[Metric]) -> str | None:
+    """Returns the means of all systems by input SNR; None if all signals are in one band."""
+    by_band = bands(signals)
     if len(by_band) < 2:
         return None
-    rows: list[Row] = []
-    for band, part in by_band.items():
-        for system in scored[0].values:
-            row: Row = {"SNR dB": band, "system": system, "signals": len(part)}
-            row |= {measure.title: mean(part, system, measure).value for measure in measures}
-            rows.append(row)
-    return markdown_table(rows, {measure.title: measure.digits for measure in measures})
+    title = "by input SNR in dB"
+    counts: Row = {title: "signals"}
+    rows = [counts | {band: str(len(part)) for band, part in by_band.items()}]
+    for metric in metrics:
+        for system in signals[0].values:
+            row: Row = {title: f"{metric.title}, {system}"}
+            rows.append(
+                row | {band: _number(mean(part, system, metric).value, metric) for band, part in by_band.items()}
+            )
+    return fitted_table(rows)
 
 
-def left_out(scored: Sequence[Scored], measures: Sequence[Metric]) -> list[str]:
-    """Returns a line for each measure that is not defined for some signal of some system."""
+def undefined_lines(signals: Sequence[SignalScores], metrics: Sequence[Metric]) -> list[str]:
+    """Returns a line for each metric that is not defined for some signal of some system."""
     lines = []
-    for measure in measures:
-        values = {system: [one.values[system][measure.title] for one in scored] for system in scored[0].values}
+    for metric in metrics:
+        values = {system: [one.values[system][metric.title] for one in signals] for system in signals[0].values}
         undefined = {system: sum(not math.isfinite(value) for value in v) for system, v in values.items()}
         counted = ", ".join(f"{count} of {system}" for system, count in undefined.items() if count)
         if counted:
-            lines.append(f"{measure.title}: not defined for {counted}, which the means leave out")
+            lines.append(f"{metric.title}: not defined for {counted}; left out of the means")
     return lines
 
 
-def rows_of(material: str, scored: Sequence[Scored], measures: Sequence[Metric], first: str) -> list[Row]:
-    """Returns all means and differences, of all signals and of each band, with `COLUMNS` as keys."""
+def rows_of(label: str, signals: Sequence[SignalScores], metrics: Sequence[Metric], first: str) -> list[Row]:
+    """Returns all means and differences, over all signals and by band, with `COLUMNS` as keys."""
     return [
-        _row(material, band, system, measure, mean(part, system, measure, than), than)
-        for band, part in {ALL: scored, **bands(scored)}.items()
-        for measure in measures
-        for system in scored[0].values
-        for than in ((None, first) if system != first else (None,))
+        _row(label, band, system, metric, mean(part, system, metric, against), against)
+        for band, part in {ALL: signals, **bands(signals)}.items()
+        for metric in metrics
+        for system in signals[0].values
+        for against in ((None, first) if system != first else (None,))
     ]
 
 
 def published_rows() -> list[Row]:
-    """Returns the published figures with `COLUMNS` as keys; their material is the test set."""
+    """Returns the published scores with `COLUMNS` as keys; their test set is the label."""
     return [
         dict.fromkeys(COLUMNS)
         | {
@@ -113,64 +122,36 @@ def published_rows() -> list[Row]:
     ]
 
 
-def write_csv(path: Path, rows: Iterable[Row]) -> None:
-    """Writes rows with `COLUMNS` as keys; the file appears, or is replaced, when it is complete.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    with replaced_at_end(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: "" if _is_nothing(value) else value for name, value in row.items()})
-
-
-def _published_cells(measure: Metric) -> Row:
-    """What is published of a measure, as further columns."""
-    cells: Row = {f"{published.system} (published)": "-" for published in PUBLISHED}
-    cells["published for"] = "-"
-    for published in PUBLISHED:
-        if measure.title in published.values:
-            cells[f"{published.system} (published)"] = _number(published.values[measure.title], measure)
-            cells["published for"] = published.test_set
-    return cells
-
-
-def _row(material: str, band: str, system: str, measure: Metric, found: Mean, than: str | None) -> Row:
+def _row(label: str, band: str, system: str, metric: Metric, found: Mean, against: str | None) -> Row:
     return {
-        "material": material,
+        "material": label,
         "snr_db": band,
         "system": system,
-        "measure": measure.title,
+        "measure": metric.title,
         "signals": found.signals,
         "mean": found.value,
         "low": found.low,
         "high": found.high,
-        "against": than,
+        "against": against,
         "published": None,
     }
 
 
-def _with_interval(found: Mean, measure: Metric) -> str:
+def _with_interval(found: Mean, metric: Metric) -> str:
     if math.isnan(found.low):
-        return _number(found.value, measure)
-    return f"{_number(found.value, measure)} ±{_number(found.half_width, measure)}"
+        return _number(found.value, metric)
+    return f"{_number(found.value, metric)} ±{_number(found.half_width, metric)}"
 
 
-def _difference(found: Mean, measure: Metric) -> str:
-    value = _number(found.value, measure, "+")
+def _difference(found: Mean, metric: Metric) -> str:
+    value = _number(found.value, metric, "+")
     if math.isnan(found.low):
         return value
     mark = ""
-    if measure.more_is_better is not None and found.is_trusted and (found.low > 0 or found.high < 0):
-        mark = " +" if (found.low > 0) == measure.more_is_better else " !"
-    return f"{value} ({_number(found.low, measure, '+')} to {_number(found.high, measure, '+')}){mark}"
+    if metric.more_is_better is not None and found.is_trusted and (found.low > 0 or found.high < 0):
+        mark = " +" if (found.low > 0) == metric.more_is_better else " !"
+    return f"{value} ({_number(found.low, metric, '+')} to {_number(found.high, metric, '+')}){mark}"
 
 
-def _number(value: float, measure: Metric, sign: str = "") -> str:
-    return "-" if math.isnan(value) else f"{value:{sign}.{measure.digits}f}"
-
-
-def _is_nothing(value: Value) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
+def _number(value: float, metric: Metric, sign: str = "") -> str:
+    return "-" if math.isnan(value) else f"{value:{sign}.{metric.digits}f}"

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: error rate against strength, a line per model, with error bars. Colours come from the page."""
+"""Charts as inline SVG: error rate against strength, one line per model, with error bars; the page sets the colours."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from html import escape
 from gtcrn_frontend.evaluation.asr.wer import Rate
 
 SMALL, LARGE = (280, 200), (640, 300)
-"""Sizes in pixels at which text has its natural size."""
+"""Width and height in pixels."""
 LEFT, RIGHT, TOP, BOTTOM = 40, 14, 12, 40
 COLOURS = 6
-"""Classes `line-0` to `line-5`, which the page's style gives their colours."""
+"""Number of the CSS classes `line-0`, `line-1` ... that set the colours."""
 
 _TICKS = 4
 _SHIFT = 3.0  # pixels between models, so that error bars do not cover each other
@@ -23,7 +23,7 @@ _EDGE = 8  # pixels between the frame and strengths 0 and 1
 
 @dataclass(frozen=True)
 class Line:
-    """A model's rates by strength, and which strength was chosen, if one of its."""
+    """A model's rates by strength, and the chosen strength, if it is one of this model."""
 
     name: str
     points: Sequence[tuple[float, Rate]]
@@ -32,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True)
 class _Plane:
-    """Where strengths and rates lie, in pixels."""
+    """Coordinates of strengths and rates in pixels."""
 
     width: int
     height: int
@@ -54,13 +54,13 @@ class _Plane:
 
 
 def strength_chart(raw: Rate, lines: Sequence[Line], rate_name: str, label: str, size: tuple[int, int] = SMALL) -> str:
-    """Returns a chart: rates in percent over strength 0 to 1, and the rate without front-end as a band across.
+    """Returns a chart of rates in percent over strength 0 to 1, and the rate without front-end as a horizontal band.
 
     Args:
-        raw: without front-end, where strength is 0.
-        lines: one for each model.
-        rate_name: of the vertical axis.
-        label: of the whole, for readers who cannot see it.
+        raw: rate without a front-end, drawn at strength 0.
+        lines: one per model.
+        rate_name: label of the vertical axis.
+        label: text alternative of the chart.
         size: width and height in pixels.
     """
     highest = max(100 * rate.high for rate in (raw, *(rate for line in lines for _, rate in line.points)))
@@ -88,7 +88,7 @@ def _axes(plane: _Plane, rate_name: str) -> Iterator[str]:
 
 
 def _reference(plane: _Plane, raw: Rate) -> Iterator[str]:
-    """The rate without front-end, and its interval."""
+    """The rate without a front-end, and its interval."""
     value, low, high = plane.y(raw.value), plane.y(raw.low), plane.y(raw.high)
     width = plane.right - LEFT
     yield f'<rect class="band" x="{LEFT}" width="{width}" y="{high:.1f}" height="{max(low - high, 0):.1f}"/>'
@@ -125,7 +125,7 @@ def _text(rate: Rate) -> str:
 
 
 def _round_up(value: float) -> float:
-    """The next number that a quarter of is short to write."""
+    """The next number whose quarter has few digits."""
     if not value > 0:
         return 1.0
     magnitude: float = 10.0 ** math.floor(math.log10(value))

@@ -1,9 +1,8 @@
-"""The report of a calibration: one HTML file, to read, look at and listen to, without a network."""
+"""`write_report`: a calibration as one self-contained HTML page with charts, tables and audio examples."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,82 +13,71 @@ import numpy as np
 from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.evaluation.asr import verdict_text
-from gtcrn_frontend.evaluation.asr.calibrate import Calibration, Counting
-from gtcrn_frontend.evaluation.asr.scores import Scores, add_up
-from gtcrn_frontend.evaluation.asr.sweep import Sweep
+from gtcrn_frontend.evaluation.asr import measure_text, verdict_text
+from gtcrn_frontend.evaluation.asr.calibration import Calibration
+from gtcrn_frontend.evaluation.asr.scores import Scores
 from gtcrn_frontend.evaluation.asr.wer import Rate, error_rate, rate_difference
 from gtcrn_frontend.evaluation.environment import environment
-from gtcrn_frontend.evaluation.manifest import Manifest
 from gtcrn_frontend.evaluation.report.charts import COLOURS, LARGE, SMALL, Line, strength_chart
 from gtcrn_frontend.evaluation.report.report_examples import best_and_worst
 from gtcrn_frontend.evaluation.systems import RAW, by_strength, name_of_model, name_of_setting
 
-MOST_FAILURES_SHOWN = 20
+MAX_FAILURES_SHOWN = 20
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What the report says of how it was measured."""
-
-    recognizer: str
-    recognizer_settings: tuple[tuple[str, str], ...]
-    manifest_path: str
-    noise_path: str | None
-    manifest: Manifest
-    counting: Counting
-
-
-def write_report(path: Path, found: Calibration, sweep: Sweep, setup: Setup, took_s: float) -> None:
-    """Writes the report; a file of that name is replaced.
+def write_report(calibration: Calibration, path: str | Path) -> None:
+    """Writes the report of a calibration; an existing file is replaced.
 
     Raises:
         ConfigError: the file cannot be written.
     """
-    page = render(found, sweep, setup, took_s)
+    page = render(calibration)
     try:
-        write_text(path, page)
+        write_text(Path(path), page)
     except OSError as error:
         raise ConfigError(f"cannot write the report {path}: {error.strerror}") from error
 
 
-def render(found: Calibration, sweep: Sweep, setup: Setup, took_s: float) -> str:
-    """Returns the report as one HTML page that needs nothing else."""
+def render(calibration: Calibration) -> str:
+    """Returns the report as an HTML page without references to other files."""
     folder = files("gtcrn_frontend.evaluation.report") / "templates"
     template = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    scores, decision = found.scores, found.decision
+    scores, decision, rate_name = calibration.scores, calibration.decision, calibration.metric.name
     shown = decision.candidate or _fewest_errors(scores)
-    better, worse = best_and_worst(scores, sweep, shown, setup.counting) if shown else ([], [])
+    better, worse = best_and_worst(calibration, shown) if shown else ([], [])
+    failures = calibration.failures
     return template.from_string((folder / "report.html").read_text(encoding="utf-8")).render(
         style=(folder / "report.css").read_text(encoding="utf-8"),
         verdict=decision.verdict.name.lower().replace("_", "-"),
         headline=verdict_text.headline(decision),
-        sentences=[_with_minus(sentence) for sentence in verdict_text.all_sentences(found, setup.counting.unit)],
-        figures=_figures(found, setup),
+        sentences=[_with_minus(sentence) for sentence in calibration.reasons],
+        figures=_figures(calibration),
         yaml=verdict_text.setting_yaml(decision.setting),
-        rate_name=verdict_text.RATE_NAMES[setup.counting.unit],
-        charts=_charts(found, setup.counting.unit),
+        rate_name=rate_name,
+        charts=_charts(calibration),
         legend=[{"name": name, "colour": f"line-{i % COLOURS}"} for i, name in enumerate(_models(scores))],
-        columns=list(verdict_text.columns(scores, setup.counting.unit)),
-        rows=_rows(found, setup.counting.unit),
+        columns=list(verdict_text.columns(scores, rate_name)),
+        kinds=list(measure_text.kinds(scores)),
+        rows=_rows(calibration),
+        measures=_measures(calibration),
         shown=name_of_setting(shown) if shown else "",
         better=better,
         worse=worse,
-        costs=_costs(sweep, found, took_s),
-        facts=_facts(setup, sweep, found),
-        steps=setup.counting.normalisation.describe(),
-        problems=setup.manifest.problems,
-        failures=[str(left) for left in sweep.left[:MOST_FAILURES_SHOWN]],
-        more_failures=max(len(sweep.left) - MOST_FAILURES_SHOWN, 0),
+        costs=_costs(calibration),
+        facts=_facts(calibration),
+        steps=calibration.metric.normalisation.describe(),
+        problems=calibration.data.manifest.problems,
+        failures=[str(failure) for failure in failures[:MAX_FAILURES_SHOWN]],
+        more_failures=max(len(failures) - MAX_FAILURES_SHOWN, 0),
         environment=environment(),
     )
 
 
-def _figures(found: Calibration, setup: Setup) -> list[dict[str, str]]:
-    """The few numbers on top."""
-    decision, rate = found.decision, verdict_text.RATE_NAMES[setup.counting.unit]
+def _figures(calibration: Calibration) -> list[dict[str, str]]:
+    """The key figures at the top."""
+    decision, rate = calibration.decision, calibration.metric.name
     figures = [
         {"name": f"{rate} without front-end", "value": _percent(decision.raw.value), "note": _range(decision.raw)}
     ]
@@ -101,18 +89,24 @@ def _figures(found: Calibration, setup: Setup) -> list[dict[str, str]]:
             {
                 "name": "relative change",
                 "value": _with_minus(f"{100 * relative:+.0f} %"),
-                "note": _points(decision.change.value),
+                "note": _with_minus(decision.change.points),
             },
         ]
     if decision.clean_change is not None:
         change = decision.clean_change
-        note = _with_minus(f"{100 * change.low:+.1f} to {100 * change.high:+.1f}")
-        figures.append({"name": "on clean speech", "value": _points(change.value), "note": note})
+        note = _with_minus(change.points_interval)
+        figures.append({"name": "on clean speech", "value": _with_minus(change.points), "note": note})
+    rates = calibration.hallucinations
+    if rates is not None:
+        shown = decision.candidate or RAW
+        name = f"{measure_text.HALLUCINATED} without speech, with {name_of_setting(shown)}"
+        note = "" if shown == RAW else f"without front-end {measure_text.per_minute(rates.rate(RAW))}"
+        figures.append({"name": name, "value": f"{rates.rate(shown).value:.1f}", "note": note})
     return figures
 
 
-def _charts(found: Calibration, unit: str) -> list[dict[str, Any]]:
-    scores, rate_name = found.scores, verdict_text.RATE_NAMES[unit]
+def _charts(calibration: Calibration) -> list[dict[str, Any]]:
+    scores, rate_name = calibration.scores, calibration.metric.name
     conditions: list[str | None] = [None, *scores.conditions] if len(scores.conditions) > 1 else [None]
     charts = []
     for condition in conditions:
@@ -122,11 +116,11 @@ def _charts(found: Calibration, unit: str) -> list[dict[str, Any]]:
             Line(
                 name,
                 [(by_strength(s), error_rate(scores.of(s, condition))) for s in settings if by_strength(s) <= 1],
-                next((by_strength(s) for s in settings if s == found.decision.setting), None),
+                next((by_strength(s) for s in settings if s == calibration.setting), None),
             )
             for name, settings in _models(scores).items()
         ]
-        sizes = (LARGE, SMALL) if condition is None else (SMALL,)  # of two, the page shows the one that fits
+        sizes = (LARGE, SMALL) if condition is None else (SMALL,)  # the page shows the one that fits
         svgs = [strength_chart(raw, lines, rate_name, f"{rate_name} by strength, {title}", size) for size in sizes]
         charts.append({"title": title, "svgs": svgs})
     return charts
@@ -141,83 +135,93 @@ def _models(scores: Scores) -> dict[str, list[EnhancerConfig]]:
     return models
 
 
-def _rows(found: Calibration, unit: str) -> list[dict[str, Any]]:
-    scores = found.scores
+def _rows(calibration: Calibration) -> list[dict[str, Any]]:
+    scores = calibration.scores
     rows = []
     for setting in verdict_text.in_order(scores):
         cells = []
-        for condition in verdict_text.columns(scores, unit).values():
+        for condition in verdict_text.columns(scores, calibration.metric.name).values():
             rate = error_rate(scores.of(setting, condition))
             change = rate_difference(scores.of(RAW, condition), scores.of(setting, condition))
-            mark = {"-": "down", "!": "up", " ": ""}[verdict_text.marked(change)]
-            half = f"{50 * (rate.high - rate.low):.1f}"
-            hint = (
-                ""
-                if setting.bypass
-                else f"{_points(change.value)} ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
-            )
-            cells.append({"value": f"{100 * rate.value:.1f}", "half": half, "mark": mark, "hint": hint})
-        total = add_up(scores.counts[setting])
-        rows.append(
-            {
-                "name": name_of_setting(setting),
-                "is_chosen": setting == found.decision.setting,
-                "cells": cells,
-                "errors": (total.substitutions, total.deletions, total.insertions),
-            }
-        )
+            cells.append(_cell(measure_text.cell(rate, change, setting, 100)))
+        kinds = map(_cell, measure_text.kind_cells(scores, setting).values())
+        rows.append({**_row(calibration, setting, cells), "kinds": list(kinds)})
     return rows
+
+
+def _measures(calibration: Calibration) -> list[dict[str, Any]]:
+    """The tables beside that of error rates."""
+    return [
+        {
+            "title": table.title,
+            "columns": table.columns,
+            "rows": [_row(calibration, setting, [_cell(cell) for cell in cells]) for setting, cells in table.rows],
+        }
+        for table in calibration.measures
+    ]
+
+
+def _row(calibration: Calibration, setting: EnhancerConfig, cells: list[dict[str, str]]) -> dict[str, Any]:
+    return {"name": name_of_setting(setting), "is_chosen": setting == calibration.setting, "cells": cells}
+
+
+def _cell(cell: measure_text.Cell) -> dict[str, str]:
+    mark = {"-": "down", "!": "up", " ": ""}[cell.mark]
+    return {"value": cell.value, "half": cell.half, "mark": mark, "hint": _with_minus(cell.change)}
 
 
 def _fewest_errors(scores: Scores) -> EnhancerConfig | None:
     tried = [setting for setting in scores.settings if not setting.bypass]
-    return min(tried, key=lambda s: add_up(scores.counts[s]).errors, default=None)
+    return min(tried, key=lambda setting: scores.total(setting).errors, default=None)
 
 
-def _costs(sweep: Sweep, found: Calibration, took_s: float) -> list[dict[str, str]]:
-    """What time the front-end, the recogniser and the sweep took; of many utterances, the median."""
-    items = found.scores.items
+def _costs(calibration: Calibration) -> list[dict[str, str]]:
+    """Computing time of the front-end and the recogniser (medians over items), and of the calibration."""
+    items, recognitions = calibration.scores.items, calibration.recognitions
     costs = []
-    for name, settings in _models(found.scores).items():
-        rtf = np.median(
-            [sweep.heard[s][item].enhancing_s / item.utterance.duration_s for s in settings for item in items]
-        )
-        costs.append({"name": f"{name}, per second of audio", "value": f"{1000 * rtf:.1f} ms"})
-    rtf = np.median([sweep.heard[RAW][item].recognising_s / item.utterance.duration_s for item in items])
-    costs.append({"name": "the recogniser, per second of audio", "value": f"{1000 * rtf:.0f} ms"})
-    costs.append({"name": "this calibration", "value": _duration(took_s)})
+    for name, settings in _models(calibration.scores).items():
+        times = [recognitions[s][item.key].enhancing_s / item.utterance.duration_s for s in settings for item in items]
+        costs.append({"name": f"{name}, per second of audio", "value": f"{1000 * np.median(times):.1f} ms"})
+    times = [recognitions[RAW][item.key].recognising_s / item.utterance.duration_s for item in items]
+    costs.append({"name": "recogniser, per second of audio", "value": f"{1000 * np.median(times):.0f} ms"})
+    costs.append({"name": "this calibration", "value": _duration(calibration.took_s)})
     return costs
 
 
-def _facts(setup: Setup, sweep: Sweep, found: Calibration) -> list[tuple[str, str]]:
-    utterances = setup.manifest.utterances
+def _facts(calibration: Calibration) -> list[tuple[str, str]]:
+    data, recognizer = calibration.data, calibration.recognizers[0]
+    utterances = data.manifest.utterances
     minutes = sum(utterance.duration_s for utterance in utterances) / 60
-    judged = f"{len(found.scores.items)} of {len(sweep.items)}, {found.decision.utterances} utterances"
-    settings = verdict_text.settings_line(setup.recognizer_settings)
+    scored = f"{len(calibration.scores.items)} of {len(data.items)}, {calibration.decision.utterances} utterances"
+    settings = verdict_text.settings_line(recognizer.settings)
     return [
-        ("recogniser", setup.recognizer),
+        ("recogniser", recognizer.name),
         *([("its settings", settings)] if settings else []),
-        ("recordings", f"{setup.manifest_path}: {len(utterances)} utterances, {minutes:.1f} minutes"),
-        ("noise", setup.noise_path or "none mixed in: recordings as they are"),
-        ("conditions", ", ".join(found.scores.conditions)),
-        ("items judged", judged),
+        ("recordings", f"{data.manifest_path}: {len(utterances)} utterances, {minutes:.1f} minutes"),
+        ("noise", data.noise_path or "none mixed in: recordings as they are"),
+        *([("rooms", data.rooms_path)] if data.rooms_path else []),
+        ("conditions", ", ".join(calibration.scores.conditions)),
+        *([("without speech", _without_speech(calibration))] if calibration.hallucinations else []),
+        ("items scored", scored),
         (
-            "recognised",
-            f"{sweep.recognised} times; {sweep.from_cache} results from the cache; {len(sweep.left)} failures",
+            "results",
+            f"{calibration.recognised} recognised, {calibration.from_cache} from the cache, "
+            f"{len(calibration.failures)} failed",
         ),
     ]
+
+
+def _without_speech(calibration: Calibration) -> str:
+    rates = calibration.hallucinations
+    return "" if rates is None else _with_minus(f"{rates.minutes:.1f} minutes: {', '.join(rates.conditions)}")
 
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _points(change: float) -> str:
-    return _with_minus(f"{100 * change:+.1f} points")
-
-
 def _with_minus(text: str) -> str:
-    """The text with the sign that is as wide as a plus, where a hyphen stands before a number."""
+    """The text with a minus sign, which is as wide as a plus, for each hyphen before a number."""
     return re.sub(r"(?<!\w)-(?=\d)", "−", text)
 
 

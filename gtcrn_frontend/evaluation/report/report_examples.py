@@ -1,4 +1,4 @@
-"""Utterances for the report: what was heard with and without front-end, with the audio to listen to."""
+"""Examples of the report: utterances with their transcripts without and with front-end, and the audio."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import GtcrnFrontendError
 from gtcrn_frontend.evaluation.asr.alignment import Edit, edits
-from gtcrn_frontend.evaluation.asr.calibrate import Counting
+from gtcrn_frontend.evaluation.asr.calibration import Calibration
 from gtcrn_frontend.evaluation.asr.scores import Scores
-from gtcrn_frontend.evaluation.asr.sweep import Sweep
 from gtcrn_frontend.evaluation.noisy_set import Item, read_item
 from gtcrn_frontend.evaluation.systems import RAW, at_full_strength, name_of_strength, outputs
 
 EXAMPLES = 4
-"""Utterances shown for better and for worse, each."""
-LONGEST_S = 20.0
-"""Audio is cut after this time: the report holds it all."""
+"""Number of examples in each of the two lists."""
+MAX_AUDIO_S = 20.0
+"""Audio is cut after this time: the report embeds it."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """What was heard behind one setting: how many of the words (characters) are wrong, and where."""
+    """Transcript behind one setting: number of wrong words (characters), and the alignment with the reference."""
 
     name: str
     errors: int
@@ -39,7 +38,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Player:
-    """A signal to listen to: what it is, and a data URI with the whole of it."""
+    """A signal to listen to, as a data URI."""
 
     name: str
     data: str
@@ -47,37 +46,32 @@ class Player:
 
 @dataclass(frozen=True)
 class Example:
-    """One utterance under one condition, without front-end and with it."""
+    """One utterance under one condition, without and with front-end."""
 
     name: str
     condition: str
     noise: str
-    said: str
-    heard: Sequence[Version]
+    reference: str
+    versions: Sequence[Version]
     audio: Sequence[Player]
 
 
-def best_and_worst(
-    scores: Scores, sweep: Sweep, setting: EnhancerConfig, counting: Counting
-) -> tuple[list[Example], list[Example]]:
-    """Returns examples where the setting took most errors away, and where it added most; either may be empty.
+def best_and_worst(calibration: Calibration, setting: EnhancerConfig) -> tuple[list[Example], list[Example]]:
+    """Returns examples in which a setting removed most errors, and in which it added most; either may be empty.
 
     They are of different utterances as far as possible.
     """
+    scores = calibration.scores
     pairs = zip(scores.counts[RAW], scores.counts[setting], strict=True)
     changes = [after.errors - before.errors for before, after in pairs]
     order = sorted(range(len(changes)), key=lambda i: changes[i])
     better = _different([i for i in order if changes[i] < 0], scores)
     worse = _different([i for i in reversed(order) if changes[i] > 0], scores)
-
-    def made(chosen: Sequence[int]) -> list[Example]:
-        return [_example(i, scores, sweep, setting, counting) for i in chosen]
-
-    return made(better), made(worse)
+    return [_example(i, calibration, setting) for i in better], [_example(i, calibration, setting) for i in worse]
 
 
 def _different(order: Sequence[int], scores: Scores) -> list[int]:
-    """The first few, of each utterance its first before any other."""
+    """The first few, one of each recording before a second one of any."""
     first: dict[Path, int] = {}
     for i in order:
         first.setdefault(scores.items[i].utterance.path, i)
@@ -85,32 +79,33 @@ def _different(order: Sequence[int], scores: Scores) -> list[int]:
     return chosen + [i for i in order if i not in chosen][: EXAMPLES - len(chosen)]
 
 
-def _example(index: int, scores: Scores, sweep: Sweep, setting: EnhancerConfig, counting: Counting) -> Example:
-    item, normal = scores.items[index], counting.normalisation
-    said = normal(item.utterance.text)
-    heard = []
+def _example(index: int, calibration: Calibration, setting: EnhancerConfig) -> Example:
+    scores, metric = calibration.scores, calibration.metric
+    item, normalise = scores.items[index], metric.normalisation
+    reference = normalise(item.utterance.text)
+    versions = []
     for name, version in (("no front-end", RAW), ("with front-end", setting)):
         counts = scores.counts[version][index]
-        found = edits(said, normal(sweep.heard[version][item].text), counting.unit)
-        heard.append(Version(name, counts.errors, counts.reference, found))
+        hypothesis = normalise(calibration.recognitions[version][item.key].text)
+        versions.append(Version(name, counts.all_errors, counts.reference, edits(reference, hypothesis, metric.unit)))
     noise = item.noise.path.stem if item.noise else ""
-    return Example(item.utterance.name, item.condition, noise, said, heard, _players(item, setting))
+    return Example(item.utterance.name, item.condition, noise, reference, versions, _players(item, setting))
 
 
 def _players(item: Item, setting: EnhancerConfig) -> list[Player]:
-    """The audio as recorded, at full strength and mixed; none if it cannot be read any more."""
-    versions = {"as it came": RAW, "enhanced, full strength": at_full_strength(setting)}
+    """The input, the output at full strength, and the mix of both; none if the files cannot be read any more."""
+    versions = {"input": RAW, "enhanced, full strength": at_full_strength(setting)}
     if setting.strength_or_auto != 1:
         versions[f"mixed, strength {name_of_strength(setting)}"] = setting
     try:
         samples, rate = read_item(item)
-        made = outputs(samples[: int(LONGEST_S * rate)], rate, list(versions.values()))
+        made = outputs(samples[: int(MAX_AUDIO_S * rate)], rate, list(versions.values()))
         return [Player(name, _flac(each.samples, rate)) for name, each in zip(versions, made, strict=True)]
     except GtcrnFrontendError:
         return []
 
 
-def _flac(samples: npt.NDArray[np.float32], rate: int) -> str:
+def _flac(samples: F32, rate: int) -> str:
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(samples, -1, 1), rate, format="FLAC", subtype="PCM_16")
     return f"data:audio/flac;base64,{base64.b64encode(buffer.getvalue()).decode()}"

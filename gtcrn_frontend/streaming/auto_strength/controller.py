@@ -1,7 +1,7 @@
-"""The guard, `strength="auto"`: how much enhancement the sound of this moment needs, hop by hop.
+"""`AutoStrength`: adapts the strength to the signal, hop by hop (`strength="auto"`).
 
-It compares each hop of the input with what the network made of it; level_tracker.py says how it decides. The strength
-never reaches 1: some of the input stays, and silence between words does not become digital silence.
+It compares each input hop with its enhanced counterpart; see level_tracker.py for the algorithm. The strength never
+reaches 1: some of the input remains, and pauses between words do not become digital silence.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.model_spec import MAX_ENHANCED, MAX_INPUT, ModelSpec
 from gtcrn_frontend.streaming.auto_strength.level_tracker import LevelTracker, snr_db, target_strength, update
 
-_SPEECH_S = 1.0  # time constants: of the speech level, counted in speech,
-_NOISE_S = 0.4  # of the noise level, counted in pauses,
+_SPEECH_S = 1.0  # time constants: of the speech level, in seconds of speech,
+_NOISE_S = 0.4  # of the noise level, in seconds of pauses,
 _LOST_S = 0.2  # of lost speech,
 _DOUBT_S = 1.5  # of doubt,
 _STRENGTH_S = 0.15  # and of the strength itself
 _FLOOR_RISE_DB_PER_S = 15.0
-_SPEECH_LEVEL = 1e-3  # -30 dB of full scale, until speech is heard: a guess
-_GUESS_HOPS = 4.0  # that counts as much as so many hops of speech
-_NOISE_LEVEL = 1e-6  # -60 dB, until a hop is heard
-_FIRST_FLOOR = 1e-4  # -40 dB, until the input is heard
+_SPEECH_LEVEL = 1e-3  # -30 dB full scale: initial guess
+_GUESS_HOPS = 4.0  # weight of that guess in hops of speech
+_NOISE_LEVEL = 1e-6  # -60 dB, initial value
+_FIRST_FLOOR = 1e-4  # -40 dB, initial value
 
 MAX_ENERGY = (MAX_INPUT + MAX_ENHANCED) ** 2  # of what the network took away, and so of anything
 
-_MOST_HOPS = 2**40  # centuries: C counts on from there
+_MOST_HOPS = 2**40  # centuries; C continues to count from there
 
-_LEVELS = ("speech", "noise", "recent", "floor", "lost", "doubt", "strength", "heard")  # in a saved state
+_LEVELS = ("speech", "noise", "recent", "floor", "lost", "doubt", "strength", "speech_weight")  # in a saved state
 _COUNTS = ("hops", "speech_hops", "lost_hops")
 _NONE: F32 = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
 class AutoStrengthReport:
-    """What the guard knows of one channel at one moment.
+    """State of the automatic strength of one channel.
 
     Attributes:
-        snr_db: estimated level of speech over noise in dB.
-        strength: what it has decided for the last hop.
-        doubt: 0 to 1: how often a hop was neither kept nor taken away of late.
-        hops: it has decided since it was switched on.
-        speech_hops: of these, hops that are mostly speech.
-        lost_hops: of these, hops louder than the noise of which little is left.
+        snr_db: estimated SNR in dB.
+        strength: strength of the last hop.
+        doubt: 0 to 1: how often recent hops were neither kept nor removed.
+        hops: number of hops since it was enabled.
+        speech_hops: hops that are mostly speech.
+        lost_hops: hops louder than the noise that were mostly removed.
     """
 
     snr_db: float
@@ -62,14 +62,13 @@ class AutoStrengthReport:
 
 
 class AutoStrength:
-    """Decides the strengths of one channel, from the hops on both sides of the engine.
+    """Computes the strengths of one channel from the hops before and after the engine.
 
     Args:
-        spec: of the model; its rate and hop give the time constants their unit.
+        spec: spec of the model, for rate and hop length.
         config: the parameters.
 
-    The first hops that the engine delivers hold what came before; they cannot be measured, and the strength waits for
-    the next.
+    The first hops of the engine precede the stream and cannot be measured; the strength is constant for them.
     """
 
     def __init__(self, spec: ModelSpec, config: AutoStrengthConfig) -> None:
@@ -82,45 +81,45 @@ class AutoStrength:
 
     @property
     def strength(self) -> float:
-        """The strength at the end of the last hop."""
+        """Strength at the end of the last hop."""
         return self._levels.strength
 
     @property
     def levels(self) -> LevelTracker | Any:
-        """What it knows; whoever moves them on says so by `resume`."""
+        """The level tracker; code that advances it elsewhere must call `resume`."""
         return self._levels
 
     @property
     def report(self) -> AutoStrengthReport:
-        """What it knows now."""
+        """Current state."""
         levels = self._levels
         return AutoStrengthReport(
             snr_db(levels), levels.strength, levels.doubt, levels.hops, levels.speech_hops, levels.lost_hops
         )
 
-    def has_heard(self, past: F32) -> bool:
-        """Returns whether it has heard all up to `past`, the samples that it took last, `(delay,)`; `(0,)` if none."""
+    def is_up_to_date(self, past: F32) -> bool:
+        """Whether `past`, `(delay,)`, are the last samples it received; `(0,)` at the start of the stream."""
         if len(past):
             return self._to_skip == 0 and np.array_equal(self._past, past)
         return self._to_skip == self._first_hops
 
     def resume(self, past: F32) -> None:
-        """Goes on where the levels were moved on elsewhere, see `has_heard`."""
+        """Resumes after the levels were advanced elsewhere, see `is_up_to_date`."""
         if len(past):
             self._past, self._to_skip = past, 0
 
     def push(self, hops: F32) -> None:
-        """Takes hops on their way to the engine, `(n_hops, hop_length)`; `pull` follows before the next ones."""
-        if hops.size == len(self._past):  # one hop, and a delay of one: the engine will deliver the one before
+        """Takes input hops of the engine, `(n_hops, hop_length)`; call `pull` before the next `push`."""
+        if hops.size == len(self._past):  # one hop and a delay of one hop: the engine will deliver the previous one
             self._dry, self._past = self._past, hops.flatten()
             return
         samples = np.concatenate([self._past, hops.reshape(-1)])
-        self._dry = samples[: hops.size]  # of the moments that the engine will deliver
+        self._dry = samples[: hops.size]  # aligned with what the engine will deliver
         self._past = samples[hops.size :].copy()
 
     def pull(self, enhanced: F32) -> list[float]:
-        """Returns the strengths at the end of the hops that the engine has delivered for those pushed."""
-        dry, self._dry = self._dry, _NONE  # which would keep a long chunk alive
+        """Returns the strengths at the ends of the hops delivered by the engine for those pushed."""
+        dry, self._dry = self._dry, _NONE  # a view would keep a long chunk alive
         if not self._to_skip:
             return update(self._levels, dry, enhanced)
         skipped = min(self._to_skip, len(enhanced))
@@ -130,7 +129,7 @@ class AutoStrength:
 
     @property
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Levels, shares, strength and speech heard, `(8,) float64`; counts of hops, `(4,) int64`; input on its way."""
+        """Level tracker, `(8,) float64`; hop counts, `(4,) int64`; the last input samples."""
         return {
             "levels": np.array([getattr(self._levels, name) for name in _LEVELS], np.float64),
             "hops": np.array([*(getattr(self._levels, name) for name in _COUNTS), self._to_skip], np.int64),
@@ -138,7 +137,7 @@ class AutoStrength:
         }
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]], stream_hops: int = _MOST_HOPS) -> None:
-        """Goes on from a state, within the bounds set here; raises `StateError` if it is none of this stage.
+        """Restores a state, limited to the bounds set here; raises `StateError` if it is none of this stage.
 
         Args:
             state: what `state` was.
@@ -160,7 +159,7 @@ class AutoStrength:
         levels = dict(zip(_LEVELS, state["levels"].tolist(), strict=True))
         if (
             max(levels["lost"], levels["doubt"], levels["strength"]) > 1
-            or not _GUESS_HOPS <= levels["heard"] <= self._levels.most_heard
+            or not _GUESS_HOPS <= levels["speech_weight"] <= self._levels.max_speech_weight
         ):
             raise StateError(
                 f"auto_strength: expected levels, three shares of at most 1 and a count, got {state['levels']}"
@@ -181,7 +180,7 @@ class AutoStrength:
 
 
 def new_levels(spec: ModelSpec, config: AutoStrengthConfig) -> LevelTracker:
-    """Returns what a guard begins with."""
+    """Returns the initial level tracker."""
     hop_s = spec.hop_length / spec.sample_rate
     noise_step, lost_step, doubt_step, strength_step = (
         1 - math.exp(-hop_s / time_s) for time_s in (_NOISE_S, _LOST_S, _DOUBT_S, _STRENGTH_S)
@@ -193,7 +192,7 @@ def new_levels(spec: ModelSpec, config: AutoStrengthConfig) -> LevelTracker:
         doubt_step=doubt_step,
         strength_step=strength_step,
         floor_rise=10 ** (_FLOOR_RISE_DB_PER_S * hop_s / 10),
-        most_heard=_SPEECH_S / hop_s,
+        max_speech_weight=_SPEECH_S / hop_s,
         speech=_SPEECH_LEVEL,
         noise=_NOISE_LEVEL,
         recent=_FIRST_FLOOR,
@@ -201,7 +200,7 @@ def new_levels(spec: ModelSpec, config: AutoStrengthConfig) -> LevelTracker:
         lost=0.0,
         doubt=0.0,
         strength=0.0,
-        heard=_GUESS_HOPS,
+        speech_weight=_GUESS_HOPS,
     )
     levels.strength = target_strength(levels)
     return levels

@@ -1,19 +1,19 @@
-"""The guard's arithmetic: from three energies of a hop to levels of speech and noise, and to a strength.
+"""`LevelTracker`: estimates speech and noise levels from hop energies, and the strength from them.
 
     speech level   the energy of e, averaged over hops in which e is not small against d - e and the level itself
     noise level    the energy of d - e, averaged over the other hops; at most 15 dB above what d falls to between
                    words, as what is taken away from clean speech is speech
-    lost speech    hops much louder than the noise of which little is left: words taken for noise, or sudden noise
-    doubt          how often a hop is neither kept nor taken away: the network does not know speech from noise
+    lost speech    hops much louder than the noise that are mostly removed: misclassified words, or sudden noise
+    doubt          how often a hop is neither kept nor removed: the network cannot tell speech from noise
 
-Here d is the input, e the enhanced signal, and d - e what the network took away. The ratio of the levels sets the
-strength between two bounds, less where speech is lost, and smoothed:
+Here d is the input, e the enhanced signal, and d - e what the network removed. The ratio of the levels sets the
+strength between two bounds, reduced where speech is lost, and smoothed:
 
     wanted = max - (max - min) * clip((SNR - noisy) / (clean - noisy), 0, 1)
     wanted = wanted * (1 - caution * lost) * clip(3 * (1 - doubt / max_doubt), 0, 1)
 
-Everything is a continuous function of the energies, so that engines that differ in the last bits agree here, too.
-Where the C extension was built, it does the work (native/auto_strength.c); the functions below are the reference.
+Everything is a continuous function of the energies, so that engines that differ in the last bits also agree here. The C
+extension, if built, implements the same (native/auto_strength.c); the functions below are the reference.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.native.binding import DOUBLES, FLOATS, ffi, lib
 
 Energies = npt.NDArray[np.float64]
-"""Of hops, `(n_hops, 3)`: mean squares of the input, the enhanced signal, and their difference."""
+"""Hop energies `(n_hops, 3)`: mean squares of input, enhanced signal and their difference."""
 
 FLOOR = 1e-9  # -90 dB, added to each level
-_QUIET = 0.01  # hops 20 dB below the speech level are no speech
-_LOUD = 8.0  # a hop this many times as strong as the noise is speech, or an event
-_ABOVE_FLOOR = 30.0  # the noise level may lie so many times above what the input falls to
-_RECENT = 0.5  # share of a new hop in the energy that this is looked for in
-_UNDOUBTED_HOPS = 16.0  # that count for the doubt before the first one
+_QUIET = 0.01  # hops 20 dB below the speech level are not speech
+_LOUD = 8.0  # energy over noise above which a hop is speech or an event
+_ABOVE_FLOOR = 30.0  # maximum of noise level over energy floor
+_RECENT = 0.5  # weight of a new hop in the smoothed energy for the floor
+_UNDOUBTED_HOPS = 16.0  # initial weight of zero doubt
 
 
 @dataclass
 class LevelTracker:
-    """What the guard of one channel was told, and what it knows; `gtcrn_auto_strength` in C has the same names.
+    """Parameters and state of one channel; `gtcrn_auto_strength` in C has the same field names.
 
     Attributes:
         noisy_snr_db, clean_snr_db, min_strength, max_strength, caution, max_doubt: see `AutoStrengthConfig`.
-        noise_step, lost_step, doubt_step, strength_step: shares of the way that a hop moves these to their new values.
+        noise_step, lost_step, doubt_step, strength_step: smoothing factors per hop.
         floor_rise: factor by which the floor rises per hop.
-        most_heard: hops of speech that the speech level is averaged over, at most.
+        max_speech_weight: maximum of `speech_weight`.
         speech, noise: levels as mean squares.
-        recent, floor: energy of the last few hops of the input, and what it falls to, as mean squares.
-        lost: share of speech that is lost.
+        recent, floor: smoothed input energy, and its floor (minimum), as mean squares.
+        lost: fraction of speech that is lost.
         doubt: 0 to 1.
         strength: at the end of the last hop.
-        heard: hops of speech that the speech level stands for.
+        speech_weight: hops of speech in the average of the speech level.
         hops, speech_hops, lost_hops: counts, see `AutoStrengthReport`.
     """
 
@@ -68,7 +68,7 @@ class LevelTracker:
     doubt_step: float
     strength_step: float
     floor_rise: float
-    most_heard: float
+    max_speech_weight: float
     speech: float
     noise: float
     recent: float
@@ -76,18 +76,18 @@ class LevelTracker:
     lost: float
     doubt: float
     strength: float
-    heard: float
+    speech_weight: float
     hops: int = 0
     speech_hops: int = 0
     lost_hops: int = 0
 
     def native(self) -> Any:
-        """Returns a copy in C, with attributes of the same names; this object where the extension was not built."""
+        """Returns a C struct with the same fields; this object if the extension is not built."""
         return self if lib is None else ffi.new("gtcrn_auto_strength *", vars(self))
 
 
 def decide(levels: LevelTracker | Any, energies: Energies) -> list[float]:
-    """Returns the strengths at the end of hops, from their energies; the levels move on."""
+    """Returns the strengths at the ends of hops from their energies; updates the levels."""
     if not isinstance(levels, LevelTracker):
         energies = np.ascontiguousarray(energies, np.float64)
         strengths = np.empty(len(energies))
@@ -99,12 +99,12 @@ def decide(levels: LevelTracker | Any, energies: Energies) -> list[float]:
 
 
 def update(levels: LevelTracker | Any, dry: F32, enhanced: F32) -> list[float]:
-    """Returns the strengths at the end of hops; the levels move on.
+    """Returns the strengths at the ends of hops; updates the levels.
 
     Args:
-        levels: in Python or in C.
-        dry: before the network, `(n_hops * hop_length,)`, contiguous.
-        enhanced: behind it, `(n_hops, hop_length)`.
+        levels: Python object or C struct.
+        dry: input of the network, `(n_hops * hop_length,)`, contiguous.
+        enhanced: its output, `(n_hops, hop_length)`.
     """
     if isinstance(levels, LevelTracker):
         return decide(levels, hop_energies(dry.reshape(enhanced.shape), enhanced))
@@ -136,13 +136,13 @@ def hop_energies(dry: F32, enhanced: F32) -> Energies:
 
 
 def snr_db(levels: LevelTracker | Any) -> float:
-    """Returns the level of speech over that of noise."""
+    """Returns the estimated SNR in dB."""
     noise = min(levels.noise, _ABOVE_FLOOR * levels.floor)
     return 10.0 * math.log10((levels.speech + FLOOR) / (noise + FLOOR))
 
 
 def target_strength(levels: LevelTracker) -> float:
-    """Returns the strength that the levels ask for."""
+    """Returns the target strength for the current levels, before smoothing."""
     range_db = levels.clean_snr_db - levels.noisy_snr_db
     clean = min(max((snr_db(levels) - levels.noisy_snr_db) / range_db, 0.0), 1.0)
     strength = levels.max_strength - (levels.max_strength - levels.min_strength) * clean
@@ -156,10 +156,10 @@ def _decide_hop(levels: LevelTracker, dry: float, enhanced: float, removed: floa
     kept = enhanced / (enhanced + removed + FLOOR)
     lost = loud * removed / (enhanced + removed + FLOOR)
 
-    # The mean of what was heard, then a moving one: so the first word counts for more than the guess before it.
-    levels.heard = min(levels.heard + speech_part, levels.most_heard)
-    levels.speech += speech_part / levels.heard * (enhanced - levels.speech)
-    # Squared: what is taken from speech itself is no noise, and must not count beside what pauses hold.
+    # A cumulative mean that becomes a moving average: the first word outweighs the initial guess.
+    levels.speech_weight = min(levels.speech_weight + speech_part, levels.max_speech_weight)
+    levels.speech += speech_part / levels.speech_weight * (enhanced - levels.speech)
+    # Squared: what is removed from speech itself is not noise, and must not count next to pauses.
     levels.noise += levels.noise_step * (1.0 - speech_part) ** 2 * (removed - levels.noise)
     levels.recent += _RECENT * (dry - levels.recent)
     levels.floor = min(levels.recent, max(levels.floor, FLOOR) * levels.floor_rise)

@@ -1,1 +1,1 @@
-"""Augmentation of training examples: effects, degradations, room impulse responses, generated noise."""
+"""Augmentation of training examples: effects, degradations, room impulse responses, synthetic noise."""

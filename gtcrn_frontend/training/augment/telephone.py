@@ -1,4 +1,4 @@
-"""Speech as it arrives from a telephone: 8 kHz through the package's own resampler, narrow bands, G.711."""
+"""Telephone channel: 8 kHz by the package's own resampler, narrow bands, G.711."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from gtcrn_frontend.audio.resampler import resampled
 Samples = npt.NDArray[np.float32]
 
 RATE_HZ = 8_000
-CODECS: tuple[g711.Law | None, ...] = (
-    None,
-    None,
-    *g711.LAWS,
-)  # drawn evenly; wide-band recordings that were stored at 8 kHz have none
+# Drawn uniformly; None is a recording at 8 kHz without a codec.
+CODECS: tuple[g711.Law | None, ...] = (None, None, *g711.LAWS)
 NARROW_PROB = 0.4  # the band of AMR and of analogue lines
 HIGH_PASS_HZ = (150.0, 300.0)
 LOW_PASS_HZ = (3300.0, 3600.0)
@@ -26,7 +23,7 @@ ORDER = 4
 def telephone(rng: np.random.Generator, mixture: Samples, target: Samples, sample_rate: int) -> tuple[Samples, Samples]:
     """Returns mixture and target `(n,) float32` after a telephone line, back at their own rate.
 
-    The target gets the line's band, for a network is not to make up what was cut off; but not its quantisation.
+    The target has the line's band, because the network should not synthesise what was cut off, but no quantisation.
     """
     pair = np.stack([resampled(signal, sample_rate, RATE_HZ) for signal in (mixture, target)])
     if rng.random() < NARROW_PROB:

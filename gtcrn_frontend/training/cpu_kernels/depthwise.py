@@ -1,8 +1,7 @@
-"""Depthwise 3x3 convolution over (time, band) as compiled loops, for training on a CPU.
+"""Compiled depthwise 3x3 convolution over (time, band), for training on a CPU.
 
-Bands are padded by one zero on each side, and a plane is then treated as one long row: the nine taps are nine shifts
-of it. That gives the compiler long vectors where 33 bands would leave most of them empty; the padded columns of the
-result are waste and stay zero.
+Bands are padded by one zero on each side, and a plane is then treated as one long row, of which the nine taps are
+shifts: long vectors, where 33 bands alone would leave most lanes unused. The padded columns of the result are ignored.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def depthwise_backward(dy: Any, x: Any, w: Any, dilation: Any, dx: Any, dw: Any)
     row = bands + 2
     step = dilation * row
     plane = np.zeros(frames * row + 2, np.float32)
-    # The gradient's plane begins with as many zero frames as the taps reach back, and two more zeros.
+    # The gradient's plane starts with the zero frames that the taps look back to, and two more zeros.
     before = 2 * step + 2
     grad = np.zeros(before + frames * row + 2, np.float32)
     out = np.zeros(frames * row, np.float32)

@@ -1,4 +1,4 @@
-"""The network's convolutions in forms that are faster to train on a CPU: same parameters, same results.
+"""GTCRN's convolutions in forms that train faster on a CPU: same parameters and results.
 
 - Subband unfolding and the 1x1 convolution after it are one (1, 3) convolution.
 - A transposed convolution of stride 1 is a plain one with its kernel flipped.
@@ -26,7 +26,7 @@ class Pointwise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        """Computes the result and keeps what the way back needs."""
+        """Computes the result and saves the inputs of the backward pass."""
         x, w = x.contiguous(), w.contiguous()
         outputs, inputs, taps = w.shape
         y = x.new_empty(x.shape[0], outputs, *x.shape[2:])
@@ -53,7 +53,7 @@ class Depthwise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor, dilation: int) -> Tensor:
-        """Computes the result and keeps what the way back needs."""
+        """Computes the result and saves the inputs of the backward pass."""
         x, w = x.contiguous(), w.contiguous()
         batch, channels, frames, bands = x.shape
         y = x.new_empty(batch, channels, frames - 2 * dilation, bands)
@@ -79,7 +79,7 @@ class NormPReLU(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: Tensor, eps: float, statistics: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Computes the result and the statistics used; keeps what the way back needs."""
+        """Computes the result and the statistics; saves the inputs of the backward pass."""
         x = x.contiguous()
         rows = x.flatten(2).numpy()
         if statistics is None:
@@ -127,10 +127,10 @@ def norm_prelu(x: Tensor, norm: nn.BatchNorm2d, activation: nn.PReLU) -> Tensor:
     y, used = _apply(NormPReLU, x, norm.weight, norm.bias, activation.weight, norm.eps, None)
     with torch.no_grad():
         batches = norm.get_buffer("num_batches_tracked").add_(1)
-        share = 1 / float(batches) if norm.momentum is None else norm.momentum
+        weight = 1 / float(batches) if norm.momentum is None else norm.momentum
         count = x.numel() / x.shape[1]
-        norm.get_buffer("running_mean").lerp_(used[0].float(), share)
-        norm.get_buffer("running_var").lerp_((used[1] * count / (count - 1)).float(), share)
+        norm.get_buffer("running_mean").lerp_(used[0].float(), weight)
+        norm.get_buffer("running_var").lerp_((used[1] * count / (count - 1)).float(), weight)
     return torch.as_tensor(y)
 
 

@@ -1,7 +1,7 @@
-"""The network's recurrences through compiled kernels, for training on a CPU: same parameters, same results, faster.
+"""GTCRN's recurrent layers on compiled kernels, for training on a CPU: same parameters and results, faster.
 
-`fuse_recurrences` swaps the modules in place. Parameters keep their names and identity, so optimizers, state dicts and
-checkpoints do not notice. The initial state is taken as a constant (no gradient flows into it).
+`fuse_recurrences` replaces modules in place. Parameters keep their names and identity, so optimizers, state dicts and
+checkpoints are not affected. No gradient is computed for the initial state.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from torch.autograd.function import once_differentiable
 from gtcrn_frontend.nets.gtcrn import GRNN
 from gtcrn_frontend.training.cpu_kernels.gru import SAVED, backward_few, backward_kernel, forward_few, forward_kernel
 
-MAX_BLOCK = 144  # sequences side by side: as many as keep a step's arrays in the first-level cache
+MAX_BLOCK = 144  # sequences in parallel, so that a step's arrays fit into the first-level cache
 VECTOR = 16  # float32 in the widest vector register
-FEW = 8  # sequences: so many are faster one after the other
+FEW = 8  # up to so many sequences, processing them one by one is faster
 
 
 class Recurrence(torch.autograd.Function):
-    """States `(N, S, G * H)` of G GRUs; arguments as in `gru_kernels.forward_kernel`."""
+    """States `(N, S, G * H)` of G GRUs; arguments as in `gru.forward_kernel`."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, w_i: Tensor, b_i: Tensor, w_h: Tensor, b_h: Tensor, h0: Tensor, columns: Tensor
     ) -> Tensor:
-        """Computes the states and keeps what the way back needs."""
+        """Computes the states and saves the inputs of the backward pass."""
         groups, _, hidden = w_h.shape
         x, h0 = x.contiguous(), h0.contiguous()
         count, steps, _ = x.shape
@@ -56,11 +56,11 @@ class Recurrence(torch.autograd.Function):
 
 
 class FewRecurrence(torch.autograd.Function):
-    """States `(N, S, H)` of one GRU with few sequences; arguments as in `gru_kernels.forward_few`."""
+    """States `(N, S, H)` of one GRU with few sequences; arguments as in `gru.forward_few`."""
 
     @staticmethod
     def forward(ctx: Any, from_x: Tensor, w_h: Tensor, b_h: Tensor, h0: Tensor) -> Tensor:
-        """Computes the states and keeps what the way back needs; w_h is `(3 * H, H)` here."""
+        """Computes the states and saves the inputs of the backward pass; w_h is `(3 * H, H)` here."""
         from_x, w_h, h0 = from_x.contiguous(), w_h.contiguous(), h0.contiguous()
         count, steps, _ = from_x.shape
         hidden = w_h.shape[1]
@@ -109,7 +109,7 @@ class FusedGRNN(nn.Module):
         """As `GRNN.forward`."""
         inputs, hidden = self.rnn1.input_size, self.rnn1.hidden_size
         directions = 2 if self.rnn1.bidirectional else 1
-        # Groups run in the order f1 f2 (b1 b2), as the cache has them; features come out as f1 b1 f2 b2.
+        # Groups are ordered f1 f2 (b1 b2), as in the cache; output features f1 b1 f2 b2.
         groups = [(g, d) for d in range(directions) for g in range(2)]
         columns = torch.tensor([[g * inputs, (g * directions + d) * hidden, d] for g, d in groups])
         weights = [
@@ -137,7 +137,7 @@ def fuse_recurrences(network: nn.Module) -> None:
 
 
 def _block(count: int) -> int:
-    """Returns how many of these sequences to take at a time: whole vectors, and few lanes without a sequence."""
+    """Returns the block size for `count` sequences: whole vectors with few unused lanes."""
     blocks = max(-(-count // MAX_BLOCK), 1)
     return -(-count // (blocks * VECTOR)) * VECTOR
 

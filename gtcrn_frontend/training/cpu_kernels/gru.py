@@ -1,10 +1,9 @@
-"""GRUs as compiled loops over many sequences side by side: the inner loop of training on a CPU.
+"""Compiled GRUs over many sequences in parallel, for training on a CPU.
 
-torch runs a handful of small operations per time step and direction; here one call runs all steps of all groups, input
-products included. A block of sequences at a time is turned so that sequences lie next to each other: the compiler makes
-vectors of them, and everything that a step needs stays in the first-level cache. Rows of weights are ordered r, z, n.
-For few sequences, vectors are of hidden units instead; products with the input are then left to one large matrix
-product, and the loops hold what a step needs from the step before.
+torch runs several small operations per time step and direction; here one call runs all steps of all groups, including
+the input products. Blocks of sequences are transposed so that sequences are contiguous: the compiler vectorises over
+them, and the data of a step stays in the first-level cache. Rows of weights are ordered r, z, n. For few sequences, the
+loops vectorise over hidden units instead, and the input products are one large matrix product outside of them.
 
 Gates (Cho et al. 2014, in torch's variant), with i = W_i x + b_i:
 r = s(i_r + W_r h + b_r), z = s(i_z + W_z h + b_z), m = W_n h + b_n, c = tanh(i_n + r m), h' = c + z (h - c).
@@ -19,8 +18,8 @@ from typing import Any
 import numba
 import numpy as np
 
-SAVED = 4  # rows per hidden unit kept for the way back: r, z, c, m
-# Everything that lets loops become vectors, except the assumption that no value is NaN or infinite.
+SAVED = 4  # rows per hidden unit stored for the backward pass: r, z, c, m
+# What vectorisation needs, without the assumption that values are finite.
 FAST_MATH = {"contract", "reassoc", "arcp", "nsz"}
 
 ONE, TWO, HALF = np.float32(1), np.float32(2), np.float32(0.5)
@@ -29,7 +28,7 @@ LIMIT = np.float32(4.5)
 
 @numba.njit(inline="always", error_model="numpy", fastmath=FAST_MATH)
 def _tanh(x: Any) -> Any:
-    """Returns tanh(x) within 5e-7: Lambert's continued fraction, six terms, of x/2, then the formula for twice it."""
+    """Returns tanh(x) within 5e-7: six terms of Lambert's continued fraction at x/2, then the double-angle formula."""
     h = min(max(HALF * x, -LIMIT), LIMIT)
     s = h * h
     p = np.float32(10395) + s * (np.float32(4725) + s * (np.float32(210) + s))
@@ -46,7 +45,7 @@ def _sigmoid(x: Any) -> Any:
 def forward_kernel(inputs: int, hidden: int, block: int) -> Callable[..., None]:
     """Returns `f(x, w_i, b_i, w_h, b_h, h0, columns, y, saved)` for GRUs of these sizes; it fills y and saved.
 
-    `block` is the number of sequences that are computed side by side.
+    `block` is the number of sequences computed in parallel.
 
     Arguments of f, float32 and contiguous unless said otherwise, for G groups, N sequences, S steps:
         x: `(N, S, all inputs)`.
@@ -113,7 +112,7 @@ def forward_kernel(inputs: int, hidden: int, block: int) -> Callable[..., None]:
 
 @lru_cache
 def backward_kernel(inputs: int, hidden: int, block: int) -> Callable[..., None]:
-    """Returns `f(dy, x, w_i, w_h, h0, columns, y, saved, dx, dw_i, dw_h, db_i, db_h)`: the way back.
+    """Returns `f(dy, x, w_i, w_h, h0, columns, y, saved, dx, dw_i, dw_h, db_i, db_h)`, the backward pass.
 
     dy is the gradient of y, the other inputs are those of `forward_kernel`; dx, dw_i, dw_h, db_i and db_h, which have
     to be zeros, become the gradients of x, w_i, w_h, b_i and b_h.
@@ -246,7 +245,7 @@ def forward_few(hidden: int) -> Callable[..., None]:
 
 @lru_cache
 def backward_few(hidden: int) -> Callable[..., None]:
-    """Returns `f(dy, w_h, h0, y, saved, d_x, d_m)`: the way back.
+    """Returns `f(dy, w_h, h0, y, saved, d_x, d_m)`, the backward pass.
 
     dy is the gradient of y, w_h is `(3 * hidden, hidden)`, the other inputs are those of `forward_few`. d_x becomes the
     gradient of from_x; d_m `(N, S, hidden)` becomes that of the products with h in the rows n, where those of the other

@@ -1,6 +1,6 @@
-"""Batch norm and PReLU in two passes over memory per direction, as compiled loops, for training on a CPU.
+"""Compiled batch norm and PReLU, in two passes over memory for each of the forward and the backward pass.
 
-The activation's input is not kept: the way back computes it again from x. All arrays are float32 and contiguous,
+The activation's input is not stored: the backward pass recomputes it from x. All arrays are float32 and contiguous,
 x, y, dy, dx `(B, C, L)`; per channel, y = prelu(scale * x + shift).
 """
 
@@ -21,7 +21,7 @@ def moments(x: Any, mean: Any, variance: Any) -> None:
     """Fills mean and (biased) variance `(C,) float64`."""
     batch, channels, length = x.shape
     for c in range(channels):
-        # Around a value near the mean, so that squares do not swamp the variance.
+        # Relative to a value near the mean, for the precision of the variance.
         centre = x[0, c, 0]
         total, squares = np.float64(0), np.float64(0)
         for b in range(batch):
@@ -53,7 +53,7 @@ def scale_prelu(x: Any, scale: Any, shift: Any, slope: Any, y: Any) -> None:
 
 @numba.njit(error_model="numpy", fastmath=FAST_MATH, cache=True, nogil=True)
 def scale_prelu_sums(dy: Any, x: Any, scale: Any, shift: Any, slope: Any, sums: Any) -> None:
-    """Fills sums `(3, C) float64` with the sums of g, of g x, and of dy min(v, 0).
+    """Fills sums `(3, C) float64` with the sums of g, g x and dy min(v, 0).
 
     v is the activation's input and g its gradient.
     """
@@ -79,7 +79,7 @@ def scale_prelu_sums(dy: Any, x: Any, scale: Any, shift: Any, slope: Any, sums: 
 def scale_prelu_backward(
     dy: Any, x: Any, scale: Any, shift: Any, slope: Any, from_x: Any, constant: Any, dx: Any
 ) -> None:
-    """Fills dx with scale g + from_x x + constant; `(C,)` each. The last two undo the statistics of the batch."""
+    """Fills dx with scale g + from_x x + constant; `(C,)` each. The last two are due to the batch's statistics."""
     batch, channels, length = x.shape
     for b in range(batch):
         for c in range(channels):

@@ -1,7 +1,7 @@
-"""Convolutions over channels, with one or three taps along bands, as compiled loops, for training on a CPU.
+"""Compiled convolutions over channels, with one or three taps along bands, for training on a CPU.
 
-Some frames at a time are copied to a buffer in the first-level cache, each with a zero before and after its bands, so
-that all taps are shifts of one long row: long vectors, no special cases at the edges. Float32 and contiguous all over.
+A few frames at a time are copied to a buffer in the first-level cache, with a zero before and after the bands of each,
+so that all taps are shifts of one long row without special cases at the edges. All arrays are float32 and contiguous.
 """
 
 from __future__ import annotations

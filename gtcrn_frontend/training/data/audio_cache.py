@@ -1,4 +1,4 @@
-"""Decoded audio on disk: every recording once, as int16 at the model's rate, in one memory-mapped file."""
+"""Cache of decoded audio: all recordings as int16 at the model's rate in one file."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AudioCache:
-    """Recordings by number.
+    """Decoded recordings by number.
 
     Attributes:
-        file: raw int16 samples of all recordings, one after the other.
-        offsets: `(n + 1,)` where each begins, in samples.
-        snr_db: `(n,)` distance between loud and quiet frames of each, see `frame_snr_db`.
-        numbers: number of a recording by its path.
+        file: raw int16 samples of all recordings, concatenated.
+        offsets: `(n + 1,)`, start of each recording in samples.
+        snr_db: `(n,)`, see `frame_snr_db`.
+        numbers: number of each recording by path.
     """
 
     file: Path
@@ -53,7 +53,7 @@ class AudioCache:
         end = int(self.offsets[number + 1])
         start = begin + start
         stop = end if length is None else min(start + length, end)
-        # Opened for each read: nothing to share between processes, and the pages stay cached.
+        # Opened for every read: nothing is shared between processes, and the system caches the pages.
         with self.file.open("rb") as file:
             file.seek(2 * start)
             samples = np.fromfile(file, np.int16, max(stop - start, 0))
@@ -61,9 +61,9 @@ class AudioCache:
 
 
 def open_audio_cache(paths: Sequence[Path], folder: Path, sample_rate: int) -> AudioCache:
-    """Returns the store of these files, decoding them first unless `folder` already has them.
+    """Returns the cache of these files in `folder`, decoding them first if they are not in it.
 
-    The first channel of each file is kept and resampled to `sample_rate`.
+    Only the first channel of each file is used; it is resampled to `sample_rate`.
 
     Raises:
         ConfigError: a file that cannot be decoded.
@@ -77,7 +77,7 @@ def open_audio_cache(paths: Sequence[Path], folder: Path, sample_rate: int) -> A
     if not index.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         offsets, snr_db = [0], []
-        with replaced_at_end(data) as part, part.open("wb") as file:  # other runs may be at the same
+        with replaced_at_end(data) as part, part.open("wb") as file:  # other runs may write the same file
             for path in tqdm(paths, desc="decoding", unit="file"):
                 samples = _decode(path, sample_rate)
                 np.clip(np.round(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16).tofile(file)
@@ -93,7 +93,7 @@ def open_audio_cache(paths: Sequence[Path], folder: Path, sample_rate: int) -> A
 
 
 def frame_snr_db(samples: Samples, sample_rate: int) -> float:
-    """Returns the level of the loud frames (95th percentile) over that of the quiet ones (10th), in dB, 0 to 96."""
+    """Returns the level of loud frames (95th percentile) over that of quiet ones (10th) in dB, 0 to 96."""
     frame = int(FRAME_S * sample_rate)
     count = len(samples) // frame
     if count < 2:

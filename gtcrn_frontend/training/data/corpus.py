@@ -1,36 +1,39 @@
-"""Which recordings there are: from manifests and folders to a flat list."""
+"""Recordings of the training corpora, listed from manifests and folders."""
 
 from __future__ import annotations
 
+import csv
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.parsing import parse_json
+from gtcrn_frontend.evaluation.manifest import SET_KEY, audio_path, entries
 from gtcrn_frontend.training.config import CorpusConfig
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
-MANIFEST_KINDS = {"speech": "speech", "noise": "noise", "rir": "room"}
+MANIFEST_KINDS = {"speech": "speech", "noise": "noise", "rir": "room", "pair": "pair"}
+NOISY_KEY = "noisy"
+REQUIRED_KEYS = ("path", SET_KEY, "source")
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One file.
+    """One recording, or a pair of a clean and a noisy one.
 
     Attributes:
-        path: the file.
-        kind: speech, noise, room or pair.
-        source: the corpus it came with.
-        group: speaker, original noise recording, or room; a group is held out as a whole.
-        transcribed: whether text is known for it.
-        weight: how often it is drawn, relative to its duration.
-        noisy: for a pair, the file of the mixture.
+        path: of the audio file; of a pair, the clean one.
+        kind: `speech`, `noise`, `room` or `pair`.
+        source: name of the data set.
+        group: speaker, original noise recording or room; groups are held out as a whole.
+        transcribed: whether its speaker and transcript are known.
+        weight: sampling weight, relative to the duration.
+        noisy: of a pair, the noisy file.
     """
 
     path: Path
@@ -59,45 +62,60 @@ def list_recordings(corpora: Iterable[CorpusConfig]) -> list[Recording]:
 
 
 def _warn_of_unused_weights(corpus: CorpusConfig, found: list[Recording]) -> None:
-    """Says which weights have no effect. No error: a recipe's weights may meet a manifest without some sources."""
+    """Warns of weights without effect; a config's weights may meet a manifest that lacks some sources."""
     sources = {item.source for item in found}
     for name in sorted(set(corpus.weights) - sources - {"*"}):
         logger.warning("weights: no recording of the source %r; there are: %s", name, ", ".join(sorted(sources)))
 
 
 def recording_name(path: Path) -> str:
-    """Returns a name that different copies and takes of one original recording share.
+    """Returns a name shared by all copies and takes of one original recording.
 
-    `animals/dog-barking.mp3`, `animals_dog_barking.ogg` -> `animals_dog_barking`; a last letter that numbers the
-    takes (`..._100032_a`) or a last short hash that tells copies apart (`..._8b6de1`) is dropped.
+    `animals/dog-barking.mp3` and `animals_dog_barking.ogg` become `animals_dog_barking`. A final letter that numbers
+    takes (`..._100032_a`) and a final short hash that distinguishes copies (`..._8b6de1`) are dropped.
     """
     suffix = path.suffix if path.suffix.lower() in AUDIO_SUFFIXES else ""
     name = "_".join(path.parts).removesuffix(suffix).replace("-", "_").lower()
     return re.sub(r"_(?:[a-z]|[0-9a-f]{6})$", "", name)
 
 
-def _from_manifest(corpus: CorpusConfig, manifest: Path) -> Iterator[Recording]:
+def manifest_entries(manifest: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """Returns the entries of a manifest, and where each stands, sorted by path; see `evaluation.manifest`.
+
+    Raises:
+        ConfigError: the manifest cannot be read, or an entry is malformed or lacks `path`, `set` or `source`.
+    """
+    problems: list[str] = []
     try:
-        entries: list[dict[str, Any]] = parse_json(manifest.read_text(encoding="utf-8"))
-        for entry in sorted(entries, key=lambda item: str(item["path"])):
-            kind = MANIFEST_KINDS.get(entry["set"])
-            if kind is None:
-                continue
-            path, source = Path(entry["path"]), str(entry["source"])
-            speaker = entry.get("speaker")
-            group = str(speaker) if speaker else _group(corpus, kind, path)
-            yield Recording(
-                path=manifest.parent / path,
-                kind=kind,
-                source=source,
-                group=group,
-                transcribed=bool(speaker and entry.get("text")),
-                weight=_weight(corpus, source),
-            )
-    except OSError as error:
-        raise ConfigError(f"cannot read the manifest {manifest}: {error.strerror}") from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{manifest}: expected a JSON list of entries with path, set, source ({error!r})") from error
+        found = list(entries(manifest, problems.append))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"cannot read the manifest {manifest}: {error}") from error
+    for where, entry in found:
+        missing = [key for key in REQUIRED_KEYS if not isinstance(entry.get(key), str)]
+        if missing:
+            problems.append(f"{where}: expected {', '.join(REQUIRED_KEYS)}; {missing[0]} is missing")
+    if problems:
+        more = f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        raise ConfigError(f"{manifest}: {problems[0]}{more}")
+    return sorted(found, key=lambda item: str(item[1]["path"]))
+
+
+def _from_manifest(corpus: CorpusConfig, manifest: Path) -> Iterator[Recording]:
+    for _, entry in manifest_entries(manifest):
+        kind, noisy = MANIFEST_KINDS.get(entry[SET_KEY]), entry.get(NOISY_KEY)
+        if kind is None or (kind == "pair" and noisy is None):
+            continue
+        speaker, source = entry.get("speaker"), entry["source"]
+        own_group = entry.get("group") or speaker
+        yield Recording(
+            path=audio_path(entry, manifest.parent),
+            kind=kind,
+            source=source,
+            group=str(own_group) if own_group else _group(corpus, kind, Path(entry["path"])),
+            transcribed=bool(speaker and entry.get("text")),
+            weight=_weight(corpus, source),
+            noisy=audio_path({"path": noisy}, manifest.parent) if noisy is not None else None,
+        )
 
 
 def _from_folders(corpus: CorpusConfig) -> Iterator[Recording]:

@@ -1,4 +1,4 @@
-"""From a training config to pools of decoded audio: what is learned from, and what is held out."""
+"""Training data of a config: decoded audio, in a training and a held-out part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Decoded audio and who may use which part of it."""
+    """Decoded audio, and the recordings of the training and the held-out part."""
 
     audio_cache: AudioCache
     train: Pools
@@ -76,8 +76,8 @@ def _pools(recordings: list[Recording], audio_cache: AudioCache) -> Pools:
 def _pool(recordings: Iterable[Recording], audio_cache: AudioCache) -> Pool:
     weights = {audio_cache.numbers[str(item.path)]: item.weight for item in recordings}
     numbers = np.array(list(weights), np.int64)
-    shares = np.array([weight * audio_cache.length(number) for number, weight in weights.items()], np.float64)
-    return Pool(numbers, shares / shares.sum() if len(shares) else shares)
+    lengths = np.array([weight * audio_cache.length(number) for number, weight in weights.items()], np.float64)
+    return Pool(numbers, lengths / lengths.sum() if len(lengths) else lengths)
 
 
 def _hours(pool: Pool, audio_cache: AudioCache, sample_rate: int) -> float:

@@ -1,4 +1,4 @@
-"""Mixtures of what a training config holds out: the same for validation in a run and for measuring afterwards."""
+"""Mixtures of the held-out recordings, for validation during a run and for evaluation afterwards."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from gtcrn_frontend.training.data.mixing import Mixer, Pools
 
 Samples = npt.NDArray[np.float32]
 
-SEED = 7_000_000  # apart from all training steps' seeds
-SYNTHETIC_SHARE = 0.1
-SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones")  # not all: figures compare with earlier ones
-REVERB_SHARE = 0.2
+SEED = 7_000_000  # apart from the seeds of all training steps
+SYNTHETIC_PROB = 0.1
+SYNTHETIC_KINDS = ("coloured", "modulated", "hum", "clicks", "tones")  # fixed, so that scores compare with earlier ones
+REVERB_PROB = 0.2
 
 
 def held_out_mixture(
@@ -36,15 +36,15 @@ def held_out_mixture(
     seed: int,
     number: int,
 ) -> tuple[Samples, Samples]:
-    """Returns a noisy piece and its target, `(n,) float32` each.
+    """Returns a noisy signal and its target, `(n,) float32` each.
 
-    Always with speech and noise, at full bandwidth, natural speed and colour; the signal-to-noise ratios of all
-    mixtures are evenly spaced.
+    All mixtures contain speech and noise, at full bandwidth, natural speed and without equalisation; their SNRs are
+    evenly spaced.
 
     Args:
-        store, pools: what is mixed.
-        mixing: how.
-        config: length of the pieces, their number, and the range of ratios.
+        audio_cache, pools: the recordings.
+        mixing: composition of the mixtures.
+        config: length and number of the mixtures, and the range of SNRs.
         sample_rate: in Hz.
         seed: of the run.
         number: of the mixture, below `config.mixtures`.
@@ -56,9 +56,9 @@ def held_out_mixture(
         segment_s=config.seconds,
         clean_prob=0.0,
         noise_only_prob=0.0,
-        synthetic_prob=SYNTHETIC_SHARE,
+        synthetic_prob=SYNTHETIC_PROB,
         synthetic_kinds=SYNTHETIC_KINDS,
-        reverb_prob=min(mixing.reverb_prob, REVERB_SHARE),
+        reverb_prob=min(mixing.reverb_prob, REVERB_PROB),
         shoebox_prob=0.0,
         equalise_prob=0.0,
         speed_prob=0.0,
@@ -72,7 +72,7 @@ def held_out_mixture(
 
 @dataclass(frozen=True)
 class HeldOutMixture:
-    """A mixture that is made when it is read; see `held_out_mixture` and `evaluation.pairs.PairSource`."""
+    """A mixture that is made when it is read; see `held_out_mixture` and `evaluation.quality.pairs.PairSource`."""
 
     config_file: Path
     count: int
@@ -86,7 +86,7 @@ class HeldOutMixture:
 
     @property
     def group(self) -> str:
-        """Its name: what it shares with others is drawn anew for each."""
+        """Its name: mixtures are independent of each other."""
         return self.name
 
     def read(self) -> Pair:
@@ -101,15 +101,15 @@ class HeldOutMixture:
 
 
 def plan_held_out(config_file: Path, count: int | None, seed: int | None) -> list[HeldOutMixture]:
-    """Returns the validation mixtures of a training config, decoding its recordings first where that was not done yet.
+    """Returns the validation mixtures of a training config; decodes its recordings first if they are not cached.
 
     Args:
         config_file: see `config_file.load_config`.
-        count: of mixtures; None is the config's own number.
-        seed: None is the config's own, that of validation in the run.
+        count: number of mixtures; None is that of the config.
+        seed: None is that of the config, which the validation during the run uses.
 
     Raises:
-        ConfigError: the config or its recordings cannot be used, or there is no split: nothing is held out then.
+        ConfigError: the config or its recordings cannot be used, or there is no split file, so nothing is held out.
     """
     config = load_config(config_file)
     if not config.held_out.file.is_file():

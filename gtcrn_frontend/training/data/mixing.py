@@ -1,4 +1,4 @@
-"""Training examples made on the fly: a noisy piece and what it should become, from (seed, step) alone."""
+"""Training examples made on the fly: noisy signals and their targets, determined by seed and step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from gtcrn_frontend.audio.levels import active_power, noise_gain
+from gtcrn_frontend.audio.levels import active_power
+from gtcrn_frontend.audio.mixing import PEAK, SILENT_POWER, add_noise, first_audible, random_start
 from gtcrn_frontend.training.augment.degradation import damage
 from gtcrn_frontend.training.augment.effects import (
     change_speed,
@@ -28,13 +29,11 @@ from gtcrn_frontend.training.data.audio_cache import AudioCache
 
 Samples = npt.NDArray[np.float32]
 
-BABBLE_SHARE = 1 / 6  # of the generated noise
+BABBLE_PROB = 1 / 6  # within synthetic noise
 BABBLE_VOICES = (3, 8)
-NARROW_TALKER_SHARE = 0.5  # of band limits: on the speech alone, as of a telephone in a room, and not on the noise
-GAP_S = (0.05, 0.5)  # between utterances that share a piece
-SILENT_POWER = 1e-8  # a piece of noise below -80 dB full scale is drawn anew
-NOISE_DRAWS = 5
-PEAK = 0.99
+NARROW_TALKER_PROB = 0.5  # within band limits: of the speech alone, as from a telephone in a room
+GAP_S = (0.05, 0.5)  # between utterances of one example
+NOISE_DRAWS = 5  # of recordings, until one excerpt is not a pause
 
 
 @dataclass(frozen=True)
@@ -42,22 +41,22 @@ class Pool:
     """Recordings to draw from.
 
     Attributes:
-        numbers: their numbers in the store.
-        shares: probability of each, adding up to 1.
+        numbers: their numbers in the cache.
+        probs: probability of each, summing to 1.
     """
 
     numbers: npt.NDArray[np.int64]
-    shares: npt.NDArray[np.float64]
+    probs: npt.NDArray[np.float64]
 
     def draw(self, rng: np.random.Generator) -> int:
         """Returns the number of a random recording."""
-        place = int(np.searchsorted(np.cumsum(self.shares), rng.random()))
+        place = int(np.searchsorted(np.cumsum(self.probs), rng.random()))
         return int(self.numbers[min(place, len(self.numbers) - 1)])
 
 
 @dataclass(frozen=True)
 class Pools:
-    """What mixtures are made of; `pairs` holds (clean, noisy) numbers of mixtures that exist already."""
+    """Recordings to mix; `pairs` are numbers (clean, noisy) of ready mixtures."""
 
     speech: Pool
     noise: Pool
@@ -66,7 +65,7 @@ class Pools:
 
 
 class Mixer:
-    """Draws examples. Holds no state: an example depends on its generator only."""
+    """Makes examples; stateless: an example depends on its random generator only."""
 
     def __init__(self, audio_cache: AudioCache, pools: Pools, config: MixingConfig, sample_rate: int) -> None:
         self.audio_cache = audio_cache
@@ -85,7 +84,7 @@ class Mixer:
         return np.stack([noisy for noisy, _ in examples]), np.stack([target for _, target in examples])
 
     def example(self, rng: np.random.Generator) -> tuple[Samples, Samples]:
-        """Returns one noisy piece and its target, `(length,) float32` each, at most full scale."""
+        """Returns a noisy signal and its target, `(length,) float32` each, within full scale."""
         config = self.config
         from_pair = bool(self.pools.pairs) and (not len(self.pools.speech.numbers) or rng.random() < 0.5)
         if config.degradation == "compression":
@@ -94,12 +93,12 @@ class Mixer:
             return self._pair(rng)
         kind = rng.random()
         has_noise, has_speech = kind >= config.clean_prob, kind < 1 - config.noise_only_prob
-        # The microphone colours speech and noise alike; noise gets a colour of its own on top.
+        # The microphone's response applies to speech and noise; noise has a response of its own in addition.
         microphone = talker = self._response(rng)
         if rng.random() < config.band_limit_prob:
             band = random_band(rng, self.n_bins, self.sample_rate)
             talker = microphone * band
-            microphone = microphone if rng.random() < NARROW_TALKER_SHARE else talker
+            microphone = microphone if rng.random() < NARROW_TALKER_PROB else talker
         mixture = np.zeros(self.length, np.float32)
         target = np.zeros(self.length, np.float32)
         if has_speech:
@@ -113,8 +112,7 @@ class Mixer:
         if has_noise:
             noise = self._spectrum(self._noise(rng)) * self._response(rng) * microphone
             samples = self._signal(noise)
-            gain = noise_gain(speech, samples, rng.uniform(*config.snr_db)) if has_speech else 1.0
-            mixture = speech + np.float32(gain) * samples
+            mixture = add_noise(speech, samples, rng.uniform(*config.snr_db)) if has_speech else samples
         if config.clip_prob and rng.random() < config.clip_prob:
             mixture = clip(rng, mixture)
         level = self._gain(rng, speech if has_speech else mixture, mixture)
@@ -124,39 +122,39 @@ class Mixer:
         return mixture, target
 
     def _damaged(self, rng: np.random.Generator, clean: Samples) -> tuple[Samples, Samples]:
-        """Returns speech after a narrow channel, and before it; no noise, no room."""
+        """Returns degraded speech and the original; without noise and reverberation."""
         speech = self._signal(self._spectrum(clean) * self._response(rng))
         speech = speech * self._gain(rng, speech, speech)
         return damage(rng, speech), speech
 
     def _gain(self, rng: np.random.Generator, measured: Samples, mixture: Samples) -> np.float32:
-        """Returns the factor that brings `measured` to a random level without clipping the mixture."""
+        """Returns the gain that sets `measured` to a random level without clipping the mixture."""
         mean, deviation, low, high = self.config.level_db
         level_db = float(np.clip(rng.normal(mean, deviation), low, high))
         gain = 10 ** (level_db / 20) / np.sqrt(active_power(measured) + 1e-12)
         return np.float32(min(gain, PEAK / (float(np.abs(mixture).max()) + 1e-9)))
 
     def _speech(self, rng: np.random.Generator) -> Samples:
-        """Returns a piece of speech: one random excerpt, or several utterances with gaps where they are short."""
+        """Returns speech `(length,)`: a random excerpt, or several utterances with gaps if they are short."""
         out = np.zeros(self.length, np.float32)
         ratio = speed_ratio(rng) if rng.random() < self.config.speed_prob else None
         position = 0
         while position < self.length - self.sample_rate // 4:
             number = self.pools.speech.draw(rng)
-            wanted = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
-            start = int(rng.integers(0, max(self.audio_cache.length(number) - wanted, 0) + 1))
-            samples = self.audio_cache.read(number, start, wanted)
+            needed = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
+            start = random_start(rng, self.audio_cache.length(number), needed)
+            samples = self.audio_cache.read(number, start, needed)
             if ratio is not None:
                 samples = change_speed(samples, ratio)
             samples = samples[: self.length - position]
-            # Utterances of different recordings come together at one level.
+            # Utterances of different recordings are normalised to one level.
             out[position : position + len(samples)] = samples / np.sqrt(active_power(samples) + 1e-9)
             position += len(samples) + int(rng.uniform(*GAP_S) * self.sample_rate)
         return out
 
     def _noise(self, rng: np.random.Generator) -> Samples:
         if rng.random() < self.config.synthetic_prob or not len(self.pools.noise.numbers):
-            if rng.random() < BABBLE_SHARE and len(self.pools.speech.numbers):
+            if rng.random() < BABBLE_PROB and len(self.pools.speech.numbers):
                 voices = rng.integers(BABBLE_VOICES[0], BABBLE_VOICES[1] + 1)
                 babble = [self._speech(rng) * rng.uniform(0.3, 1) for _ in range(voices)]
                 return np.asarray(np.sum(babble, axis=0), np.float32)
@@ -170,22 +168,22 @@ class Mixer:
     def _recorded_noise(self, rng: np.random.Generator) -> Samples:
         """Returns an excerpt of a recording with mean power 1; a short recording is repeated."""
         ratio = noise_speed_ratio(rng) if rng.random() < self.config.speed_prob else None
-        wanted = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
-        for _ in range(NOISE_DRAWS):
+        needed = self.length if ratio is None else self.length * ratio[1] // ratio[0] + 1
+
+        def draw() -> Samples:
             number = self.pools.noise.draw(rng)
-            start = int(rng.integers(0, max(self.audio_cache.length(number) - wanted, 0) + 1))
-            samples = self.audio_cache.read(number, start, wanted)
-            if len(samples) and float(np.square(samples).mean()) > SILENT_POWER:
-                break
+            return self.audio_cache.read(number, random_start(rng, self.audio_cache.length(number), needed), needed)
+
+        samples = first_audible(draw, NOISE_DRAWS)
         if ratio is not None:
             samples = change_speed(samples, ratio)
         samples = np.resize(samples, self.length)
         return np.asarray(samples / np.sqrt(np.square(samples).mean() + SILENT_POWER), np.float32)
 
     def _pair(self, rng: np.random.Generator) -> tuple[Samples, Samples]:
-        """Returns an excerpt of a mixture that exists already, zero-padded where it is short."""
+        """Returns an excerpt of a ready mixture, zero-padded if it is short."""
         clean, noisy = self.pools.pairs[int(rng.integers(len(self.pools.pairs)))]
-        start = int(rng.integers(0, max(self.audio_cache.length(clean) - self.length, 0) + 1))
+        start = random_start(rng, self.audio_cache.length(clean), self.length)
         out = np.zeros((2, self.length), np.float32)
         for row, number in zip(out, (noisy, clean), strict=True):
             samples = self.audio_cache.read(number, start, self.length)

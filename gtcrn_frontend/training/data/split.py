@@ -1,17 +1,19 @@
-"""Which groups are held out for validation: drawn once by a seeded hash, then written down.
+"""Split of the recordings into training and held-out groups: drawn once by a seeded hash, then kept in a file.
 
-Where the speaker of a clip is not known (wake words, coffee orders), the clip is a group of its own: other clips of a
-held-out speaker may then be in training.
+Where the speaker of a clip is unknown, the clip is a group of its own: other clips of the same speaker may then be in
+training.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.errors import ConfigError
@@ -24,38 +26,39 @@ KINDS = ("speech", "noise", "room", "pair")
 
 @dataclass(frozen=True)
 class Split:
-    """The held-out groups of each kind."""
+    """Names of the held-out groups by kind of recording."""
 
     held_out: dict[str, frozenset[str]]
 
     def is_held_out(self, recording: Recording) -> bool:
-        """Tells whether a recording must not be trained on."""
+        """Returns whether a recording must not be used in training."""
         return recording.group in self.held_out[recording.kind]
 
 
 def draw_split(recordings: Iterable[Recording], config: HeldOutConfig, seed: int) -> Split:
-    """Returns a split that holds out the configured share of every source.
+    """Returns a split that holds out the configured fraction of every source.
 
-    Each kind, source and presence of transcripts is drawn from on its own, so that the held-out part has some of
-    everything. A group found in several sources counts for the first one. At least one group of a source is held
-    out if it has more than one.
+    Each kind, source and presence of transcripts is drawn from separately, so that the held-out part has some of
+    everything. A group that occurs in several sources belongs to the first one. At least one group of a source is held
+    out, and at least one is left for training, if it has two.
     """
-    sources: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
-    seen: set[tuple[str, str]] = set()
-    for recording in sorted(recordings, key=lambda item: not item.transcribed):
-        if (recording.kind, recording.group) not in seen:
-            seen.add((recording.kind, recording.group))
-            sources[recording.kind, recording.source, recording.transcribed].append(recording.group)
+    # Names of the groups in each source, with the number of their recordings.
+    sources: dict[tuple[str, str, bool], dict[str, int]] = defaultdict(dict)
+    home: dict[tuple[str, str], tuple[str, str, bool]] = {}
+    for item in sorted(recordings, key=lambda item: not item.transcribed):
+        own = home.setdefault((item.kind, item.group), (item.kind, item.source, item.transcribed))
+        sources[own][item.group] = sources[own].get(item.group, 0) + 1
 
     held_out: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for (kind, _, transcribed), groups in sources.items():
-        shares = {"speech": config.speech, "noise": config.noise, "room": config.rooms}
+        order = sorted(groups, key=lambda group: _hash(seed, kind, group))
         if kind == "pair":
-            count = min(config.pairs, len(groups) - 1)
+            before = itertools.accumulate((groups[group] for group in order), initial=0)
+            count = sum(pairs < config.pairs for pairs, _ in zip(before, order, strict=False))
         else:
-            share = config.transcribed if transcribed else shares[kind]
-            count = min(math.ceil(share * len(groups)), len(groups) - 1)
-        held_out[kind].update(sorted(groups, key=lambda group: _hash(seed, kind, group))[:count])
+            fractions = {"speech": config.speech, "noise": config.noise, "room": config.rooms}
+            count = math.ceil((config.transcribed if transcribed else fractions[kind]) * len(groups))
+        held_out[kind].update(order[: min(count, len(groups) - 1)])
     return Split({kind: frozenset(groups) for kind, groups in held_out.items()})
 
 
@@ -72,13 +75,18 @@ def load_or_draw_split(recordings: Iterable[Recording], config: HeldOutConfig, s
             return Split({kind: frozenset(map(str, stored[kind])) for kind in KINDS})
         except (ValueError, LookupError, TypeError) as error:
             raise ConfigError(
-                f"{path} is not a split file ({error!r}): correct it, or remove it to draw anew"
+                f"{path} is not a split file ({error!r}): correct it, or remove it, so that a new split is drawn"
             ) from error
     split = draw_split(recordings, config, seed)
+    write_split(split, path, seed)
+    return split
+
+
+def write_split(split: Split, path: Path, seed: int) -> None:
+    """Writes a split, and the seed that it was drawn with, to a JSON file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"seed": seed, "held_out": {kind: sorted(groups) for kind, groups in split.held_out.items()}}
     write_text(path, json.dumps(content, indent=1) + "\n")
-    return split
 
 
 def _hash(seed: int, kind: str, group: str) -> str:

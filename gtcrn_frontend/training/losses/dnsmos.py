@@ -1,8 +1,8 @@
-"""How good listeners would find an estimate, after a network that learnt it from them, as a loss.
+"""DNSMOS P.835 as a differentiable loss.
 
-DNSMOS P.835 (Reddy et al., "DNSMOS P.835: A non-intrusive perceptual objective speech quality metric to evaluate noise
-suppressors", ICASSP 2022) with a slope: the network that `evaluation.quality.dnsmos` judges with, its weights read from
-the user's folder. What one trains for is no independent measure any more: P.808 and the others are.
+Source: Reddy et al., "DNSMOS P.835: A non-intrusive perceptual objective speech quality metric to evaluate noise
+suppressors", ICASSP 2022. The network is that of `evaluation.quality.dnsmos`, with weights from the user's folder. For
+a model trained with it, DNSMOS P.835 is no longer an independent metric; P.808 still is.
 """
 
 from __future__ import annotations
@@ -18,23 +18,28 @@ from gtcrn_frontend.evaluation.quality.dnsmos import OVRL_POLYNOMIAL, P835_FILE,
 
 FRAME, HOP = 320, 160
 CONVOLUTIONS = ("conv2d", *(f"conv2d_{number}" for number in range(1, 7)))
-POOLED = ("conv2d_3", "conv2d_4", "conv2d_5")  # halved behind these
+POOLED = ("conv2d_3", "conv2d_4", "conv2d_5")  # layers with max pooling after them
 DENSE = ("dense", "dense_1", "dense_3")
 OVRL = 2  # of the scores SIG, BAK, OVRL
 BEST = 5.0
 
-# The network's own floor is 1e-12. This one is far below a microphone's noise as well, but a slope at it is bounded.
+# The network's own floor is 1e-12. This one is still far below microphone noise, and bounds the gradient.
 FLOOR = 1e-9
-LEVEL = 0.05  # root mean square that speech is brought to, -26 dB full scale: scores depend on the level
+LEVEL = 0.05  # root mean square that speech is normalised to, -26 dB full scale: scores depend on the level
 SILENT = 1e-6
 SHORTEST = 1600  # samples; the network halves its frames three times
 
 
 class DnsmosLoss:
-    """What is missing from the best overall score, 5."""
+    """Gap to the best overall score: 5 - OVRL."""
 
     def __init__(self, folder: Path, sample_rate: int, device: str | torch.device = "cpu") -> None:
-        """Args: a folder with `sig_bak_ovr.onnx`; rate of the samples in Hz, and where they will lie.
+        """Loads the network.
+
+        Args:
+            folder: with `sig_bak_ovr.onnx`.
+            sample_rate: of the samples in Hz.
+            device: of the samples.
 
         Raises:
             ModelError: the file is absent or of another network, or the rate is not 16 kHz.
@@ -73,7 +78,7 @@ class DnsmosLoss:
 
     def _overall(self, samples: Tensor) -> Tensor:
         real, imaginary = (samples.unfold(-1, FRAME, HOP) @ self._stft).chunk(2, -1)
-        # Half precision is enough for a slope; a CPU that computes in it takes two fifths of the time.
+        # Half precision suffices for gradients, and takes two fifths of the time on a CPU that supports it.
         hidden = (real.square() + imaginary.square() + FLOOR).log10()[:, None].to(torch.bfloat16)
         for name, (kernel, bias) in zip(CONVOLUTIONS, self._convolutions, strict=True):
             hidden = functional.conv2d(hidden, kernel, bias, padding=1).relu()

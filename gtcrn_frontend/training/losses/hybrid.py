@@ -1,4 +1,4 @@
-"""The loss of the authors of GTCRN, its parts, and the transform it is computed on."""
+"""The hybrid loss of GTCRN's authors, its parts, and the short-time Fourier transform."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 from gtcrn_frontend.model_spec import GTCRN_SPEC, ModelSpec
 
-COMPRESSION = 0.3  # magnitudes are compared as |X| ** 0.3
+COMPRESSION = 0.3  # exponent of magnitudes
 COMPLEX_WEIGHT = 30.0
 MAGNITUDE_WEIGHT = 70.0
-MAGNITUDE_FLOOR = 1e-12  # added to the power, so that the root has a slope at zero
+MAGNITUDE_FLOOR = 1e-12  # added to the power; keeps the gradient of the root finite at zero
 RATIO_FLOOR = 1e-8
 
 
 class Transform:
-    """Short-time Fourier transform of a model: zeros before the first sample, square root of the periodic Hann.
+    """Short-time Fourier transform of a model: square root of the periodic Hann window, zero-padded at both ends.
 
-    A network that takes samples has none; its losses are computed on that of GTCRN.
+    For networks on samples, losses use the transform of GTCRN.
     """
 
     def __init__(self, spec: ModelSpec, device: str | torch.device = "cpu") -> None:
@@ -31,7 +31,7 @@ class Transform:
         self.n_fft = spec.n_fft
         self.hop_length = spec.hop_length
         self.win_length = spec.win_length
-        self.window = torch.hann_window(spec.win_length, device=device).sqrt()
+        self.window = torch.hann_window(spec.win_length, dtype=torch.float32, device=device).sqrt()
 
     def forward(self, samples: Tensor) -> Tensor:
         """Returns the spectrum `(B, bins, T, 2)` of samples `(B, n)`."""
@@ -48,11 +48,11 @@ class Transform:
         return torch.view_as_real(spectrum)
 
     def inputs(self, samples: Tensor) -> Tensor:
-        """Returns what the network takes for samples `(B, n)`: their spectrum, or themselves."""
+        """Returns the network's input for samples `(B, n)`: their spectrum, or the samples."""
         return samples if self.of_samples else self.forward(samples)
 
     def enhanced(self, network: nn.Module, samples: Tensor) -> Tensor:
-        """Returns the spectrum `(B, bins, T, 2)` of what the network makes of samples `(B, n)`."""
+        """Returns the spectrum `(B, bins, T, 2)` of the network's output for samples `(B, n)`."""
         outputs: Tensor = network(self.inputs(samples))
         return self.forward(outputs) if self.of_samples else outputs
 
@@ -63,7 +63,7 @@ class Transform:
 
 
 class Compressed(NamedTuple):
-    """A spectrum X whose loud parts do not drown the quiet ones."""
+    """A spectrum X with power-law compressed magnitude."""
 
     root: Tensor  # |X|^0.3 as (B, bins, T)
     planes: Tensor  # X / |X|^0.7, real and imaginary part, as (B, bins, T, 2)
@@ -92,7 +92,7 @@ def hybrid_loss_of_parts(
 ) -> Tensor:
     """Returns `hybrid_loss` from the compressed spectra and the samples `(B, n)` of estimate and target.
 
-    Its last term, the signal-to-noise ratio, counts `ratio_weight` times.
+    Its last term, the SI-SNR, is weighted by `ratio_weight`.
     """
     magnitude_error = (estimate.root - target.root).square().mean()
     # The mean over real and imaginary part together is half the sum of their means.
@@ -119,9 +119,9 @@ def spectral_error(estimate: Compressed, target: Compressed) -> Tensor:
 
 
 def over_suppression(estimate: Compressed, target: Compressed) -> Tensor:
-    """Returns the mean (scalar) of max(0, |S|^0.3 - |E|^0.3)^2: where the estimate E lacks what the target S has.
+    """Returns the mean (scalar) of max(0, |S|^0.3 - |E|^0.3)^2: the energy that estimate E lacks against target S.
 
-    Noise that is left costs nothing here. Source: the asymmetric loss of VoiceFilter-Lite (Wang et al., Interspeech
+    Residual noise is not penalised. Source: the asymmetric loss of VoiceFilter-Lite (Wang et al., Interspeech
     2020, section 2.2), whose factor alpha on such errors is this term with the weight alpha^2 - 1 beside a
     symmetric one.
     """

@@ -1,8 +1,8 @@
-"""Distance between the features that recognisers compute from the estimate and from clean speech, as a loss.
+"""Perceptual loss of recognisers: distance between their hidden features of the estimate and of clean speech.
 
-Enhancement that lowers a signal-level error often raises word errors (Iwamoto et al., "How bad are artifacts?", 2022).
-The error of a recogniser's own hidden features measures what it will understand; the idea is the perceptual loss of
-Johnson et al. (ECCV 2016), with a recogniser in the place of the image classifier.
+Enhancement that lowers signal-level errors often raises word errors (Iwamoto et al., "How bad are artifacts?", 2022).
+Features of a recogniser are closer to what it will transcribe. Source: the perceptual loss of Johnson et al. (ECCV
+2016), with a recogniser in place of the image classifier.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.training.config import RecognizerConfig
 from gtcrn_frontend.training.losses.whisper_encoder import SAMPLE_RATE, load_whisper_encoder
 
-SILENT_POWER = 1e-9  # mean square of a target that holds no speech
-POWER_FLOOR = 1e-6  # of features, against features that do not vary
+SILENT_POWER = 1e-9  # mean square below which a target counts as silence
+POWER_FLOOR = 1e-6  # of features; avoids a division by zero
 
 FeatureNetwork = Callable[[Tensor], Sequence[Tensor]]
 """Samples `(B, n)` to features `(B, T, channels)` of one or more layers, the last one last."""
@@ -36,28 +36,29 @@ class RecognizerDistance:
         """Loads the recognisers; their weights are fixed.
 
         Args:
-            recognizers: which ones, and what each counts.
-            sample_rate: of the samples, in Hz.
-            device: where the samples will be.
+            recognizers: the recognisers and their weights.
+            sample_rate: of the samples in Hz.
+            device: of the samples.
 
         Raises:
             ModelError: a model or factory that cannot be loaded.
         """
+        self.device = torch.device(device)
         self._terms = [(item, _load(item, sample_rate, device)) for item in recognizers]
 
     def __call__(self, estimate: Tensor, target: Tensor) -> Tensor:
         """Returns the distance `(B,)` of samples `(B, n)`: 0 for equal ones, about 1 per weight for unrelated ones.
 
         For each recogniser `weight * (d_last + mean of d over the layers before)`, with d the squared error of a layer
-        over the variance over time of the target's features in it. 0 where the target is silence: there a recogniser's
-        own normalisation turns the faintest residue into features of full size.
+        divided by the variance over time of the target's features in it. 0 where the target is silence: there the
+        recogniser's normalisation would amplify any residue.
         """
         total = estimate.new_zeros(len(estimate))
         for config, network in self._terms:
             with torch.no_grad():
-                wanted = network(target)
-            got = network(estimate)
-            distances = [feature_distance(ours, theirs) for ours, theirs in zip(got, wanted, strict=True)]
+                reference = network(target)
+            features = network(estimate)
+            distances = [feature_distance(*pair) for pair in zip(features, reference, strict=True)]
             total = total + config.weight * distances[-1]
             if config.layers == "all" and len(distances) > 1:
                 total = total + config.weight * torch.stack(distances[:-1]).mean(0)
@@ -65,7 +66,7 @@ class RecognizerDistance:
 
 
 def feature_distance(estimate: Tensor, target: Tensor) -> Tensor:
-    """Returns the squared error of features `(B, T, channels)` over the target's variance along T, `(B,)`."""
+    """Returns the squared error of features `(B, T, channels)` divided by the target's variance along T, `(B,)`."""
     estimate, target = estimate.float(), target.float()
     power = (target - target.mean(1, keepdim=True)).square().mean((1, 2))
     return (estimate - target).square().mean((1, 2)) / power.clamp_min(POWER_FLOOR)
@@ -75,7 +76,7 @@ def _load(config: RecognizerConfig, sample_rate: int, device: str | torch.device
     if config.whisper is not None:
         if sample_rate != SAMPLE_RATE:
             raise ModelError(f"recognizers: Whisper expects {SAMPLE_RATE} Hz, got a network at {sample_rate} Hz")
-        # Half precision is enough for a slope; a CPU that computes in it takes two fifths of the time.
+        # Half precision suffices for gradients, and takes two fifths of the time on a CPU that supports it.
         return load_whisper_encoder(config.whisper, torch.bfloat16).to(device)
     network = _from_factory(str(config.factory), sample_rate)
     if isinstance(network, nn.Module):

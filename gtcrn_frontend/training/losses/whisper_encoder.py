@@ -1,4 +1,4 @@
-"""The encoder of Whisper in torch, differentiable in its input, from weights in CTranslate2's format.
+"""Whisper's encoder in torch, differentiable with respect to its input, from weights in CTranslate2's format.
 
 Source: Radford et al., "Robust speech recognition via large-scale weak supervision", ICML 2023, and the code released
 with it. Agrees with CTranslate2's own `encode` within the precision of float16 weights.
@@ -30,19 +30,19 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 
 
 class WhisperEncoder(nn.Module):
-    """Log-mel features, two convolutions and pre-norm transformer blocks. Its weights are fixed."""
+    """Log-mel features, two convolutions and pre-norm transformer blocks, with fixed weights."""
 
     window: Tensor
     filters: Tensor
     positions: Tensor
 
     def __init__(self, weights: Weights, dtype: torch.dtype = torch.float32) -> None:
-        """Builds the encoder; its shape follows from the weights.
+        """Builds the encoder with the sizes of the weights.
 
         Args:
             weights: variables by their names in CTranslate2's format, `encoder/...`.
-            dtype: of the products with weight matrices. bfloat16 takes half the time where the processor computes in
-                it; sums, norms and the residual stream stay float32.
+            dtype: of the products with weight matrices. bfloat16 takes half the time on processors that support
+                it; sums, norms and the residual stream remain float32.
 
         Raises:
             ModelError: a variable is missing.
@@ -73,7 +73,7 @@ class WhisperEncoder(nn.Module):
         return (features.maximum(loudest - DYNAMIC_RANGE) + 4) / 4
 
     def forward(self, samples: Tensor) -> list[Tensor]:
-        """Returns what each block adds up to, and last the normalised output; each `(B, n // 320, channels)`.
+        """Returns the output of each block, and the normalised output last; each `(B, n // 320, channels)`.
 
         Args:
             samples: `(B, n)` at 16 kHz, up to 30 s. Shorter audio is not padded to 30 s, so it costs less.

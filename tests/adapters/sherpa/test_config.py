@@ -103,6 +103,14 @@ def test_without_a_frontend(folder, online, frontend):
     assert load(folder, {"recognizer": online, "frontend": frontend}).frontend is None
 
 
+def test_a_frontend_in_a_file_of_its_own(folder, online):
+    EnhancerConfig(strength=0.4).to_yaml(folder / "frontend.yaml")
+    sections = {"recognizer": online, "frontend": "frontend.yaml"}
+    assert load(folder, sections).frontend == EnhancerConfig(strength=0.4), "paths begin at the pipeline file"
+    with pytest.raises(ConfigError, match=r"frontend: .*absent\.yaml: expected a YAML file of settings"):
+        load(folder, {**sections, "frontend": "absent.yaml"})
+
+
 def test_a_frontend_of_defaults(folder, online):
     assert load(folder, {"recognizer": online, "frontend": True}).frontend == EnhancerConfig()
 
@@ -179,7 +187,7 @@ WRONG = [
     ({"+recognizer": {"hr_dict_dir": "a.fst"}}, "hr_dict_dir: expected a folder, found a file"),
     ({"frontend": {"strenght": 1}}, "frontend: .*unknown 'strenght': did you mean 'strength'"),
     ({"frontend": {"strength": 2}}, "frontend: strength: expected"),
-    ({"frontend": "on"}, "frontend: expected settings by name, got 'on'"),
+    ({"frontend": "on"}, "frontend: .*on: expected a YAML file of settings"),
     ({"frontend": {"sample_rate": 48000}}, "frontend: sample_rate: expected none"),
     (
         {"endpoint": {"rule2_silence": 1}},

@@ -218,7 +218,7 @@ def test_tokens_that_end_the_process(tiny, tmp_path, kind, text, said):
         ("<blk> 0\n▁low 1\n▁mid 2\n", "0 to 3 .*, 3 missing"),
         ("<blk> 0\n▁low 1\n▁mid 2\n▁high 7\n", "3 missing"),
         ("<blk> 0\n▁low 1\n▁mid 1\n▁high 3\n", "line 3: expected every id once"),
-        ("a 0\n▁low 1\n▁mid 2\n▁high 3\n<blk> 4\n", "blank that the model can put out"),
+        ("a 0\n▁low 1\n▁mid 2\n▁high 3\n<blk> 4\n", "blank among the model's outputs"),
         ("<blk>\n▁low\n▁mid\n▁high\n", "line 1"),
     ],
 )

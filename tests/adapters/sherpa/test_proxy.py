@@ -387,7 +387,7 @@ def test_an_idle_client_is_closed():
     async def test():
         async with Upstream() as upstream, behind(upstream, idle_seconds=0.2) as proxy, connected(proxy) as client:
             await client.send(noise(1000).tobytes())
-            assert await close_of(client) == (POLICY, "nothing has moved for 0.2 s")
+            assert await close_of(client) == (POLICY, "no traffic for 0.2 s")
             await upstream.received[0].closed.wait()
             await errors_are(proxy, {"idle": 1})
 

@@ -341,7 +341,7 @@ class TestWithFrontend:
             with_frontend(host, EnhancerConfig())
 
     def test_one_is_enough(self, wrapped_online):
-        with pytest.raises(ConfigError, match="got one that has a front-end: <OnlineRecognizer with"):
+        with pytest.raises(ConfigError, match="got one that already has a front-end: <OnlineRecognizer with"):
             with_frontend(wrapped_online, Enhancer())
 
     def test_routes_are_for_detectors(self, online_tones):

@@ -145,7 +145,7 @@ def test_segments_wait_in_order(vad_config, noisy):
     vad = with_frontend(bare(vad_config), Enhancer())
     assert vad.empty()
     for call in (lambda: vad.front, vad.pop):
-        with pytest.raises(IndexError, match=r"ask empty\(\) first"):
+        with pytest.raises(IndexError, match=r"check empty\(\) first"):
             call()
     vad.accept_waveform(noisy)
     vad.flush()
@@ -274,5 +274,5 @@ def test_settings_that_do_not_fit(vad_config):
         with_frontend(bare(vad_config), EnhancerConfig(output_sample_rate=48000))
     with pytest.raises(ConfigError, match="did you mean 'enhanced_to_both'"):
         with_frontend(bare(vad_config), Enhancer(), route="enhanced_to_vad")
-    with pytest.raises(ConfigError, match="one that has a front-end"):
+    with pytest.raises(ConfigError, match="one that already has a front-end"):
         with_frontend(with_frontend(bare(vad_config), Enhancer()), Enhancer())

@@ -305,7 +305,7 @@ def test_what_does_not_fit_is_refused(enhancing: Any, raw: Any) -> None:
     with pytest.raises(StateError, match="expected a context from make_streaming_context of this recogniser"):
         enhancing.encode_chunk(raw.make_streaming_context(CONFIG), chunk)
     context = enhancing.make_streaming_context(CONFIG)
-    with pytest.raises(StateError, match="nothing can be held back"):
+    with pytest.raises(StateError, match="there is nothing to flush"):
         enhancing.encode_rest(context)
     enhancing.encode_chunk(context, torch.zeros(2, 100), torch.tensor([1.0, 0.5]))
     with pytest.raises(AudioFormatError, match=re.escape("expected a chunk (2, n), got shape (1, 100)")):

@@ -10,9 +10,9 @@ from speechbrain.inference.ASR import WhisperASR
 from speechbrain.utils.fetching import LocalStrategy
 
 from gtcrn_frontend import Enhancer
+from gtcrn_frontend.adapters.recognizers import recognizer_source
 from gtcrn_frontend.adapters.speechbrain import with_frontend
 from gtcrn_frontend.adapters.speechbrain.transcriber import SpeechBrainRecognizer
-from gtcrn_frontend.cli._recognizers import recognizer_source
 from gtcrn_frontend.evaluation.asr.normalise import Normalisation
 from gtcrn_frontend.evaluation.asr.wer import count_errors, error_rate
 

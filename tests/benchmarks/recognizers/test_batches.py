@@ -14,23 +14,23 @@ def made_task() -> object:
     def draw(rng: np.random.Generator) -> list[int]:
         return rng.permutation(5).tolist()
 
-    def learned(number: int) -> Utterance:
+    def training(number: int) -> Utterance:
         samples = np.sin(0.1 * np.arange(4000 + 1000 * number)).astype(np.float32) * 0.3
         return Utterance(samples, tuple(range(1, 2 + number)))
 
     network = RecognizerConfig(n_mels=40, used_mels=40, channels=8, hidden=8, layers=1, symbols=7)
     symbols = ("<blk>", *(f"▁{i}" for i in range(6)))
-    return Task("made", symbols, network, "word", draw, learned, lambda count: [learned(i) for i in range(count)])
+    return Task("made", symbols, network, "word", draw, training, lambda count: [training(i) for i in range(count)])
 
 
-def made_batches(share: float = 0.0) -> object:
+def made_batches(prob: float = 0.0) -> object:
     """Batches of made-up utterances, some in white noise."""
     from batches import Background, Batches
     from corpora import Noises
 
     rng = np.random.default_rng(0)
     recorded = [rng.normal(0, 0.1, 20000).astype(np.float32)]
-    return Batches(made_task(), Noises(recorded, recorded, recorded), Background(share, (0.0, 10.0)), seed=1)
+    return Batches(made_task(), Noises(recorded, recorded, recorded), Background(prob, (0.0, 10.0)), seed=1)
 
 
 def test_a_batch_depends_on_seed_and_step_only() -> None:
@@ -44,8 +44,8 @@ def test_a_batch_depends_on_seed_and_step_only() -> None:
     assert first.features.shape == (5, first.frames.max(), 40)
 
 
-def test_the_share_with_noise_behind_it_is_kept_and_the_same_each_time() -> None:
-    quiet, noisy, again = (made_batches(share).draw(0, changed=False) for share in (0.0, 1.0, 1.0))
+def test_noise_has_its_probability_and_is_the_same_each_time() -> None:
+    quiet, noisy, again = (made_batches(prob).draw(0, changed=False) for prob in (0.0, 1.0, 1.0))
     assert torch.equal(noisy.features, again.features)
     assert (noisy.features - quiet.features).abs().mean() > 0.5
     assert torch.equal(noisy.symbols, quiet.symbols)
@@ -105,18 +105,21 @@ def test_a_network_begins_with_what_another_one_knows_of_the_bands_they_share() 
     assert torch.equal(network.output.weight, before)
 
 
-def test_training_lowers_the_loss_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    from train import Run
+def test_training_lowers_the_loss_and_resumes(tmp_path: Path) -> None:
+    from train import learn, new_trainer
+
+    from gtcrn_frontend.training.checkpoint import load_checkpoint, save_checkpoint
 
     torch.manual_seed(0)
     batches = made_batches()
-    run = Run(CtcRecognizer(batches.task.network), steps=80, rate=0.2)
-    losses = [run.learn(batches)[0] for _ in range(20)]
-    run.save(tmp_path / "checkpoint.pt")
-    losses += [run.learn(batches)[0] for _ in range(3)]
-    resumed = Run(CtcRecognizer(batches.task.network), steps=80, rate=0.2)
-    resumed.load(tmp_path / "checkpoint.pt")
+    trainer = new_trainer(CtcRecognizer(batches.task.network), steps=80, rate=0.2)
+    losses = [learn(trainer, batches.draw(trainer.step)) for _ in range(20)]
+    save_checkpoint(tmp_path / "checkpoint.pt", trainer.state())
+    losses += [learn(trainer, batches.draw(trainer.step)) for _ in range(3)]
+    resumed = new_trainer(CtcRecognizer(batches.task.network), steps=80, rate=0.2)
+    resumed.load(load_checkpoint(tmp_path / "checkpoint.pt"))
     assert resumed.step == 20
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3])
     torch.manual_seed(1)  # dropout is random, hence close instead of equal
-    assert [resumed.learn(batches)[0] for _ in range(3)] == pytest.approx(losses[-3:], rel=0.2)
+    again = [learn(resumed, batches.draw(resumed.step)) for _ in range(3)]
+    assert again == pytest.approx(losses[-3:], rel=0.2)

@@ -39,11 +39,11 @@ def test_utterances_are_spelt_in_the_symbols_of_their_task(audio: Path, name: st
     from tasks import load_task
 
     task = load_task(name, audio)
-    utterances = task.judged(60)
+    utterances = task.held_out(60)
     assert {len(item.symbols) for item in utterances} == lengths
     assert all(0 < symbol < len(task.symbols) for item in utterances for symbol in item.symbols)
     assert all(np.abs(item.samples).max() <= 1 for item in utterances)
-    again = load_task(name, audio).judged(60)
+    again = load_task(name, audio).held_out(60)
     assert all(np.array_equal(a.samples, b.samples) for a, b in zip(utterances, again, strict=True))
 
 

@@ -22,8 +22,8 @@ def test_edits_are_found() -> None:
 @given(said=TEXTS, heard=TEXTS)
 def test_edits_put_both_texts_together_and_are_as_many_as_counted(unit: str, said: str, heard: str) -> None:
     found, joint = edits(said, heard, unit), " " if unit == "word" else ""
-    assert joint.join(edit.said for edit in found if edit.said) == said
-    assert joint.join(edit.heard for edit in found if edit.heard) == heard
+    assert joint.join(edit.reference for edit in found if edit.reference) == said
+    assert joint.join(edit.hypothesis for edit in found if edit.hypothesis) == heard
     size = (lambda text: len(text.split())) if unit == "word" else len
-    wrong = sum(max(size(edit.said), size(edit.heard)) for edit in found if edit.kind != "equal")
+    wrong = sum(max(size(edit.reference), size(edit.hypothesis)) for edit in found if edit.kind != "equal")
     assert wrong == count_errors(said, heard, unit).errors

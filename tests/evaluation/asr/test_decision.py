@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from gtcrn_frontend import EnhancerConfig
-from gtcrn_frontend.evaluation.asr.decision import LEAST_UTTERANCES, RELEVANT, Decision, Verdict, decide
-from gtcrn_frontend.evaluation.asr.normalise import Normalisation
+from gtcrn_frontend.evaluation.asr.decision import MIN_UTTERANCES, RELEVANT, Decision, Verdict, decide
+from gtcrn_frontend.evaluation.asr.event_rates import EventRates
+from gtcrn_frontend.evaluation.asr.measure_text import hallucination_reasons
+from gtcrn_frontend.evaluation.asr.recognizer import Recognition
 from gtcrn_frontend.evaluation.asr.scores import Scores, score
-from gtcrn_frontend.evaluation.asr.verdict_text import sentences
-from gtcrn_frontend.evaluation.asr.wer import ErrorCounts
+from gtcrn_frontend.evaluation.asr.verdict_text import reasons
+from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, ErrorMetric
 from gtcrn_frontend.evaluation.manifest import Utterance
 from gtcrn_frontend.evaluation.noisy_set import Item
-from gtcrn_frontend.evaluation.result_cache import Recognition
+from gtcrn_frontend.evaluation.speech_free import SpeechFree
 from gtcrn_frontend.evaluation.systems import RAW
 
 HALF, FULL, QUARTER = (EnhancerConfig(strength=s) for s in (0.5, 1.0, 0.25))
@@ -82,7 +84,7 @@ def test_nothing_helps_where_there_are_no_errors() -> None:
 def test_a_few_words_without_errors_say_little() -> None:
     found = decided({RAW: {"clean": 0.0}, FULL: {"clean": 0.0}}, 30)
     assert (found.verdict, found.utterances_needed) == (Verdict.TOO_LITTLE_DATA, 50)
-    assert "noisier recordings" in " ".join(sentences(found, "word"))
+    assert "noisier recordings" in " ".join(reasons(found, "WER"))
 
 
 @pytest.mark.parametrize(("n", "rate"), [(10, 0.10), (48, 0.03), (100, 0.01)])
@@ -129,10 +131,10 @@ def test_clean_speech_that_did_not_change_is_not_known_to_the_last_digit() -> No
 
 
 def test_few_utterances_are_too_few_whatever_they_say() -> None:
-    found = decided({RAW: {"0 dB": 0.9}, FULL: {"0 dB": 0.0}}, LEAST_UTTERANCES - 1)
+    found = decided({RAW: {"0 dB": 0.9}, FULL: {"0 dB": 0.0}}, MIN_UTTERANCES - 1)
     assert (found.verdict, found.setting.bypass) == (Verdict.TOO_LITTLE_DATA, True)
     assert found.utterances_needed is not None
-    assert found.utterances_needed >= LEAST_UTTERANCES
+    assert found.utterances_needed >= MIN_UTTERANCES
 
 
 def test_as_many_utterances_as_estimated_do() -> None:
@@ -179,13 +181,72 @@ def test_without_raw_nothing_can_be_said() -> None:
 
 def test_items_that_one_setting_lacks_count_for_none() -> None:
     items = [Item(Utterance(str(i), Path(str(i)), "One, two"), "a", str(i)) for i in range(10)]
-    heard = {
-        RAW: {item: Recognition("one two", 0, 0) for item in items},
-        HALF: {item: Recognition("one", 0, 0) for item in items[1:]},
-        FULL: {item: Recognition("", 0, 0) for item in items[:7]},  # too few: it is not judged at all
+    recognitions = {
+        RAW: {item.key: Recognition("one two", 0, 0) for item in items},
+        HALF: {item.key: Recognition("one", 0, 0) for item in items[1:]},
+        FULL: {item.key: Recognition("", 0, 0) for item in items[:7]},  # too few: it is left out
     }
-    scores = score(items, heard, Normalisation())
+    scores = score(items, recognitions, ErrorMetric())
     assert scores.settings == (RAW, HALF)
     assert scores.items == tuple(items[1:])
     assert sum(count.errors for count in scores.of(RAW)) == 0
     assert sum(count.deletions for count in scores.of(HALF)) == 9
+
+
+def test_the_same_item_twice_counts_twice_but_is_one_utterance() -> None:
+    item = Item(Utterance("a", Path("a"), "one two"), "a", "a")
+    scores = score([item, item], {RAW: {"a": Recognition("one", 0, 0)}}, ErrorMetric())
+    assert scores.items == (item, item)
+    assert [count.deletions for count in scores.of(RAW)] == [2]
+
+
+def hallucinated(words: dict[EnhancerConfig, int]) -> EventRates:
+    """So many words in each of twenty excerpts."""
+    signals = tuple(SpeechFree(str(i), 10.0, -30.0, seed=i) for i in range(20))
+    return EventRates(signals, {setting: (count,) * len(signals) for setting, count in words.items()})
+
+
+def test_what_adds_hallucinated_words_is_ruled_out_and_that_is_said() -> None:
+    scores = drawn(
+        {RAW: {"clean": 0.02, "0 dB": 0.6}, HALF: {"clean": 0.02, "0 dB": 0.3}, FULL: {"clean": 0.02, "0 dB": 0.1}}, 60
+    )
+    assert decide(scores).setting == FULL
+    rates = hallucinated({RAW: 1, HALF: 1, FULL: 2})
+    found = decide(scores, hallucinations=rates)
+    assert (found.verdict, found.setting, found.hallucinating) == (Verdict.HELPS, HALF, (FULL,))
+    said = hallucination_reasons(rates, scores, found.candidate, found.hallucinating, "WER")
+    assert "hallucinated words per minute go from 6.0 ±0.0 to 6.0 ±0.0" in said[0]
+    assert "no significant difference" in said[0]
+    assert "Ruled out because they add hallucinated words where nobody speaks: gtcrn-asr 1 (+6.0" in said[1]
+    assert "while its WER changes by -" in said[1]
+
+
+def test_if_everything_adds_hallucinated_words_nothing_is_recommended() -> None:
+    scores = drawn({RAW: {"clean": 0.02, "0 dB": 0.6}, FULL: {"clean": 0.02, "0 dB": 0.1}}, 60)
+    found = decide(scores, hallucinations=hallucinated({RAW: 0, FULL: 1}))
+    assert (found.verdict, found.setting, found.candidate) == (Verdict.NOTHING_HELPS, RAW, None)
+    assert "or adds hallucinated words where nobody speaks" in reasons(found, "WER")[0]
+
+
+def test_speech_without_noise_is_clean_behind_every_channel() -> None:
+    found = decided(
+        {
+            RAW: {"clean": 0.1, "telephone clean": 0.1, "0 dB": 0.7},
+            FULL: {"clean": 0.1, "telephone clean": 0.4, "0 dB": 0.1},
+        },
+        60,
+    )
+    assert (found.setting, found.harmful) == (RAW, (FULL,))
+
+
+def test_a_loop_of_words_does_not_decide() -> None:
+    items = [Item(Utterance(str(i), Path(str(i)), "one two three"), "0 dB", str(i)) for i in range(40)]
+    loop = "one two " + 300 * "two "
+    recognitions = {
+        RAW: {item.key: Recognition("one two", 0, 0) for item in items},
+        FULL: {item.key: Recognition(loop if item is items[0] else "one two three", 0, 0) for item in items},
+    }
+    capped, uncapped = (score(items, recognitions, ErrorMetric(capped=capped)) for capped in (True, False))
+    assert decide(capped).setting == FULL
+    assert decide(uncapped).setting == RAW
+    assert capped.total(FULL).all_errors == uncapped.total(FULL).errors == 300

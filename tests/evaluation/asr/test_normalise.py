@@ -53,7 +53,7 @@ def test_english_is_made_equal_as_whisper_does() -> None:
     assert english("Mr. Smith's colour isn't 21, um, [laughter] is it?") == english(
         "mister smith's color is not twenty one is it"
     )
-    assert not any("numbers stay" in sentence for sentence in english.describe())
+    assert not any("numbers as written" in sentence for sentence in english.describe())
     assert any("numbers become digits" in sentence for sentence in english.describe())
 
 

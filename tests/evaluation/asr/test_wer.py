@@ -85,3 +85,23 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "jiwer", None)
     with pytest.raises(ImportError, match=r"gtcrn-frontend\[calibrate\]"):
         count_errors("a", "b")
+
+
+def test_an_utterance_counts_with_at_most_as_many_errors_as_it_has_words() -> None:
+    loop = count_errors("one two three", "one two " + 50 * "two ").capped()
+    assert (loop.errors, loop.all_errors, loop.excess) == (3, 50, 47)
+    assert count_errors("one two", "one three").capped() == ErrorCounts(1, 0, 0, 2)
+    assert count_errors("", "one two three").capped().errors == 1, "nothing was said"
+    assert count_errors("", "").capped().errors == 0
+
+
+def test_kinds_of_errors_have_rates_of_their_own() -> None:
+    before = [count_errors("one two three four", text).capped() for text in ("one too three four", "one two")] * 20
+    after = [count_errors("one two three four", "one two three four" + 9 * " you").capped()] * 40
+    assert error_rate(before, kind="substitutions").value == pytest.approx(1 / 8)
+    assert error_rate(before, kind="deletions").value == pytest.approx(1 / 4)
+    assert error_rate(after).value == pytest.approx(1)
+    assert error_rate(after, kind="all_errors").value == pytest.approx(9 / 4)
+    assert rate_difference(before, after, kind="insertions").value == pytest.approx(9 / 4)
+    assert rate_difference(before, after, kind="insertions").mark == "!"
+    assert rate_difference(before, after, kind="deletions").mark == "-"

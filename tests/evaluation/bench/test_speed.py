@@ -1,4 +1,4 @@
-"""The bookkeeping, on a clock that only the contenders move; no test depends on how fast this machine is."""
+"""The bookkeeping, on a clock that only the engines move; no test depends on how fast this machine is."""
 
 import os
 import subprocess
@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 import pytest
 
+from gtcrn_frontend import EnhancerConfig
 from gtcrn_frontend.evaluation.bench import speed
+from gtcrn_frontend.evaluation.bench import streams as bench_streams
 from gtcrn_frontend.evaluation.bench.speed import (
     ROUNDS,
-    EnhancerStreams,
-    PoolStreams,
     StreamCost,
     in_fresh_process,
     interleaved_times_s,
@@ -21,6 +21,7 @@ from gtcrn_frontend.evaluation.bench.speed import (
     median_and_p95,
     noise_bursts,
 )
+from gtcrn_frontend.evaluation.bench.streams import EnhancerStreams, PoolStreams
 from gtcrn_frontend.model_spec import FRCRN_SPEC, GTCRN_SPEC
 
 RATE, HOP = GTCRN_SPEC.sample_rate, GTCRN_SPEC.hop_length
@@ -66,10 +67,10 @@ def clock(monkeypatch):
 @pytest.mark.parametrize(("streams", "chunk_ms"), [(1, 16), (1, 5), (16, 100), (256, 1000), (3, 2500)])
 def test_a_time_per_hop_is_that_of_a_call_over_the_hops_of_all_streams(clock, streams, chunk_ms):
     ours, reference = Fake(clock, 0.002), Fake(clock, 0.005)
-    contenders = {"ours": ours, "reference": reference}
-    timings = measure_speed(contenders, streams, chunk_ms, GTCRN_SPEC, 0.1, "reference")
+    engines = {"ours": ours, "reference": reference}
+    timings = measure_speed(engines, streams, chunk_ms, GTCRN_SPEC, 0.1, "reference")
 
-    assert [(t.contender, t.streams, t.chunk_ms) for t in timings] == [
+    assert [(t.engine, t.streams, t.chunk_ms) for t in timings] == [
         ("ours", streams, chunk_ms),
         ("reference", streams, chunk_ms),
     ]
@@ -110,7 +111,7 @@ def test_the_slow_are_called_in_every_round_and_without_a_reference_nothing_is_c
     assert [t.times_faster for t in timings] == [None]
 
 
-def test_contenders_take_turns_and_get_the_same_chunks():
+def test_engines_take_turns_and_get_the_same_chunks():
     seen = []
     processes = {name: partial(lambda name, chunk: seen.append((name, chunk[0])), name) for name in "abc"}
     chunks = [np.array([value], np.float32) for value in (1, 2)]
@@ -147,7 +148,9 @@ def test_memory_that_is_taken_is_seen():
     # In a process of its own: this one may have free memory to give without growing.
     script = """
 import numpy as np
+from gtcrn_frontend import EnhancerConfig
 from gtcrn_frontend.evaluation.bench import speed
+from gtcrn_frontend.evaluation.bench import streams as bench_streams
 before = speed._resident_bytes()
 taken = np.ones(32 << 17)  # 32 MiB
 print((speed._resident_bytes() - before) / taken.nbytes)
@@ -163,9 +166,9 @@ def test_a_fresh_process_gives_results_and_errors_back():
 
 
 def test_a_pool_can_be_weighed_in_a_fresh_process(random_checkpoint):
-    make = partial(PoolStreams, random_checkpoint, "onnx", sample_rate=48_000)
+    make = partial(PoolStreams, EnhancerConfig(random_checkpoint, "onnx", sample_rate=48_000))
     cost = in_fresh_process(measure_cost, "pool", make, 48_000, streams=3, warm_up=2)
-    assert (cost.contender, cost.streams) == ("pool", 3)
+    assert (cost.engine, cost.streams) == ("pool", 3)
     same = make()
     same.open()
     for _ in range(6):  # three times to warm up, three times with all
@@ -175,8 +178,8 @@ def test_a_pool_can_be_weighed_in_a_fresh_process(random_checkpoint):
 
 @pytest.mark.parametrize("kind", [EnhancerStreams, PoolStreams])
 def test_every_stream_gets_the_chunk(random_checkpoint, monkeypatch, kind):
-    monkeypatch.setattr(speed, "STREAMS_PER_CALL", 2)
-    streams = kind(random_checkpoint, "onnx")
+    monkeypatch.setattr(bench_streams, "STREAMS_PER_CALL", 2)
+    streams = kind(EnhancerConfig(random_checkpoint, "onnx"))
     for _ in range(5):
         streams.open()
     for _ in range(2):

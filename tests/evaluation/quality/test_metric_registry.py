@@ -52,7 +52,7 @@ def test_dnsmos_rates_the_estimate(shared: Path, speech: np.ndarray, noisy: np.n
 
 
 def test_dnsmos_without_its_models_is_said(tmp_path: Path, speech: np.ndarray) -> None:
-    with pytest.raises(ModelError, match="name the folder"):
+    with pytest.raises(ModelError, match="expected the folder of its models"):
         MetricRunner(None)("dnsmos", speech, speech)
     with pytest.raises(ModelError, match="found no such file"):
         dnsmos_digest(tmp_path)

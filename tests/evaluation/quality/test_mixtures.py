@@ -9,7 +9,7 @@ import soundfile
 from gtcrn_frontend.audio.levels import snr_db
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 from gtcrn_frontend.evaluation.noisy_set import read_item
-from gtcrn_frontend.evaluation.quality.mixtures import Mixture, load_material, plan_mixtures
+from gtcrn_frontend.evaluation.quality.mixtures import Mixture, load_speech_and_noise, plan_mixtures
 
 RATE = 16000
 
@@ -29,11 +29,11 @@ def manifest(tmp_path: Path) -> Path:
 
 
 def planned(manifest: Path, count: int, seed: int = 0, snrs_db: tuple[float | None, ...] = (0, 10)) -> list[Mixture]:
-    return plan_mixtures(*load_material(manifest, None), snrs_db, count, seed)
+    return plan_mixtures(*load_speech_and_noise(manifest, None), snrs_db, count, seed)
 
 
 def test_a_list_for_training_gives_speech_and_noise(manifest: Path) -> None:
-    speech, noise = load_material(manifest, None)
+    speech, noise = load_speech_and_noise(manifest, None)
     assert [utterance.path.name for utterance in speech.utterances] == [f"speech{i}.wav" for i in range(6)]
     assert [recording.path.name for recording in noise] == ["noise0.wav", "noise1.wav"]
 
@@ -41,15 +41,15 @@ def test_a_list_for_training_gives_speech_and_noise(manifest: Path) -> None:
 def test_noise_of_a_folder_takes_its_place(manifest: Path, tmp_path: Path) -> None:
     (tmp_path / "loud").mkdir()
     soundfile.write(tmp_path / "loud" / "fan.wav", np.ones(800), RATE)
-    _, noise = load_material(manifest, tmp_path / "loud")
+    _, noise = load_speech_and_noise(manifest, tmp_path / "loud")
     assert [recording.path.name for recording in noise] == ["fan.wav"]
 
 
 def test_without_any_noise_it_is_said(manifest: Path) -> None:
     entries = [entry for entry in json.loads(manifest.read_text()) if entry["set"] == "speech"]
     manifest.write_text(json.dumps(entries))
-    with pytest.raises(ConfigError, match="give --noise DIR"):
-        load_material(manifest, None)
+    with pytest.raises(ConfigError, match="give a folder of noise"):
+        load_speech_and_noise(manifest, None)
 
 
 @pytest.mark.parametrize("count", [1, 4, 7, 12])

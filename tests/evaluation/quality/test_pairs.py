@@ -50,7 +50,7 @@ def test_higher_rates_are_lowered_and_stay_aligned(tmp_path: Path) -> None:
 def test_a_file_without_partner_is_named(tmp_path: Path) -> None:
     for name in ("a_clean.wav", "a_noisy.wav", "b_clean.wav", "c_noisy.wav"):
         write(tmp_path / name)
-    with pytest.raises(ConfigError, match=r"no partner for .*b_clean\.wav, .*c_noisy\.wav$"):
+    with pytest.raises(ConfigError, match=r"no counterpart of .*b_clean\.wav, .*c_noisy\.wav$"):
         find_pairs(tmp_path)
     for name in "defg":
         write(tmp_path / f"{name}_noisy.wav")

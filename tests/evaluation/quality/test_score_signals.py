@@ -10,6 +10,7 @@ import soundfile
 
 from gtcrn_frontend import Enhancer, EnhancerConfig
 from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.evaluation.progress import LoggedProgress
 from gtcrn_frontend.evaluation.quality import score_signals
 from gtcrn_frontend.evaluation.quality.metric_registry import MetricRunner
 from gtcrn_frontend.evaluation.quality.metrics import pesq_wb, si_snr, stoi
@@ -34,7 +35,7 @@ def pairs(audio_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 
 def test_scores_are_those_of_the_enhancers_output(pairs: list[FilePair]) -> None:
-    scored = score_pairs(pairs, Plan(SYSTEMS, ("si-snr", "pesq", "stoi", "log-mel", "clean")), jobs=2)
+    scored = score_pairs(pairs, Plan(SYSTEMS, ("si-snr", "pesq", "stoi", "log-mel", "clean")), LoggedProgress(), jobs=2)
     assert [one.name for one in scored] == ["a", "b"]
     for pair, one in zip(pairs, scored, strict=True):
         clean, noisy = pair.read()
@@ -52,7 +53,19 @@ def test_scores_are_those_of_the_enhancers_output(pairs: list[FilePair]) -> None
         assert one.snr_db == pytest.approx(10 * np.log10(np.square(clean).mean() / 1e-4), abs=3)
 
 
-class CountingJudge(MetricRunner):
+class CountingProgress(LoggedProgress):
+    def __init__(self) -> None:
+        self.done = 0.0
+        self.messages: list[str] = []
+
+    def update(self, count: float = 1) -> None:
+        self.done += count
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+class CountingMetrics(MetricRunner):
     asked: ClassVar[list[str]] = []
 
     def __call__(self, family: str, clean: np.ndarray, estimate: np.ndarray) -> dict[str, float]:
@@ -62,9 +75,9 @@ class CountingJudge(MetricRunner):
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(CountingJudge, "asked", [])
-    monkeypatch.setattr(score_signals, "MetricRunner", CountingJudge)
-    return CountingJudge.asked
+    monkeypatch.setattr(CountingMetrics, "asked", [])
+    monkeypatch.setattr(score_signals, "MetricRunner", CountingMetrics)
+    return CountingMetrics.asked
 
 
 def test_what_was_measured_is_not_measured_again(pairs: list[FilePair], tmp_path: Path, asked: list[str]) -> None:
@@ -110,15 +123,12 @@ class Silence:
 
 def test_a_signal_that_cannot_be_read_costs_itself_only(pairs: list[FilePair], tmp_path: Path) -> None:
     broken = FilePair("broken", tmp_path / "no.wav", tmp_path / "such.wav")
-    failed, seen = {}, []
-    scored = score_pairs(
-        [broken, pairs[0]],
-        Plan({"noisy": RAW}, ("si-snr",)),
-        progress=lambda: seen.append(1),
-        report=lambda name, reason: failed.update({name: reason}),
-    )
+    progress = CountingProgress()
+    scored = score_pairs([broken, pairs[0]], Plan({"noisy": RAW}, ("si-snr",)), progress)
     assert [one.name for one in scored] == ["a"]
-    assert len(seen) == 2
-    assert "found nothing there" in failed["broken"]
+    assert progress.done == 2
+    (message,) = progress.messages
+    assert message.startswith("failed: broken: AudioFormatError: ")
+    assert "found nothing there" in message
     with pytest.raises(ModelError, match="none of 1 signals could be measured: AudioFormatError"):
-        score_pairs([broken], Plan({"noisy": RAW}, ("si-snr",)))
+        score_pairs([broken], Plan({"noisy": RAW}, ("si-snr",)), progress)

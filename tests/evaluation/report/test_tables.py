@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtcrn_frontend.evaluation.report.tables import markdown_table, to_json, write_json
+from gtcrn_frontend.evaluation.report.tables import fitted_table, markdown_table, to_json, write_json
 
 VALUES = st.one_of(st.none(), st.integers(-1000, 1000), st.floats(-1e6, 1e6), st.just(math.nan), st.sampled_from("abc"))
 
@@ -48,3 +48,14 @@ def test_a_file_is_replaced_at_once_or_left(tmp_path):
         write_json(path, object())
     assert json.loads(path.read_text()) == [None]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_wide_tables_are_split_and_repeat_their_first_column() -> None:
+    rows = [{"name": name, **{f"column {i}": i * len(name) for i in range(8)}} for name in ("a", "bcd")]
+    parts = [part.splitlines() for part in fitted_table(rows, width=50).split("\n\n")]
+    assert max(len(line) for part in parts for line in part) <= 50
+    assert [part[2].split("|")[1].strip() for part in parts] == ["a"] * len(parts)
+    titles = [cell.strip() for part in parts for cell in part[0].strip("|").split("|")[1:]]
+    assert titles == [f"column {i}" for i in range(8)]
+    assert fitted_table(rows, width=1000) == markdown_table(rows, {})
+    assert fitted_table(rows[:1], width=1).count("name") == 8, "a column that is too wide is alone"

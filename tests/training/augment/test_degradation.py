@@ -88,7 +88,7 @@ def test_of_pairs_the_clean_half_is_taken(settings, write_config, monkeypatch):
 
 
 def test_an_unknown_damage_is_refused(settings, write_config):
-    with pytest.raises(ConfigError, match="degradation: expected one of noise, compression, got 'rust'"):
+    with pytest.raises(ConfigError, match="degradation: expected noise or compression, got 'rust'"):
         dataclasses.replace(MixingConfig(), degradation="rust")
     with pytest.raises(ConfigError, match="degradation"):
         load_config(write_config({**settings, "mixing": {"degradation": "rust"}}))

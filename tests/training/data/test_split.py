@@ -113,8 +113,30 @@ def test_bad_corpora_are_named(tmp_path):
         list_recordings([CorpusConfig(noise=tmp_path / "absent")])
     with pytest.raises(ConfigError, match="no audio"):
         list_recordings([CorpusConfig(noise=tmp_path)])
-    with pytest.raises(ConfigError, match="cannot read the manifest"):
+    with pytest.raises(ConfigError, match=r"absent\.json: expected a manifest"):
         list_recordings([CorpusConfig(manifest=tmp_path / "absent.json")])
-    (tmp_path / "manifest.json").write_text('[{"path": "a.wav"}]')
-    with pytest.raises(ConfigError, match="expected a JSON list"):
-        list_recordings([CorpusConfig(manifest=tmp_path / "manifest.json")])
+    manifest = tmp_path / "manifest.json"
+    for content, message in (
+        ('[{"path": "a.wav", "set": "noise"}]', "entry 1: expected path, set, source; source is missing"),
+        ('[{"path": "a.wav", "set": "noise", "source": "x"}, 3]', "entry 2: expected a JSON object"),
+        ("[", "expected a list of JSON objects"),
+    ):
+        manifest.write_text(content)
+        with pytest.raises(ConfigError, match=message):
+            list_recordings([CorpusConfig(manifest=manifest)])
+
+
+def test_a_manifest_may_name_pairs_and_groups_as_json_lines(corpus, tmp_path):
+    lines = [
+        {"path": "a.wav", "set": "pair", "source": "vbd", "noisy": "b.wav"},
+        {"path": "c.wav", "set": "pair", "source": "dns"},  # without a noisy file there is nothing to learn from it
+        {"path": "d.wav", "set": "noise", "source": "esc50", "group": "1-17", "speaker": "nobody"},
+        {"path": "e.wav", "set": "noise", "source": "esc50"},
+    ]
+    for name in "abcde":
+        (tmp_path / f"{name}.wav").write_bytes((corpus / "speech/word_0.wav").read_bytes())
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = list_recordings([CorpusConfig(manifest=manifest)])
+    assert [(item.kind, item.group) for item in found] == [("pair", "a"), ("noise", "1-17"), ("noise", "e")]
+    assert (found[0].path, found[0].noisy) == (tmp_path / "a.wav", tmp_path / "b.wav")

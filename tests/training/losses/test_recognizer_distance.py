@@ -142,7 +142,7 @@ def test_it_is_part_of_the_loss_and_the_hybrid_loss_can_be_left_out(factory):
     [
         ({}, "either whisper or factory"),
         ({"whisper": "a", "factory": "b:c"}, "either whisper or factory"),
-        ({"factory": "b:c", "weight": 0.0}, "more than 0, got 0.0"),
+        ({"factory": "b:c", "weight": 0.0}, "weight: expected a number above 0, got 0.0"),
         ({"factory": "b:c", "layers": "first"}, "all or last, got 'first'"),
     ],
 )

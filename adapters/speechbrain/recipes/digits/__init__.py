@@ -1,1 +1,1 @@
-"""Strings of spoken digits in noise, recognised by a CTC network behind the front-end: frozen, or trained with it."""
+"""Recipe: a CTC recogniser of digit strings in noise behind the front-end, frozen or jointly trained."""

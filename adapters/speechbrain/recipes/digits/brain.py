@@ -1,4 +1,4 @@
-"""The recogniser of digits behind a front-end as a Brain, and how its word error rates are reported."""
+"""`DigitsBrain`, the digit recogniser behind a front-end, and the report of its word error rates."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ logger = logging.getLogger(__name__)
 
 STATISTICS_BATCHES = 8
 LEAST_DEVIATION = 0.5
-QUIET = 1.0  # log-mel energies less than so much above digital silence are no part of the statistics
+QUIET = 1.0  # log-mel energies closer to digital silence are excluded from the statistics
 
 Counts = dict[str, list[ErrorCounts]]
 """Errors of each utterance, by condition: an SNR, or clean."""
 
 
 class DigitsBrain(FrontendMixin, sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
-    """The recogniser of digits.
+    """Trains the digit recogniser behind a front-end, or both.
 
     Attributes:
         counts: errors in the last validation or test.
@@ -55,7 +55,7 @@ class DigitsBrain(FrontendMixin, sb.Brain):  # type: ignore[misc]  # SpeechBrain
             self.enhancement_loss = CombinedLoss(self.hparams.enhancement_loss, Transform(GTCRN_SPEC, self.device))
 
     def compute_forward(self, batch: Any, stage: Any) -> tuple[Tensor, Tensor]:
-        """Returns log-probabilities `(B, U, V)`, and how many of the U are of each utterance."""
+        """Returns log-probabilities `(B, U, V)`, and the number of outputs of each utterance `(B,)`."""
         wavs, lengths = batch.sig
         features = self.modules.compute_features(wavs)
         frames = (lengths * features.shape[1]).round().long()
@@ -64,7 +64,7 @@ class DigitsBrain(FrontendMixin, sb.Brain):  # type: ignore[misc]  # SpeechBrain
         return self.modules.recognizer(features, frames), output_lengths(frames)
 
     def compute_objectives(self, predictions: tuple[Tensor, Tensor], batch: Any, stage: Any) -> Tensor:
-        """Returns the loss of CTC; if so configured, plus that of the enhanced signal against the clean one."""
+        """Returns the CTC loss, plus the enhancement loss against the clean signal if configured."""
         scores, counts = predictions
         tokens, token_lengths = batch.tokens
         loss: Tensor = self.hparams.ctc_cost(scores, tokens, counts / scores.shape[1], token_lengths)
@@ -79,13 +79,13 @@ class DigitsBrain(FrontendMixin, sb.Brain):  # type: ignore[misc]  # SpeechBrain
         return loss
 
     def on_stage_start(self, stage: Any, epoch: int | None = None) -> None:
-        """Begins to count errors; a front-end is judged in the engine that will stream it."""
+        """Resets the error counts; evaluation runs the front-end in the engine used for streaming."""
         if stage != sb.Stage.TRAIN:
             self.counts = defaultdict(list)
             self.frontend.trainable = False
 
     def on_stage_end(self, stage: Any, stage_loss: float, epoch: int | None = None) -> None:
-        """Writes to the log, lowers the learning rates and saves a checkpoint."""
+        """Writes the log, updates the learning rates and saves a checkpoint."""
         if stage == sb.Stage.TRAIN:
             self.train_loss = stage_loss
         if stage != sb.Stage.VALID:
@@ -103,12 +103,12 @@ class DigitsBrain(FrontendMixin, sb.Brain):  # type: ignore[misc]  # SpeechBrain
         self.checkpointer.save_and_keep_only(meta={"WER": errors}, min_keys=["WER"])
 
     def on_evaluate_start(self, max_key: str | None = None, min_key: str | None = None) -> None:
-        """Loads the best checkpoint by a key; without a key, the weights of now are judged."""
+        """Loads the best checkpoint by a key; without a key, keeps the current weights."""
         if max_key is not None or min_key is not None:
             super().on_evaluate_start(max_key, min_key)
 
     def word_errors(self, test_set: Any, strength: Strength, min_key: str | None = None) -> Counts:
-        """Returns the errors in a test with the front-end at a strength; `min_key` as in `evaluate`."""
+        """Returns the errors on a test set with the front-end at a strength; `min_key` as in `evaluate`."""
         usual = self.frontend.strength
         self.frontend.strength = strength
         self.evaluate(test_set, min_key=min_key, test_loader_kwargs=self.hparams.test_dataloader_opts)
@@ -116,7 +116,7 @@ class DigitsBrain(FrontendMixin, sb.Brain):  # type: ignore[misc]  # SpeechBrain
         return self.counts
 
     def set_statistics(self, batches: Iterable[Any]) -> None:
-        """Sets the recogniser's mean and deviation of features over the first batches, without silence."""
+        """Sets the recogniser's mean and standard deviation of features from the first batches, without silence."""
         rows = []
         for batch in itertools.islice(batches, STATISTICS_BATCHES):
             wavs, lengths = batch.to(self.device).sig
@@ -129,9 +129,9 @@ class DigitsBrain(FrontendMixin, sb.Brain):  # type: ignore[misc]  # SpeechBrain
         recognizer.scale.copy_(1 / values.std(dim=0).clamp(min=LEAST_DEVIATION))
 
     def _count(self, scores: Tensor, counts: Tensor, batch: Any) -> None:
-        for row, count, said, condition in zip(scores, counts.tolist(), batch.words, batch.condition, strict=True):
-            heard = " ".join(WORDS[symbol - 1] for symbol in greedy_symbols(row[:count]))
-            self.counts[condition].append(count_errors(said, heard))
+        for row, count, reference, condition in zip(scores, counts.tolist(), batch.words, batch.condition, strict=True):
+            hypothesis = " ".join(WORDS[symbol - 1] for symbol in greedy_symbols(row[:count]))
+            self.counts[condition].append(count_errors(reference, hypothesis))
 
 
 def _counts(lengths: Tensor, longest: int) -> list[int]:
@@ -140,7 +140,7 @@ def _counts(lengths: Tensor, longest: int) -> list[int]:
 
 
 def load_recognizer(hparams: Mapping[str, Any]) -> None:
-    """Gives the recogniser the weights of `pretrained_recognizer`; `ConfigError` if there is no such file."""
+    """Loads the weights of `pretrained_recognizer`; `ConfigError` if there is no such file."""
     path = Path(hparams["pretrained_recognizer"])
     if not path.is_file():
         raise ConfigError(
@@ -152,14 +152,14 @@ def load_recognizer(hparams: Mapping[str, Any]) -> None:
 
 
 def report(rows: Mapping[str, Counts], path: str | Path) -> None:
-    """Writes the word error rates to the log and to a file."""
+    """Writes the table of word error rates to the log and to a file."""
     table = error_table(rows)
     logger.info("Word error rates by SNR\n%s", table)
     write_text(Path(path), table + "\n")
 
 
 def error_table(rows: Mapping[str, Counts]) -> str:
-    """Returns word error rates in percent by SNR, with half the width of their 95 % interval, as a Markdown table."""
+    """Returns word error rates in percent by SNR, with the half width of their 95 % interval, as a Markdown table."""
     table: list[dict[str, Value]] = []
     for name, counts in rows.items():
         row: dict[str, Value] = {"WER %": name}

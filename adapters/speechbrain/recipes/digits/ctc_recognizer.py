@@ -1,4 +1,4 @@
-"""A small streaming recogniser: two strided convolutions, a few GRUs, CTC; one network for every host.
+"""Small streaming CTC recogniser: two strided convolutions and a few GRUs.
 
 Shapes: B batch, T feature frames (10 ms), C mel bands, V symbols with the blank as symbol 0; a symbol every 40 ms.
 Streaming and offline are the same computation, as long as chunks are whole multiples of four frames.
@@ -15,21 +15,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SUBSAMPLING = 4
-HISTORY = 3  # frames before a chunk that the two convolutions (kernel 3, stride 2) look back to
+HISTORY = 3  # frames of history of the two convolutions (kernel 3, stride 2)
 BLANK = 0
 
 
 @dataclass(frozen=True)
 class RecognizerConfig:
-    """The shape of the network.
+    """Sizes of the network.
 
     Attributes:
         n_mels: bands of the features.
-        used_mels: only so many of the lowest bands are looked at; 30 of 40 end below 4 kHz, for telephone speech.
+        used_mels: number of the lowest bands in use; 30 of 40 end below 4 kHz, for telephone speech.
         channels: of the convolutions.
         hidden: of each GRU.
         layers: number of GRUs.
-        symbols: number of symbols, the blank included.
+        symbols: number of symbols, including the blank.
         dropout: between layers, in training.
     """
 
@@ -48,7 +48,7 @@ class RecognizerConfig:
 
 @dataclass(frozen=True)
 class RecognizerCache:
-    """What the network remembers between chunks; zeros at the start.
+    """State between chunks; zeros at the start.
 
     Attributes:
         frames: `(B, 3, used_mels)` last normalised frames.
@@ -88,7 +88,7 @@ class CtcRecognizer(nn.Module):
         )
 
     def normalise(self, features: Tensor) -> Tensor:
-        """Returns the bands in use, `(B, T, used_mels)`, with mean 0 and deviation 1 over the training data."""
+        """Returns the bands in use, `(B, T, used_mels)`, normalised to mean 0 and variance 1 over training data."""
         return (features[..., : self.config.used_mels] - self.mean) * self.scale
 
     def forward(self, features: Tensor, frames: Tensor | None = None) -> Tensor:
@@ -96,8 +96,8 @@ class CtcRecognizer(nn.Module):
 
         Args:
             features: `(B, T, C)`.
-            frames: `(B,) int64`, how many of them belong to each utterance; the rest is padding, whatever it holds.
-                Without it, all. `output_lengths(frames)` outputs are of the utterance.
+            frames: `(B,) int64`, number of frames of each utterance, the rest is padding; None is all. The first
+                `output_lengths(frames)` outputs belong to the utterance.
         """
         missing = -features.shape[1] % SUBSAMPLING
         normalised = functional.pad(self.normalise(features), (0, 0, 0, missing))
@@ -124,7 +124,7 @@ class CtcRecognizer(nn.Module):
 
 
 def output_lengths(frames: Tensor) -> Tensor:
-    """Returns how many outputs belong to utterances of so many frames: a quarter, rounded up."""
+    """Returns the number of outputs of utterances with so many frames: a quarter, rounded up."""
     return (frames + SUBSAMPLING - 1) // SUBSAMPLING
 
 

@@ -1,4 +1,4 @@
-"""From manifests to batches: strings of digits are put together, and mixed with noise, where the data is loaded."""
+"""Datasets of digit strings: concatenates takes and mixes them with noise while loading."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ import torch
 from torch import Tensor
 
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import PARTS, WORDS
-from gtcrn_frontend.audio.levels import noise_gain
+from gtcrn_frontend.audio.mixing import first_audible, mix_at_snr, random_start
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.training.data.audio_cache import AudioCache, open_audio_cache
 
 SAMPLE_RATE = GTCRN_SPEC.sample_rate
-PEAK = 0.99
-SILENT_POWER = 1e-8  # a piece of noise below -80 dB full scale is drawn anew
-NOISE_DRAWS = 10
 OUTPUT_KEYS = ["id", "sig", "clean", "words", "tokens", "condition"]
 
 
@@ -30,14 +27,14 @@ def dataio_prepare(
 ) -> dict[str, Any]:
     """Returns the datasets of parts by name, of items with `OUTPUT_KEYS`.
 
-    `sig` is the noisy signal, `clean` the same without noise, both `(n,) float32` at 16 kHz; `tokens` `(digits,) int64`
+    `sig` is the noisy and `clean` the clean signal, both `(n,) float32` at 16 kHz; `tokens` `(digits,) int64`
     are as in `WORDS` from 1 on, because 0 is the blank of CTC; `condition` is the SNR, or clean.
 
     Args:
         manifests: folder with train.json, valid.json and test.json.
         data_folder: what `{data_root}` stands for in them.
         cache_folder: for the decoded audio.
-        parts: out of train, valid and test; none of them empty.
+        parts: some of train, valid and test; none of them empty.
 
     Raises:
         ConfigError: a recording cannot be decoded.
@@ -64,7 +61,7 @@ def dataio_prepare(
 
 
 class Mixture:
-    """Makes what an entry of a manifest says; the same each time."""
+    """Makes the signals of a manifest entry, the same ones every time."""
 
     def __init__(self, audio_cache: AudioCache) -> None:
         self.audio_cache = audio_cache
@@ -80,32 +77,26 @@ class Mixture:
         snr_db: float | None,
         seed: int,
     ) -> tuple[F32, F32]:
-        """Returns the noisy and the clean signal, `(n,) float32`; both are lowered where the noisy one would clip."""
+        """Returns the noisy and the clean signal, `(n,) float32`; both scaled down if the noisy one would clip."""
         rng = np.random.default_rng(seed)
-        pieces = [_silence(gaps_s[0])]
+        parts = [_silence(gaps_s[0])]
         for take, peak, gap_s in zip(takes, peaks, gaps_s[1:], strict=True):
             samples = self.audio_cache.read(self.audio_cache.numbers[take])
-            pieces += [samples * np.float32(peak / (np.abs(samples).max() + 1e-6)), _silence(gap_s)]
-        clean: F32 = np.concatenate(pieces)
+            parts += [samples * np.float32(peak / (np.abs(samples).max() + 1e-6)), _silence(gap_s)]
+        clean: F32 = np.concatenate(parts)
         if speed_percent != 100:
             clean = scipy.signal.resample_poly(clean, 100, speed_percent).astype(np.float32)
         if room_db is not None:
             clean = clean + rng.normal(0, 10 ** (room_db / 20), len(clean)).astype(np.float32)
         if noise is None or snr_db is None:
             return clean, clean
-        added = self._excerpt(self.audio_cache.numbers[noise], rng, len(clean))
-        noisy = clean + np.float32(noise_gain(clean, added, snr_db)) * added
-        scale = np.float32(1 / max(1.0, float(np.abs(noisy).max()) / PEAK))
-        return noisy * scale, clean * scale
+        number = self.audio_cache.numbers[noise]
 
-    def _excerpt(self, number: int, rng: np.random.Generator, length: int) -> F32:
-        """Returns a piece of a recording that is not silent, if there is one; a short recording is repeated."""
-        for _ in range(NOISE_DRAWS):
-            start = int(rng.integers(0, max(self.audio_cache.length(number) - length, 0) + 1))
-            samples = self.audio_cache.read(number, start, length)
-            if float(np.square(samples).mean()) > SILENT_POWER:
-                break
-        return np.resize(samples, length)
+        def draw() -> F32:
+            start = random_start(rng, self.audio_cache.length(number), len(clean))
+            return self.audio_cache.read(number, start, len(clean))
+
+        return mix_at_snr(clean, np.resize(first_audible(draw), len(clean)), snr_db)
 
 
 def _silence(seconds: float) -> F32:

@@ -1,4 +1,4 @@
-"""Judges weights of any network in front of a recogniser of digits that `frozen.yaml` has trained."""
+"""Word error rates of the digit recogniser that `frozen.yaml` trains, behind the weights of any network."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gtcrn_frontend.adapters.speechbrain.recipes.digits.data import dataio_prepa
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import prepare_digits
 
 
-class DigitsJudge:
-    """The recogniser, and strings of digits in noise; what is missing is told when it is made, not after a training.
+class DigitsEvaluator:
+    """The recogniser and its test set of digit strings in noise; missing files are reported by the constructor.
 
     Args:
-        settings: in place of those in `frozen.yaml`; with `data_folder`, `output_folder` and `pretrained_recognizer`.
+        settings: overrides of `frozen.yaml`, with `data_folder`, `output_folder` and `pretrained_recognizer`.
         run_opts: of the recipe, see `sb.parse_arguments`.
 
     Raises:
@@ -31,14 +31,14 @@ class DigitsJudge:
 
     def __init__(self, settings: Mapping[str, Any], run_opts: Mapping[str, Any]) -> None:
         Path(settings["output_folder"]).mkdir(parents=True, exist_ok=True)
-        nothing_to_learn = {"train_strings": 0, "valid_strings": 0}
-        self.hparams = load_hparams("frozen.yaml", __file__, {**nothing_to_learn, **settings})
+        no_training_set = {"train_strings": 0, "valid_strings": 0}
+        self.hparams = load_hparams("frozen.yaml", __file__, {**no_training_set, **settings})
         self.run_opts = dict(run_opts)
         sb.utils.distributed.run_on_main(prepare_digits, kwargs=self.hparams["prepare"])
         load_recognizer(self.hparams)
 
     def __call__(self, model: str | Path) -> dict[str, Counts]:
-        """Returns the errors without the front-end and with it; the table goes to the log and to `wer_file`."""
+        """Returns the errors without and with the front-end; writes the table to the log and to `wer_file`."""
         hparams = self.hparams
         manifests, data_folder, cache_folder = (hparams[f"{of}_folder"] for of in ("manifest", "data", "cache"))
         test_set = dataio_prepare(manifests, data_folder, cache_folder, ["test"])["test"]

@@ -1,11 +1,11 @@
-"""Recognises strings of digits in noise: a CTC network behind the front-end, which is frozen, or trained as well.
+"""SpeechBrain recipe: a CTC recogniser of digit strings in noise behind the front-end, frozen or jointly trained.
 
     python -m gtcrn_frontend.adapters.speechbrain.recipes.digits.train frozen.yaml --data_folder DATA
     python -m gtcrn_frontend.adapters.speechbrain.recipes.digits.train joint.yaml --data_folder DATA
 
-`frozen.yaml` trains the recogniser; `joint.yaml` begins with that recogniser, fine-tunes the front-end, and writes it
-to a file that `Enhancer(model=path)` streams. Both end with word error rates by SNR on speakers and noise that were not
-heard before. DATA holds a `manifest.json`, see `prepare_digits`. The same command again goes on where a run ended.
+`frozen.yaml` trains the recogniser; `joint.yaml` starts from that recogniser, fine-tunes the front-end, and writes a
+file for `Enhancer(model=path)`. Both end with word error rates by SNR on unseen speakers and noise. DATA holds a
+`manifest.json`, see `prepare_digits`. The same command resumes an interrupted run.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""GTCRN, or another network by name, trained from random weights on mixtures made on the fly."""
+"""Recipe: trains GTCRN, or another network by name, from random weights on mixtures made on the fly."""

@@ -1,21 +1,20 @@
-"""Trains GTCRN, or another network by name, from random weights, as `gtcrn-frontend train` does, as a recipe.
+"""SpeechBrain recipe: trains GTCRN, or another network by name, from random weights, as `gtcrn-frontend train` does.
 
     python -m gtcrn_frontend.adapters.speechbrain.recipes.gtcrn.train gtcrn.yaml --data_folder DATA
 
-DATA holds a `manifest.json` of speech, noise and rooms; more corpora can be listed in the YAML. Ends with scores on
-speakers, noises and rooms that were held out, writes a file that `Enhancer(model=path)` streams, and judges it in front
-of the recogniser of digits by word error rates in noise that was held out. The same command again goes on where a run
-ended, also in the middle of an epoch, and comes to the same weights.
+DATA holds a `manifest.json` of speech, noise and rooms; more corpora can be listed in the YAML file. Ends with scores
+on held-out speakers, noises and rooms, writes a file for `Enhancer(model=path)`, and evaluates it in front of the digit
+recogniser by word error rates in held-out noise. The same command resumes an interrupted run, also in the middle of an
+epoch, with the same weights as without the interruption.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gtcrn_frontend.adapters.speechbrain  # noqa: F401  # before SpeechBrain, see `torchaudio_fallback`
 
@@ -28,11 +27,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from gtcrn_frontend.adapters.speechbrain.recipes.common import begin_experiment, fuse, run_as_command
-from gtcrn_frontend.adapters.speechbrain.recipes.digits.evaluate import DigitsJudge
+from gtcrn_frontend.adapters.speechbrain.recipes.digits.evaluate import DigitsEvaluator
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.evaluation.report.tables import markdown_table
 from gtcrn_frontend.training.checkpoint import save_weights
-from gtcrn_frontend.training.config import TrainConfig
+from gtcrn_frontend.training.config import METRICS, TrainConfig
+from gtcrn_frontend.training.data.batches import Batch, MixtureBatches
 from gtcrn_frontend.training.data.dataset import load_data
 from gtcrn_frontend.training.data.mixing import Mixer
 from gtcrn_frontend.training.distillation import Teacher
@@ -48,10 +48,10 @@ logger = logging.getLogger(__name__)
 
 
 class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
-    """Trains `modules.network`; `modules.average`, the moving average of its weights, is what is judged and kept.
+    """Trains `modules.network`; validates and saves `modules.average`, the moving average of its weights.
 
     Attributes:
-        validator: makes the batches for statistics of batch normalisation, and the scores; set before `fit`.
+        validator: makes the batches for batch-norm statistics, and the scores; set before `fit`.
         scores: of the last validation.
     """
 
@@ -61,8 +61,7 @@ class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
         super().__init__(*args, **kwargs)
         self.config: TrainConfig = self.hparams.config
         self.objective = CombinedLoss(self.config.loss, Transform(find_network(self.config.network).spec, self.device))
-        optim = self.config.optim
-        self.first_frozen_step = math.ceil(optim.steps * (1 - optim.freeze_norm_fraction))
+        self.first_frozen_step = self.config.optim.first_frozen_step
         self.train_loss = float("nan")
         self.scores: Scores = {}
         self._estimates: list[F32] = []
@@ -73,14 +72,14 @@ class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
         return self.objective.transform.enhanced(network, batch[0].to(self.device))
 
     def compute_objectives(self, predictions: Tensor, batch: Sequence[Tensor], stage: Any) -> Tensor:
-        """Returns the loss of the spectra; in validation, keeps the signals."""
+        """Returns the loss of the spectra; collects the signals in validation."""
         transform = self.objective.transform
         if stage != sb.Stage.TRAIN:
             self._estimates.append(transform.inverse(predictions, batch[0].shape[1]).cpu().numpy())
         return self.objective(predictions, *(transform.forward(signal.to(self.device)) for signal in batch))
 
     def on_fit_batch_start(self, batch: Any, should_step: bool) -> None:
-        """Sets the learning rate; in the last share of the steps, batch normalisation uses fixed statistics."""
+        """Sets the learning rate; batch norm uses fixed statistics in the last part of the schedule."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.optimizer_step, self.config.optim)
         network = self.modules.network
@@ -90,13 +89,13 @@ class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
             freeze_norms(network)
 
     def on_fit_batch_end(self, batch: Any, outputs: Any, loss: Tensor, should_step: bool) -> None:
-        """Moves the average."""
+        """Updates the moving average."""
         if should_step:
             decay = self.config.optim.ema_decay
             update_ema(self.modules.average, self.modules.network, decay, self.optimizer_step - 1)
 
     def on_stage_start(self, stage: Any, epoch: int | None = None) -> None:
-        """Gives the average the statistics that belong to it."""
+        """Computes batch-norm statistics for the moving average."""
         if stage == sb.Stage.TRAIN:
             return
         self._estimates = []
@@ -110,29 +109,23 @@ class GtcrnBrain(sb.Brain):  # type: ignore[misc]  # SpeechBrain has no types
         if stage == sb.Stage.TRAIN:
             self.train_loss = stage_loss
             return
-        self.scores = self.validator.validation_set.scores(np.concatenate(self._estimates))
+        self.scores = self.validator.scores(np.concatenate(self._estimates))
         self.hparams.train_logger.log_stats(
             {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
             train_stats={"loss": self.train_loss},
             valid_stats={"loss": stage_loss, **self.scores},
         )
-        self.checkpointer.save_and_keep_only(meta=self.scores, max_keys=["pesq"])
+        self.checkpointer.save_and_keep_only(meta=self.scores, **best_keys(self.config))
 
 
-class Mixtures(Dataset[tuple[F32, ...]]):
-    """Whole batches by the number of their step: noisy and target `(B, n)`, and if there are teachers, their output."""
-
-    def __init__(self, mixer: Mixer, config: TrainConfig) -> None:
-        self.mixer, self.optim = mixer, config.optim
-        self.teacher = Teacher(config.loss.teachers, mixer.sample_rate) if config.loss.distillation else None
-
-    def __getitem__(self, step: int) -> tuple[F32, ...]:
-        noisy, target = self.mixer.batch((self.optim.seed, step), self.optim.batch_size)
-        return (noisy, target) if self.teacher is None else (noisy, target, self.teacher(noisy))
+def best_keys(config: TrainConfig) -> dict[str, list[str]]:
+    """Returns by which score the best checkpoint is chosen, as arguments of SpeechBrain's checkpointer."""
+    metric = config.validation.metric
+    return {"max_keys" if METRICS[metric] > 0 else "min_keys": [metric]}
 
 
 class Steps(Sampler[int]):
-    """The numbers of the steps in the epoch of now, from the one on that a checkpoint has brought back."""
+    """Numbers of the steps in the current epoch, from the one that a checkpoint has restored."""
 
     def __init__(self, brain: GtcrnBrain, steps_per_epoch: int) -> None:
         self.brain, self.steps_per_epoch = brain, steps_per_epoch
@@ -167,17 +160,23 @@ def main(arguments: Sequence[str]) -> Scores:
     validation_set = make_validation_set(
         data.audio_cache, data.held_out, config.mixing, config.validation, rate, optim.seed
     )
-    brain.validator = Validator(config, mixer, brain.objective.transform, validation_set)
-    # Not a loader of SpeechBrain's: with workers, that one repeats what they had begun when a checkpoint was saved.
+    brain.validator = Validator(config, mixer, brain.objective, validation_set)
+    teacher = Teacher(config.loss.teachers, rate) if config.loss.distillation else None
+    batches = MixtureBatches(mixer, optim.batch_size, optim.seed, teacher)
+    # SpeechBrain's own loader repeats the batches that its workers had begun when a checkpoint was saved.
     steps = Steps(brain, hparams["steps_per_epoch"])
-    train_loader = DataLoader(Mixtures(mixer, config), None, sampler=steps, num_workers=hparams["num_workers"])
-    # Before the training, so that it does not end with an error; and its split is there now.
+    train_loader: DataLoader[Batch] = DataLoader(
+        cast(Dataset[Batch], batches), None, sampler=steps, num_workers=hparams["num_workers"]
+    )
+    # Before the training, so that missing files are reported at once; the split has been written by now.
     digits = hparams["digits"]
-    word_errors = DigitsJudge(digits, run_opts) if digits["pretrained_recognizer"] is not None else None
+    word_errors = DigitsEvaluator(digits, run_opts) if digits["pretrained_recognizer"] is not None else None
     signals = TensorDataset(*(torch.from_numpy(part) for part in (validation_set.noisy, validation_set.target)))
     brain.fit(hparams["epoch_counter"], train_loader, DataLoader(signals))
 
-    best = hparams["checkpointer"].recover_if_possible(max_key="pesq")
+    best = hparams["checkpointer"].recover_if_possible(
+        **{name.removesuffix("s"): keys[0] for name, keys in best_keys(config).items()}
+    )
     save_weights(Path(hparams["trained_model"]), brain.modules.average, {"architecture": config.network})
     scores = {name: best.meta[name] for name in brain.validator.noisy_scores()}
     rows = [{"held out": "noisy", **brain.validator.noisy_scores()}, {"held out": "enhanced", **scores}]

@@ -1,1 +1,1 @@
-"""Generated noise."""
+"""Synthetic noise: random generators of many kinds of noise."""

@@ -1,4 +1,4 @@
-"""Generated noise whose pitch glides: `(n,) float32` of mean power 1."""
+"""Synthetic noise with gliding pitch: animal calls, alarms and engines, `(n,) float32` of mean power 1."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ MOST_HARMONICS = 60
 
 
 def chirps(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """Calls of birds, insects and small animals, squeaks, alarms: tones in phrases, with an echo, over noise."""
+    """Returns calls of birds, insects and small animals, squeaks, alarms: phrases of tones with an echo and noise."""
     out = overlaid(rng, n, sample_rate, _calls)
     return in_a_room(rng, out, sample_rate, tail_s=(0.03, 0.5), echo_db=(-30, 0), noise_db=(-35, 0))
 
 
 def engines(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """Motors at changing speed, propellers, sirens: harmonics and a band of noise that glide together, over noise."""
+    """Returns motors at varying speed, propellers, sirens: gliding harmonics and a gliding band of noise."""
     octaves = wander(rng, n, sample_rate, np.exp(rng.uniform(np.log(0.05), np.log(1)))) * rng.uniform(0.05, 1)
     hz = np.clip(np.exp(rng.uniform(*np.log(ENGINE_HZ))) * 2**octaves, None, 0.4 * sample_rate)
     slope = rng.uniform(0, 1.5)
@@ -42,7 +42,7 @@ def engines(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 
 
 def _gliding_band(rng: np.random.Generator, hz: Curve, sample_rate: int) -> Curve:
-    """Noise 20 to 500 Hz wide around a multiple of a gliding frequency `(n,)`."""
+    """Returns noise 20 to 500 Hz wide around a multiple of a gliding frequency `(n,)`."""
     multiple = rng.uniform(1, max(0.4 * sample_rate / hz.max(), 1))
     phase = 2 * np.pi * np.cumsum(hz * multiple) / sample_rate
     width_hz = np.exp(rng.uniform(np.log(20), np.log(500)))
@@ -53,7 +53,7 @@ def _gliding_band(rng: np.random.Generator, hz: Curve, sample_rate: int) -> Curv
 
 
 def _calls(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """One caller `(n,)`: phrases of one or two kinds of syllables, each time a little different."""
+    """Returns one caller `(n,)`: phrases of one or two kinds of syllables with random variation."""
     out = np.zeros(n, np.float32)
     syllables = [_syllable(rng, sample_rate) for _ in range(rng.integers(1, 3))]
     gap_s, pause_s = np.exp(rng.uniform(np.log((0.01, 0.2)), np.log((0.4, 3.0))))
@@ -70,12 +70,12 @@ def _calls(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 
 
 def _syllable(rng: np.random.Generator, sample_rate: int) -> Samples:
-    """A tone that glides, trembles or keeps its pitch, with or without overtones."""
+    """Returns a tone with constant, gliding or modulated pitch, with or without overtones."""
     n = int(np.exp(rng.uniform(np.log(0.012), np.log(0.5))) * sample_rate)
     place = np.linspace(0, 1, n)
     glide = rng.normal(0, 0.7) * place ** np.exp(rng.normal(0, 0.7))  # octaves
-    tremble = rng.uniform(0, 0.15) * np.sin(2 * np.pi * rng.uniform(8, 50) * place * n / sample_rate)
-    hz = np.exp(rng.uniform(*np.log(CALL_HZ))) * 2 ** (glide + tremble * (rng.random() < 0.4))
+    vibrato = rng.uniform(0, 0.15) * np.sin(2 * np.pi * rng.uniform(8, 50) * place * n / sample_rate)
+    hz = np.exp(rng.uniform(*np.log(CALL_HZ))) * 2 ** (glide + vibrato * (rng.random() < 0.4))
     hz = np.clip(hz, CALL_HZ[0], min(CALL_HZ[1], 0.45 * sample_rate))
     phase = 2 * np.pi * np.cumsum(hz) / sample_rate + rng.uniform(0, 2 * np.pi)
     out = np.sin(phase)

@@ -1,4 +1,4 @@
-"""Generated noise: endless, and of kinds that recordings lack. Each function returns `(n,) float32` of mean power 1."""
+"""Families of synthetic noise, by name in `FAMILIES`; each returns `(n,) float32` of mean power 1."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from gtcrn_frontend.training.augment.noise_synthesis.waveforms import (
     waveform,
 )
 
-OVERDRIVEN_SHARE = 0.3  # of wind
+OVERDRIVEN_PROB = 0.3  # of wind
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))  # major and minor, in semitones
 
 
 def modulated(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """Coloured noise whose level wanders or pulses at 0.3 to 12 Hz."""
+    """Returns coloured noise whose level is modulated at 0.3 to 12 Hz."""
     rate_hz = np.exp(rng.uniform(np.log(0.3), np.log(12)))
     curve = wander(rng, n, sample_rate, rate_hz)
     depth_db = rng.uniform(3, 18)
@@ -35,7 +35,7 @@ def modulated(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 
 
 def hum(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """A fundamental with harmonics, as of mains, motors and fans, that drifts a little, over faint noise."""
+    """Returns slightly drifting harmonics, as of mains, motors and fans, and faint noise."""
     fundamental_hz = rng.choice([50.0, 60.0, 100.0, 120.0, np.exp(rng.uniform(np.log(40), np.log(500)))])
     points = np.cumsum(rng.normal(0, 0.002, 8))
     drift = 1 + np.interp(np.linspace(0, 7, n), np.arange(8), points)
@@ -46,7 +46,7 @@ def hum(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 
 
 def clicks(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """Short decaying resonances at random times, as of keys, dishes and steps, over faint noise."""
+    """Returns short decaying resonances at random times, as of keys, dishes and steps, and faint noise."""
     impulses = np.zeros(n, np.float32)
     count = max(int(rng.uniform(1, 12) * n / sample_rate), 1)
     impulses[rng.integers(0, n, count)] = rng.choice([-1, 1], count) * rng.uniform(0.1, 1, count)
@@ -61,7 +61,7 @@ def clicks(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 
 
 def tones(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """Overlapping harmonic notes that decay, like simple music, rings and beeps."""
+    """Returns overlapping decaying harmonic notes, as of simple music, rings and beeps."""
     out = np.zeros(n)
     for _ in range(max(int(rng.uniform(1.5, 8) * n / sample_rate), 1)):
         start = int(rng.integers(0, n))
@@ -81,7 +81,7 @@ def tones(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 
 
 def wind(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """Wind at a microphone: rumble in gusts, with more treble the harder it blows, and now and then overdriven."""
+    """Returns wind at a microphone: rumble in gusts, with more treble in stronger ones, sometimes overdriven."""
     length = scipy.fft.next_fast_len(n, real=True)
     hz = np.linspace(0, sample_rate / 2, length // 2 + 1)
     corner_hz, slope = np.exp(rng.uniform(np.log(40), np.log(250))), rng.uniform(1.2, 2.2)
@@ -95,13 +95,13 @@ def wind(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
     flutter_db = wander(rng, n, sample_rate, rng.uniform(4, 12)) * rng.uniform(1, 6)
     force = 10 ** ((gusts_db + flutter_db) / 20)
     out = calm * force + strong * force**2 * rng.uniform(0.05, 0.5)
-    if rng.random() < OVERDRIVEN_SHARE:
+    if rng.random() < OVERDRIVEN_PROB:
         out = np.tanh(unit_power(out) * rng.uniform(0.5, 2))
     return unit_power(out)
 
 
 def music(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """Chords, a bass, a tune and a beat, in time and in key, as of a radio; `tones` is looser."""
+    """Returns music as from a radio: chords, bass, tune and beat, in time and in key; `tones` is unstructured."""
     beat = 60 / rng.uniform(70, 170) * sample_rate
     key_hz = 55 * 2 ** (rng.integers(0, 12) / 12)
     scale = np.array(SCALES[rng.integers(len(SCALES))])

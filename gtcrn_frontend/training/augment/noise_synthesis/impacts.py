@@ -1,4 +1,4 @@
-"""Generated noise of short loud events: `(n,) float32` of mean power 1."""
+"""Synthetic noise of short loud events, `(n,) float32` of mean power 1."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MOST_MODES = 12
 
 
 def impacts(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """Knocks, steps, dishes, drums, ticking clocks, typing, coughs: a few things, hit again and again, in a room."""
+    """Returns knocks, steps, dishes, drums, ticking clocks, typing, coughs: objects hit repeatedly, in a room."""
     out = overlaid(rng, n, sample_rate, _hits)
     return in_a_room(rng, out, sample_rate, tail_s=(0.02, 0.4), echo_db=(-35, -5), noise_db=(-45, -5))
 
 
 def _hits(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """One thing `(n,)`, hit in groups: from a clock's even beat to steps and typing. No two hits are quite the same."""
+    """Returns one object `(n,)`, hit in groups with random variation, from an even beat to steps and typing."""
     ring, burst = _parts(rng, sample_rate)
     out = np.zeros(n, np.float32)
     gap_s, pause_s = np.exp(rng.uniform(np.log((0.06, 0.1)), np.log((1.0, 2.0))))
@@ -35,7 +35,7 @@ def _hits(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 
 
 def _parts(rng: np.random.Generator, sample_rate: int) -> tuple[Samples, Samples]:
-    """What a thing adds when it is hit: resonances that die away, the higher the faster, and a burst of noise."""
+    """Returns the two parts of a hit: resonances that decay faster at higher frequencies, and a noise burst."""
     n = int(np.exp(rng.uniform(*np.log(LENGTH_S))) * sample_rate)
     times = np.arange(n, dtype=np.float32) / sample_rate
     count, (lowest, highest) = int(rng.integers(1, MOST_MODES + 1)), np.log(MODE_HZ)

@@ -1,4 +1,4 @@
-"""What generated noise is made of: coloured noise, waveforms, notes. Samples are `(n,) float32`."""
+"""Building blocks of synthetic noise: coloured noise, waveforms, notes. Samples are `(n,) float32`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Samples = npt.NDArray[np.float32]
 Curve = npt.NDArray[np.float64]
 Spectrum = npt.NDArray[np.complex128]
 
-TABLE_SIZE = 1024  # of a period of an instrument's sound
-PERIOD = 8192  # the same for hum, which has more harmonics
+TABLE_SIZE = 1024  # samples in the wavetable of an instrument
+PERIOD = 8192  # and of hum, which has more harmonics
 ATTACK_S = 0.01
 VIBRATO_HZ = 5.5
 
 
 def coloured(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
-    """Stationary noise with a random slope and a random broad resonance."""
+    """Returns stationary noise with a random spectral slope and a random broad resonance."""
     length = scipy.fft.next_fast_len(n, real=True)
     hz = np.linspace(0, sample_rate / 2, length // 2 + 1)
     hz[0] = hz[1]
@@ -35,14 +35,14 @@ def coloured(rng: np.random.Generator, n: int, sample_rate: int) -> Samples:
 
 
 def unit_power(samples: npt.NDArray[np.floating]) -> Samples:
-    """The samples with mean power 1; silence as it is."""
+    """Returns the samples with mean power 1; silence remains silence."""
     return np.asarray(samples / np.sqrt(np.square(samples).mean() + 1e-12), np.float32)
 
 
 def overlaid(
     rng: np.random.Generator, n: int, sample_rate: int, sound: Callable[[np.random.Generator, int, int], Samples]
 ) -> Samples:
-    """The sum `(n,)` of one to three such sounds, at levels of -15 to 0 dB."""
+    """Returns the sum `(n,)` of one to three sounds, at levels of -15 to 0 dB."""
     out = np.zeros(n, np.float32)
     for _ in range(rng.integers(1, 4)):
         out += unit_power(sound(rng, n, sample_rate)) * 10 ** (rng.uniform(-15, 0) / 20)
@@ -52,7 +52,7 @@ def overlaid(
 def in_a_room(
     rng: np.random.Generator, dry: Samples, sample_rate: int, tail_s: Range, echo_db: Range, noise_db: Range
 ) -> Samples:
-    """The samples with an echo that dies away and with coloured noise, of random length and levels in these ranges."""
+    """Returns the samples with a decaying echo and coloured noise, of random length and levels in these ranges."""
     tail = int(rng.uniform(*tail_s) * sample_rate)
     echo = rng.standard_normal(tail, np.float32) * np.exp(-6 * np.arange(tail, dtype=np.float32) / tail)
     out = dry + unit_power(scipy.signal.fftconvolve(dry, echo)[: len(dry)]) * 10 ** (rng.uniform(*echo_db) / 20)
@@ -60,13 +60,13 @@ def in_a_room(
 
 
 def wander(rng: np.random.Generator, n: int, sample_rate: int, rate_hz: float) -> Curve:
-    """A curve `(n,)` between -1 and 1 that turns about so often."""
+    """Returns a random curve `(n,)` from -1 to 1 that varies at about this rate."""
     points = rng.uniform(-1, 1, int(n / sample_rate * rate_hz * 2) + 3)
     return np.interp(np.linspace(0, len(points) - 1, n), np.arange(len(points)), points)
 
 
 def harmonics(rng: np.random.Generator, count: int, slope: float, least: float, size: int) -> Spectrum:
-    """The spectrum `(size // 2 + 1,)` of a period: harmonics k with amplitudes of `least` to 1, times k^-slope."""
+    """Returns the spectrum `(size // 2 + 1,)` of a period: harmonics k of amplitude `least` to 1, times k^-slope."""
     spectrum = np.zeros(size // 2 + 1, np.complex128)
     for harmonic in range(1, count + 1):
         spectrum[harmonic] = harmonic**-slope * rng.uniform(least, 1) * np.exp(1j * rng.uniform(0, 2 * np.pi))
@@ -74,19 +74,19 @@ def harmonics(rng: np.random.Generator, count: int, slope: float, least: float, 
 
 
 def waveform(rng: np.random.Generator, count: int) -> Samples:
-    """One period `(TABLE_SIZE,)` of a random timbre with so many harmonics."""
+    """Returns one period `(TABLE_SIZE,)` of a random timbre with `count` harmonics."""
     spectrum = harmonics(rng, count, rng.uniform(0.5, 2), 0.2, TABLE_SIZE)
     return unit_power(scipy.fft.irfft(spectrum.astype(np.complex64), TABLE_SIZE))
 
 
 def periodic(spectrum: Spectrum, periods: Curve) -> Curve:
-    """A sound `(n,)` whose period has this spectrum, `(PERIOD // 2 + 1,)`, at times that are counted in periods."""
+    """Returns a sound `(n,)` whose period has this spectrum `(PERIOD // 2 + 1,)`, at times counted in periods."""
     period = scipy.fft.irfft(-1j * spectrum, PERIOD) * (PERIOD / 2)
     return np.asarray(np.interp(periods % 1, np.arange(PERIOD + 1) / PERIOD, np.append(period, period[0])))
 
 
 def note(table: Samples, hz: float, n: int, sample_rate: int, decay: float, vibrato: float) -> Samples:
-    """A note `(n,)` that begins softly and decays, by so many nepers per second."""
+    """Returns a note `(n,)` with a soft attack that decays by `decay` nepers per second."""
     times = np.arange(n, dtype=np.float32) / np.float32(sample_rate)
     periods = hz * times
     if vibrato:

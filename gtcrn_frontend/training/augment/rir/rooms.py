@@ -1,4 +1,4 @@
-"""Rooms: impulse responses, measured or generated, split into what to keep and what to remove."""
+"""Room impulse responses, measured or generated as decaying noise, with their early part as the target."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import scipy.signal
 
 Samples = npt.NDArray[np.float32]
 
-MAX_S = 1.0  # a longer tail is cut off
-EARLY_S = 0.05  # reflections up to here help understanding and stay in the target
+MAX_S = 1.0  # longer tails are cut off
+EARLY_S = 0.05  # early reflections help intelligibility and are part of the target
 FADE_S = 0.02
 T60_S = (0.1, 0.9)
 DIRECT_TO_REVERBERANT_DB = (-2.0, 14.0)
 FIRST_REFLECTION_S = (0.002, 0.012)
-NEPER_PER_T60 = 6.908  # ln(1000): a fall of 60 dB in amplitude
+NEPER_PER_T60 = 6.908  # ln(1000), 60 dB
 
 
 @dataclass(frozen=True)
 class Room:
-    """An impulse response that begins with the direct sound; the early part has energy 1.
+    """Impulse response that begins with the direct sound; its early part has energy 1.
 
     Attributes:
-        full: the whole response, what the microphone hears.
-        early: direct sound and early reflections, what the network should give.
+        full: the whole response `(n,)`.
+        early: direct sound and early reflections `(n,)`, the response of the target.
     """
 
     full: Samples
@@ -38,7 +38,7 @@ def split_room(response: Samples, sample_rate: int, start: int | None = None) ->
     Args:
         response: `(n,)`.
         sample_rate: in Hz.
-        start: where the direct sound is; None takes the largest sample for it.
+        start: sample of the direct sound; None is the largest sample.
     """
     if start is None:
         start = int(np.argmax(np.abs(response)))
@@ -53,7 +53,7 @@ def split_room(response: Samples, sample_rate: int, start: int | None = None) ->
 
 
 def random_room(rng: np.random.Generator, sample_rate: int) -> Room:
-    """Returns a generated room: direct sound, then noise that decays exponentially and loses treble."""
+    """Returns a generated room: direct sound and exponentially decaying, low-pass filtered noise."""
     t60_s = float(np.exp(rng.uniform(*np.log(T60_S))))
     n = int(min(1.2 * t60_s, MAX_S) * sample_rate)
     tail = rng.standard_normal(n) * np.exp(-NEPER_PER_T60 * np.arange(n) / (t60_s * sample_rate))

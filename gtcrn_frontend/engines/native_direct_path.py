@@ -1,4 +1,4 @@
-"""The direct path in C: chunks go in, chunks come out, see `engines/direct_path.py`."""
+"""Direct paths in C, see `engines/direct_path.py`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gtcrn_frontend.native.binding import FLOATS, ffi, for_c, lib, raise_for
 
 _CHUNKS = ffi and ffi.typeof("gtcrn_chunk[]")
 _CHUNK = np.dtype([(name, np.uintp) for name in ("path", "samples", "output", "count", "due")])
-"""A `gtcrn_chunk`, so that numpy fills in many of them at once; a test compares the two."""
+"""numpy dtype of `gtcrn_chunk`, to fill many at once; a test compares the layouts."""
 
 
 MIN_TOGETHER = 8
-"""Fewer paths are faster one by one: filling in arrays takes 30 us, whatever their length."""
+"""Fewer paths are faster sequentially: filling arrays takes 30 us regardless of their length."""
 
 
 class NativePath:
@@ -27,8 +27,8 @@ class NativePath:
 
     Args:
         model: the C model.
-        stream: the C stream, which has seen the whole hops of the signal.
-        position: where the signal is.
+        stream: the C stream, with all complete hops processed.
+        position: position of the stream.
     """
 
     __slots__ = ("_auto_strength", "_model", "_path", "_stream")
@@ -39,7 +39,7 @@ class NativePath:
             model,
             stream,
             auto_strength,
-        )  # kept alive: C has their addresses
+        )  # keep alive: C holds their addresses
         self._path = ffi.new("gtcrn_path *", {"stream": stream, "taken": samples_in, "strength": strength})
         if auto_strength is not None:
             self._path.auto_strength = auto_strength
@@ -54,7 +54,7 @@ class NativePath:
         raise_for(lib.gtcrn_stream_export(self._stream, ffi.from_buffer(FLOATS, state), len(state)))
         held = taken % hop
         rest = np.frombuffer(ffi.buffer(self._path.rest), np.float32)[:held]
-        whole_hop = state[: min(taken - held, hop)]  # a state begins with the last hop
+        whole_hop = state[: min(taken - held, hop)]  # a state starts with the last hop
         return Position(taken, np.concatenate([whole_hop, rest]), held, self._path.strength, self._auto_strength)
 
     @property
@@ -81,12 +81,12 @@ class NativePath:
 
 
 class Together:
-    """A `DirectPaths` for many: one call of C for all of them.
+    """A `DirectPaths` that advances all paths in one call of C.
 
     Args:
-        model: the C model, that of all paths.
-        paths: any number; none may occur twice.
-        num_threads: threads that divide them among themselves.
+        model: the C model of all paths.
+        paths: any number of paths, without duplicates.
+        num_threads: number of threads.
     """
 
     def __init__(self, model: Any, paths: Sequence[NativePath], num_threads: int) -> None:
@@ -109,6 +109,6 @@ class Together:
 
 
 def _addresses(samples: F32, counts: npt.NDArray[np.uintp]) -> npt.NDArray[np.uintp]:
-    """Returns where the part of each signal begins, with `counts` samples for each."""
+    """Returns the address of each stream's part, given `counts` samples each."""
     begins = np.cumsum(counts, dtype=np.uintp) - counts
     return np.uintp(samples.ctypes.data) + np.uintp(samples.itemsize) * begins

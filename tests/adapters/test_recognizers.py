@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gtcrn_frontend.cli._fingerprint import fingerprint
-from gtcrn_frontend.cli._recognizers import _load_speechbrain, recognizer_source
+from gtcrn_frontend.adapters.fingerprint import fingerprint
+from gtcrn_frontend.adapters.recognizers import _load_speechbrain, recognizer_source
 from gtcrn_frontend.errors import ConfigError
 
 SAMPLES = np.zeros(1600, np.float32)
@@ -112,7 +112,7 @@ def test_links_are_followed_once_and_many_files_are_bounded(
     (recogniser / "m" / "round").symlink_to(recogniser, target_is_directory=True)
     assert len(fingerprint([recogniser, recogniser / "m"])) == 4
     assert not caplog.records
-    monkeypatch.setattr("gtcrn_frontend.cli._fingerprint.MOST_FILES", 3)
+    monkeypatch.setattr("gtcrn_frontend.adapters.fingerprint.MAX_FILES", 3)
     assert len(fingerprint([recogniser])) == 3
     assert "more than 3 files" in caplog.text
 
@@ -172,5 +172,5 @@ def test_what_many_programs_share_is_not_looked_at(
     for folder in (programs, library):
         (folder / "another").write_text("x")
     assert [recognizer_source(name).identity for name in names] == before
-    monkeypatch.setattr("gtcrn_frontend.cli._recognizers.file_digest", lambda path: "another content")
+    monkeypatch.setattr("gtcrn_frontend.adapters.recognizers.file_digest", lambda path: "another content")
     assert all(recognizer_source(name).identity != one for name, one in zip(names, before, strict=True))

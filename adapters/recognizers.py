@@ -1,4 +1,4 @@
-"""What `--recognizer` means: a short name, a pipeline of sherpa-onnx, a SpeechBrain model, a function or a command."""
+"""`recognizer_source`: a recogniser by its short name, pipeline file, SpeechBrain model, Python function or command."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gtcrn_frontend.adapters.fingerprint import files_around, fingerprint
 from gtcrn_frontend.adapters.recognizer_names import digest as _digest
 from gtcrn_frontend.adapters.recognizer_names import installed_version as _version
 from gtcrn_frontend.adapters.recognizer_names import named_source
-from gtcrn_frontend.cli._fingerprint import files_around, fingerprint
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
-from gtcrn_frontend.evaluation.noisy_set import file_digest
+from gtcrn_frontend.evaluation.audio_files import file_digest
 
 if TYPE_CHECKING:
     from gtcrn_frontend.audio.levels import Samples
@@ -41,14 +41,17 @@ _SPEECHBRAIN_TAG = re.compile(r"!(?:new|name|apply|ref):?")
 
 
 def recognizer_source(text: str, apart: Iterable[Path] = ()) -> RecognizerSource:
-    """Returns the recogniser that a user names; it is loaded later, in other processes.
+    """Returns the source of a recogniser for `gtcrn_frontend.evaluation`; worker processes load it later.
 
     Args:
-        text: what the user wrote.
-        apart: files and folders that are none of its own wherever they lie, such as what is written.
+        text: pipeline file of sherpa-onnx, folder or hyperparameter file of a SpeechBrain model,
+            `faster-whisper:NAME_OR_FOLDER`, `openai:URL`, `module:function`, or a shell command with `{}` for the wave
+            file.
+        apart: files and folders that do not belong to the recogniser wherever they lie, such as outputs: changes in
+            them do not invalidate cached results.
 
     Raises:
-        ConfigError: the text names none of the kinds above, or what it names is not there.
+        ConfigError: the text is none of these, or what it names does not exist.
         ModelError: a package that a short name needs is not installed.
     """
     if named := named_source(text):
@@ -72,7 +75,7 @@ def recognizer_source(text: str, apart: Iterable[Path] = ()) -> RecognizerSource
 def _pipeline(path: Path) -> RecognizerSource:
     from gtcrn_frontend.adapters.sherpa.config import PipelineConfig
 
-    config = PipelineConfig.from_yaml(path)  # what is wrong in it is said here, and not in other processes
+    config = PipelineConfig.from_yaml(path)  # errors come here, and not in other processes
     vad = _named(config.vad.settings) if config.vad else None
     identity = _digest(config.factory, _named(config.arguments), vad, config.hotwords, _version("sherpa-onnx"))
     return RecognizerSource(path.name, identity, partial(_load_pipeline, str(path.resolve())))
@@ -108,7 +111,7 @@ def _command(command: str, apart: Collection[Path]) -> RecognizerSource:
 
 
 def _foreign_identity(name: str, paths: Sequence[Path], apart: Collection[Path]) -> str:
-    """Names code of which only some paths are known: by these, what lies around them, and where it runs."""
+    """Identity of code of which only some paths are known: these, the files around them, and the working directory."""
     here = Path.cwd().resolve()
     files = [path.resolve() for path in paths if _is_file(path)]
     folders = {path.parent for path in files} | {path.resolve() for path in paths if _is_folder(path)}
@@ -125,8 +128,8 @@ def _load_pipeline(path: str, temporary: str) -> Recognizer:
     from gtcrn_frontend.adapters.sherpa.pipeline import Pipeline
     from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 
-    # Front-ends are what is tried here, so that of the file is not taken. No trial: if sherpa-onnx ends the process, it
-    # is this one, and that is reported.
+    # Front-ends are what is compared, so that the one in the file is not used. No trial: if sherpa-onnx ends the
+    # process, it is this worker process, and that is reported.
     config = dataclasses.replace(PipelineConfig.from_yaml(path), frontend=None)
     pipeline = Pipeline.from_config(config, trial=False)
 
@@ -155,15 +158,15 @@ def _load_command(command: str, folder: str, temporary: str) -> Recognizer:
 
 
 def _named(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Settings by name; of files their content, as a model that was moved is the same one."""
+    """Settings by name; digests in place of files, as a model that was moved is the same one."""
     return sorted((name, next(iter(_contents([Path(str(value))])), str(value))) for name, value in settings.items())
 
 
 def _paths_in(command: str) -> list[Path]:
-    """Words of a command that may be files, and the programs among them."""
+    """Words of a command that may be files, programs included."""
     try:
         words = [word for word in shlex.split(command) if word != PLACE]
-    except ValueError:  # unbalanced quotes: the shell will say so
+    except ValueError:  # unbalanced quotes: the shell will report them
         return []
     inner = [part for word in words if " " in word for part in word.split()]  # sh -c 'asr.sh {}'
     values = [word.partition("=")[2] for word in words if "=" in word]  # --model=x.onnx

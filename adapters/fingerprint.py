@@ -1,8 +1,8 @@
-"""What lies around a recogniser that is somebody else's code: the files that it may read, by name and version.
+"""Fingerprint of a third-party recogniser: names and versions of the files around it, which it may read.
 
-What such code reads cannot be known, and models are too large to be read for every run. So what names its results in
-the cache is everything in its folder, but for what changes without the recogniser: what `calibrate` writes, recordings,
-logs, and what hides.
+It is unknown which files such code reads, and models are too large to be hashed for every run. Its results are
+therefore cached under all files in its folder, except those that change without the recogniser: outputs of `calibrate`,
+recordings, logs and hidden files.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from itertools import islice
 from pathlib import Path
 
 from gtcrn_frontend.audio.io import container_of
+from gtcrn_frontend.evaluation.asr.calibration import WRITTEN_BY
 
-WRITTEN_BY = "gtcrn-frontend calibrate"
-"""After "# ", how the files begin that `calibrate --write` writes."""
-MOST_FILES = 4096
+MAX_FILES = 4096
 
 _SMALL_BYTES = 1 << 16
 _CHANGING_SUFFIXES = {".log", ".out", ".err", ".tmp", ".lock", ".pid", ".html", ".pyc"}
@@ -31,17 +30,17 @@ _log = logging.getLogger(__name__)
 
 
 def fingerprint(folders: Iterable[Path], apart: Collection[Path] = ()) -> list[str]:
-    """Returns a line for each file that `files_around` finds: path, size in bytes, and time of its last change.
+    """Returns a line for each file that `files_around` finds: path, size in bytes, and modification time.
 
-    Of a small file its content tells instead: recognisers write their grammar or settings anew each time they load.
+    Small files have a digest instead of the time: some recognisers rewrite their grammar or settings on every start.
     """
     return [f"{path} {found.st_size} {_version(path, found)}" for path, found in files_around(folders, apart)]
 
 
 def files_around(folders: Iterable[Path], apart: Collection[Path] = ()) -> list[tuple[Path, os.stat_result]]:
-    """Returns the files in folders, and in theirs, the nearest first, always in the same order.
+    """Returns the files in folders and their subfolders, level by level, in a fixed order.
 
-    Links are followed. Of more than `MOST_FILES` those farther down are left out, which is logged.
+    Links are followed. Files beyond the first `MAX_FILES` are left out, with a warning.
 
     Args:
         folders: one may be inside of another.
@@ -49,15 +48,15 @@ def files_around(folders: Iterable[Path], apart: Collection[Path] = ()) -> list[
     """
     roots = sorted({folder.resolve() for folder in folders})
     outer = [root for root in roots if not any(other in root.parents for other in roots)]
-    found = list(islice(_files(outer, {*apart}), MOST_FILES + 1))
-    if len(found) > MOST_FILES:
+    found = list(islice(_files(outer, {*apart}), MAX_FILES + 1))
+    if len(found) > MAX_FILES:
         names = ", ".join(map(str, outer))
-        _log.warning("%s: more than %d files: after a change of others, give --no-cache", names, MOST_FILES)
-    return found[:MOST_FILES]
+        _log.warning("%s: more than %d files: give --no-cache after a change of others", names, MAX_FILES)
+    return found[:MAX_FILES]
 
 
 def _files(roots: Sequence[Path], apart: Collection[Path]) -> Iterator[tuple[Path, os.stat_result]]:
-    """Files that count, level by level."""
+    """The files that may belong to the recogniser, level by level."""
     level, seen, ours = list(roots), {*roots}, _own_output()
     while level:
         below = []
@@ -65,7 +64,7 @@ def _files(roots: Sequence[Path], apart: Collection[Path]) -> Iterator[tuple[Pat
             try:
                 found, resolved = path.stat(), path.resolve()
                 counts = stat.S_ISREG(found.st_mode) and not _is_changing(path)
-            except OSError:  # gone, a broken link, or not ours to read
+            except OSError:  # deleted meanwhile, a broken link, or not readable
                 continue
             if resolved in apart or (found.st_dev, found.st_ino) in ours:
                 continue
@@ -79,7 +78,7 @@ def _files(roots: Sequence[Path], apart: Collection[Path]) -> Iterator[tuple[Pat
 
 def _version(path: Path, found: os.stat_result) -> str:
     if found.st_size <= _SMALL_BYTES:
-        with suppress(OSError):  # gone by now
+        with suppress(OSError):  # deleted meanwhile
             return hashlib.sha256(path.read_bytes()).hexdigest()
     return str(found.st_mtime_ns)
 
@@ -92,7 +91,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _is_changing(path: Path) -> bool:
-    """Whether a file changes though the recogniser does not."""
+    """Whether a file may change without the recogniser."""
     if path.suffix in _CHANGING_SUFFIXES or container_of(path):
         return True
     if path.suffix not in _SETTING_SUFFIXES:
@@ -102,7 +101,7 @@ def _is_changing(path: Path) -> bool:
 
 
 def _own_output() -> set[tuple[int, int]]:
-    """Device and number of the files that this process prints to."""
+    """Device and inode of the files that stdout and stderr are redirected to."""
     found = set()
     for descriptor in (1, 2):
         with suppress(OSError):

@@ -1,0 +1,86 @@
+"""sherpa-onnx's own denoiser in `gtcrn_frontend.evaluation.benchmark`, beside the engines of this package."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.evaluation.bench.streams import OtherEngine
+from gtcrn_frontend.export import export_model
+from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.weights.model import model_path
+
+NAME = "sherpa-onnx"
+MAX_STREAMS = 16
+"""Each stream loads the model again: 256 would take ten seconds to open, and gigabytes."""
+
+
+class DenoiserStreams:
+    """Streams with one `OnlineSpeechDenoiser` each; see `evaluation.bench.streams.Streams`."""
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+        self._denoisers: list[Any] = []
+
+    def open(self) -> None:
+        """Opens one more stream."""
+        from gtcrn_frontend.adapters.sherpa.denoiser import online_denoiser
+
+        self._denoisers.append(online_denoiser(self._model))
+
+    def process(self, chunk: F32) -> None:
+        """Processes the chunk in every stream."""
+        for denoiser in self._denoisers:
+            # Faster with a list than with an array, conversion included; reading the samples is part of the work.
+            _ = denoiser.run(chunk.tolist(), GTCRN_SPEC.sample_rate).samples
+
+    def state_bytes(self) -> int | None:
+        """Returns None: the state is not accessible."""
+        return None
+
+
+class SherpaDenoiser:
+    """Prepares sherpa-onnx's denoiser for a benchmark.
+
+    Args:
+        model: name or path of the model, exported for sherpa-onnx if it is not an ONNX graph.
+        graph: file in sherpa-onnx's layout to run instead; the benchmark then fails if that is impossible.
+    """
+
+    name = NAME
+
+    def __init__(self, model: str | Path = EnhancerConfig.model, graph: Path | None = None) -> None:
+        self._model = str(model)
+        self._graph = graph
+
+    @property
+    def is_required(self) -> bool:
+        """Whether the benchmark fails without sherpa-onnx: if a graph for it was named."""
+        return self._graph is not None
+
+    def prepare(self, folder: Path) -> OtherEngine:
+        """Returns the denoiser with a model file in `folder`.
+
+        Raises:
+            ImportError: sherpa-onnx, or onnx for the export, is not installed.
+            ModelError: the denoiser cannot run the model.
+        """
+        from gtcrn_frontend.adapters.sherpa.denoiser import check_installed, with_metadata
+
+        try:
+            check_installed()
+            target = folder / "gtcrn.onnx"
+            graph = self._graph or model_path(self._model)
+            if self._graph is None and graph.suffix != ".onnx":
+                export_model(self._model, target, "sherpa-onnx")
+                file, runs = target, f"{self._model}, exported for it"
+            else:
+                file, runs = with_metadata(graph, target), str(graph)
+        except ImportError as error:
+            named = f"--sherpa-model {self._graph}: {error}" if self._graph else str(error)
+            raise ImportError(named) from error
+        make = functools.partial(DenoiserStreams, file)
+        return OtherEngine(NAME, runs, make, GTCRN_SPEC.sample_rate, MAX_STREAMS)

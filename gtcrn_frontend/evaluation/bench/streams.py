@@ -1,0 +1,125 @@
+"""Streams of an engine, as the benchmark opens and runs them: `Enhancer`, `StreamPool`, or another product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.enhancer import Enhancer
+from gtcrn_frontend.pool import StreamPool
+
+STREAMS_PER_CALL = 256
+"""A pool gets more streams in several calls, because its working memory grows with the streams of a call."""
+
+
+class Streams(Protocol):
+    """Open streams of one engine."""
+
+    def open(self) -> None:
+        """Opens one more stream."""
+
+    def process(self, chunk: F32) -> None:
+        """Processes the chunk in every stream and waits for all results."""
+
+    def state_bytes(self) -> int | None:
+        """Returns the size of one stream's state in bytes; None if it is unknown."""
+
+
+class EnhancerStreams:
+    """Streams with one `Enhancer` each.
+
+    Args:
+        config: their settings.
+    """
+
+    def __init__(self, config: EnhancerConfig) -> None:
+        self._config = config
+        self._enhancers: list[Enhancer] = []
+
+    def open(self) -> None:
+        """Opens one more stream."""
+        self._enhancers.append(Enhancer.from_config(self._config))
+
+    def process(self, chunk: F32) -> None:
+        """Processes the chunk in every stream."""
+        for enhancer in self._enhancers:
+            enhancer.process_chunk(chunk)
+
+    def state_bytes(self) -> int | None:
+        """Returns the size of the first stream's state in bytes."""
+        return sum(array.nbytes for array in self._enhancers[0].get_state().arrays.values())
+
+
+class PoolStreams:
+    """Streams of one `StreamPool`.
+
+    Args:
+        config: settings of the pool and its streams.
+    """
+
+    def __init__(self, config: EnhancerConfig) -> None:
+        self._config = config
+        self._pool = StreamPool(config.model, config.engine, **config.engine_settings)
+        self._ids: list[int] = []
+
+    def open(self) -> None:
+        """Opens one more stream."""
+        self._ids.append(self._pool.open(**self._config.stream_settings))
+
+    def process(self, chunk: F32) -> None:
+        """Processes the chunk in every stream."""
+        for i in range(0, len(self._ids), STREAMS_PER_CALL):
+            self._pool.process(dict.fromkeys(self._ids[i : i + STREAMS_PER_CALL], chunk))
+
+    def state_bytes(self) -> int | None:
+        """Returns the size of the first stream's state in bytes."""
+        return sum(array.nbytes for array in self._pool.get_state(self._ids[0]).arrays.values())
+
+
+@dataclass(frozen=True)
+class OtherEngine:
+    """Another product to measure beside the engines of this package.
+
+    Attributes:
+        name: of the product.
+        runs: description of the model that it runs.
+        make: returns it without streams; must be picklable.
+        sample_rate: of its streams in Hz.
+        max_streams: number of streams up to which it is measured.
+    """
+
+    name: str
+    runs: str
+    make: Callable[[], Streams]
+    sample_rate: int
+    max_streams: int
+
+
+class OtherEngineFactory(Protocol):
+    """Prepares another product for a benchmark."""
+
+    @property
+    def name(self) -> str:
+        """Name of the product."""
+        ...
+
+    @property
+    def is_required(self) -> bool:
+        """Whether the benchmark fails without it, instead of leaving it out."""
+        ...
+
+    def prepare(self, folder: Path) -> OtherEngine:
+        """Returns the product.
+
+        Args:
+            folder: for temporary files; exists until the benchmark ends.
+
+        Raises:
+            ImportError: the product is not installed; the message names what to install.
+            ModelError: it cannot run the model.
+        """
+        ...
