@@ -209,11 +209,14 @@ class EnhancerConfig:
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> EnhancerConfig:
-        """Returns a config from a YAML file of settings by name; `ConfigError` names the file."""
+        """Returns a config from a YAML file of settings by name; `ConfigError` names the file.
+
+        A relative path of a model starts at the file's folder, and `~` is the user's home.
+        """
         return settings_from_yaml(cls, path)
 
     def to_yaml(self, path: str | Path) -> None:
-        """Writes all settings to a YAML file."""
+        """Writes all settings to a YAML file, with the path of a model from the root."""
         settings_to_yaml(self, path)
 
     @classmethod

@@ -27,7 +27,6 @@ from gtcrn_frontend.adapters.speechbrain.network import (
     weights_file,
     write_weights,
 )
-from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.deprecation import renamed_arguments
@@ -221,8 +220,7 @@ class EnhanceFrontend(nn.Module):
         """
         if isinstance(self.net, ReadyGraph):
             raise ModelError(f"expected weights to write to {path}, got a front-end with an ONNX graph: copy its file")
-        with replaced_at_end(Path(path)) as temporary:
-            write_weights(self.net, temporary, self._spec.name)
+        write_weights(self.net, Path(path), self._spec.name)
 
     @mark_as_transfer  # type: ignore[untyped-decorator]
     def load_weights(self, path: str | Path) -> None:

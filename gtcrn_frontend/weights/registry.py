@@ -166,13 +166,29 @@ class Registry:
 
 
 def cache_folder() -> Path:
-    """Returns the folder for downloaded models; it need not exist."""
+    """Returns the folder for downloaded models; it need not exist.
+
+    Where the user has no home, as in a container that runs under any uid, it is one of that uid among the temporary
+    files.
+
+    Raises:
+        ModelError: `CACHE_VARIABLE` begins with `~`, and the user has no home.
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError as error:
+            raise ModelError(f"{CACHE_VARIABLE}: expected a folder, got {chosen!r}: {error}") from error
     import pooch  # imported late: takes 0.1 s and is not needed for the embedded model
 
-    return Path(pooch.os_cache("gtcrn_frontend"))
+    try:
+        folder = Path(pooch.os_cache("gtcrn_frontend"))
+        if folder.is_absolute():  # else it begins with a `~` that stands for nothing
+            return folder
+    except RuntimeError:
+        pass
+    return Path(tempfile.gettempdir()) / f"gtcrn_frontend-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
 
 
 def _registered(name: str, entry: dict[str, Any]) -> RegisteredModel:

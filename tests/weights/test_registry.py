@@ -524,3 +524,20 @@ def test_an_enhancer_downloads_its_model_on_first_use(
     assert Enhancer(model=name, engine="onnx").enhance(expected["wav"]).tobytes() == enhanced.tobytes()
     assert server.requests == 1
     assert files_in(cache) == [installed_registry().find(name).file]
+
+
+def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch, tmp_path):
+    def unknown(uid):
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME", CACHE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+    folder = cache_folder()
+    assert folder.is_absolute()
+    assert folder.name == f"gtcrn_frontend-{os.getuid()}"
+    monkeypatch.setenv(CACHE_VARIABLE, "~/models")
+    with pytest.raises(ModelError, match=CACHE_VARIABLE):
+        cache_folder()
+    assert not list(tmp_path.iterdir())

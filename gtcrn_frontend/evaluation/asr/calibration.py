@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr import measure_text, verdict_text
@@ -106,8 +106,7 @@ class Calibration:
         lines += [f"{verdict_text.headline(self.decision)}.", *self.reasons]
         comment = "".join(f"# {' '.join(line.split())}\n" for line in lines)
         try:
-            with replaced_at_end(Path(path)) as part:
-                part.write_text(comment + verdict_text.setting_yaml(self.setting), encoding="utf-8")
+            write_text(Path(path), comment + verdict_text.setting_yaml(self.setting))
         except OSError as error:
             raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 

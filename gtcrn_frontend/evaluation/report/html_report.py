@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr import measure_text, verdict_text
@@ -33,8 +33,7 @@ def write_report(calibration: Calibration, path: str | Path) -> None:
     """
     page = render(calibration)
     try:
-        with replaced_at_end(Path(path)) as part:
-            part.write_text(page, encoding="utf-8")
+        write_text(Path(path), page)
     except OSError as error:
         raise ConfigError(f"cannot write the report {path}: {error.strerror}") from error
 

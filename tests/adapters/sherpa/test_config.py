@@ -91,6 +91,13 @@ def test_a_path_that_was_given_as_relative_becomes_absolute(folder, online, monk
     assert PipelineConfig.from_dict({"recognizer": online}).arguments["model"] == str(folder / "online.onnx")
 
 
+def test_all_relative_paths_start_at_the_file(folder, online, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    config = load(folder, {"recognizer": online | {"tokens": "~/tokens.txt"}, "frontend": {"model": "models/a.tar"}})
+    assert config.frontend.model == str(folder / "models/a.tar")
+    assert config.arguments["tokens"] == str(folder / "tokens.txt")
+
+
 @pytest.mark.parametrize("frontend", [None, False])
 def test_without_a_frontend(folder, online, frontend):
     assert load(folder, {"recognizer": online, "frontend": frontend}).frontend is None
