@@ -7,7 +7,6 @@ environment variable OPENAI_API_KEY when a request is sent, and is part of no me
 from __future__ import annotations
 
 import io
-import json
 import os
 import secrets
 import time
@@ -38,6 +37,7 @@ from gtcrn_frontend.adapters.recognizer_names import (
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
+from gtcrn_frontend.parsing import parse_json
 
 KIND = "openai"
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -161,7 +161,7 @@ class OpenAIRecognizer:
 
     def _text(self, answer: bytes) -> str:
         try:
-            text = json.loads(answer)["text"]
+            text = parse_json(answer)["text"]
         except (ValueError, LookupError, TypeError):
             # Without its cause, which holds the whole answer.
             raise ModelError(f"{self._url}: expected JSON with a text, got {_excerpt(answer, _key())!r}") from None

@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
 
     began = time.process_time()
-    settings = [EnhancerConfig(model=model) for model in args.model]
+    settings = [EnhancerConfig(model=model, strength=1.0) for model in args.model]
     folders = args.recognizers or sorted(p.parent for p in (ROOT / "tests/assets/recognizers").glob("*/offline.onnx"))
     conditions = (CLEAN, *(Condition(kind, snr_db) for snr_db in SNRS_DB for kind in args.noise))
     trials = []

@@ -114,14 +114,14 @@ def around(model: str, rounds: int) -> dict[str, np.ndarray]:
     """The fastest kernel called from Python, one hop a call: cost of the layers above it."""
     engine = NativeEngine(load(model).model)
     hop = noise_bursts(RATE, 0.016)
-    state, enhancer = engine.new_state(), Enhancer(model, "native")
+    state, enhancer = engine.new_state(), Enhancer(model, "native", strength=1.0)
     calls = {
         "kernel, 1 hop a call": kernel_call(engine, hop[None]),
         "engine.process": lambda: engine.process(hop[None], state),
         "Enhancer.process_chunk": lambda: enhancer.process_chunk(hop),
     }
     for rate in (8_000, 48_000):
-        resampled, chunk = Enhancer(model, "native", sample_rate=rate), noise_bursts(rate, 0.016)
+        resampled, chunk = Enhancer(model, "native", sample_rate=rate, strength=1.0), noise_bursts(rate, 0.016)
         calls[f"Enhancer.process_chunk, {rate // 1000} kHz"] = lambda e=resampled, c=chunk: e.process_chunk(c)
     return interleaved_us(calls, 1, rounds)
 

@@ -66,10 +66,10 @@ def streamed(enhancer: Enhancer, samples: F32) -> tuple[F32, list[float]]:
 
 
 def measure(model: Path, latencies_ms: list[int], samples: F32) -> list[dict[str, Value]]:
-    whole = Enhancer(model).enhance(samples)
+    whole = Enhancer(model, strength=1.0).enhance(samples)
     rows: list[dict[str, Value]] = []
     for latency_ms in latencies_ms:
-        enhancer = Enhancer(model, segment_latency_ms=latency_ms)
+        enhancer = Enhancer(model, segment_latency_ms=latency_ms, strength=1.0)
         segments, rate = enhancer.spec.segments, enhancer.spec.sample_rate
         enhanced, times_s = streamed(enhancer, samples)
         if segments is None or not times_s:

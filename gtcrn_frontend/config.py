@@ -28,6 +28,8 @@ from gtcrn_frontend.settings import (
 Strength = float | Literal["auto"]
 """Weight of the enhanced signal in the output, 0 to 1 (observation adding), or `auto`: chosen hop by hop."""
 
+DEFAULT_STRENGTH = 0.8
+"""Noise is lowered by at most 14 dB. Full strength costs recognisers words: docs/benchmarks/recognition.md."""
 MAX_CHANNELS = 16
 MAX_THREADS = 64
 
@@ -112,7 +114,7 @@ class EnhancerConfig:
     )
     downmix: bool = setting(False, help="average the channels first; the output is mono")
     strength: Strength = setting(
-        1.0,
+        DEFAULT_STRENGTH,
         low=0,
         high=1,
         help="weight of the enhanced signal in the output, strength * enhanced + (1 - strength) * input, which is "
@@ -154,7 +156,7 @@ class EnhancerConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if self.max_attenuation_db is not None and self.strength != 1:
+        if self.max_attenuation_db is not None and self.strength != DEFAULT_STRENGTH:
             raise ConfigError(
                 f"expected strength or max_attenuation_db, got both ({self.strength}, {self.max_attenuation_db}): "
                 "they are one setting in two units"
@@ -207,11 +209,14 @@ class EnhancerConfig:
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> EnhancerConfig:
-        """Returns a config from a YAML file of settings by name; `ConfigError` names the file."""
+        """Returns a config from a YAML file of settings by name; `ConfigError` names the file.
+
+        A relative path of a model starts at the file's folder, and `~` is the user's home.
+        """
         return settings_from_yaml(cls, path)
 
     def to_yaml(self, path: str | Path) -> None:
-        """Writes all settings to a YAML file."""
+        """Writes all settings to a YAML file, with the path of a model from the root."""
         settings_to_yaml(self, path)
 
     @classmethod

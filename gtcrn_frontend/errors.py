@@ -11,9 +11,15 @@ Messages state what was expected, what was received, and what to do. Invalid inp
 can catch the error and continue.
 """
 
+MAX_MESSAGE = 4000
+"""Characters of a message: a small file must not become a huge line in a log."""
+
 
 class GtcrnFrontendError(Exception):
-    """Base class of all errors of this package."""
+    """Base class of all errors of this package; messages are cut to `MAX_MESSAGE` characters."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(_shortened(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class AudioFormatError(GtcrnFrontendError, ValueError):
@@ -41,3 +47,10 @@ class StreamBusyError(GtcrnFrontendError, RuntimeError):
             or "expected one call of a stream at a time, got a second one before the first has ended; nothing has "
             "changed: wait for the first, or use one Enhancer per thread, or a StreamPool"
         )
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_MESSAGE:
+        return text
+    half = MAX_MESSAGE // 2 - 50
+    return f"{text[:half]} ... ({len(text) - 2 * half} characters left out) ... {text[-half:]}"

@@ -14,6 +14,7 @@ import safetensors
 import safetensors.numpy
 
 from gtcrn_frontend.errors import StateError
+from gtcrn_frontend.parsing import parse_json
 
 _MAGIC = b"GTCRNSTATE"
 _VERSION = 1
@@ -62,8 +63,8 @@ class StreamState:
         try:
             arrays = safetensors.numpy.load(body)
             header_length = int.from_bytes(body[:8], "little")
-            facts = json.loads(json.loads(body[8 : 8 + header_length])["__metadata__"]["facts"])
-        except (safetensors.SafetensorError, ValueError, KeyError) as error:
+            facts = parse_json(parse_json(body[8 : 8 + header_length])["__metadata__"]["facts"])
+        except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
             raise StateError(f"expected a stream state, got something else with a valid checksum ({error})") from error
         if not isinstance(facts, dict):
             raise StateError(f"expected the facts of a stream by name, got {type(facts).__name__}")

@@ -23,6 +23,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from gtcrn_frontend.atomic_write import write_bytes
 from gtcrn_frontend.engines.onnx.gtcrn_layout import (
     INTERLEAVED_TO_SPLIT,
     PASSED_OF_SPLIT,
@@ -198,4 +199,4 @@ def _model(g: Graph) -> onnx.ModelProto:
 
 
 if __name__ == "__main__":
-    TARGET.write_bytes(build().SerializeToString(deterministic=True))
+    write_bytes(TARGET, build().SerializeToString(deterministic=True))

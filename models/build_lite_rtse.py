@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from gtcrn_frontend.atomic_write import write_bytes
 from gtcrn_frontend.engines.onnx.lite_rtse_layout import lite_rtse_onnx_layout
 from gtcrn_frontend.export.graph import Graph, absent_weights
 from gtcrn_frontend.model_spec import LITE_RTSE_SPEC
@@ -126,4 +127,4 @@ def build() -> onnx.ModelProto:
 
 
 if __name__ == "__main__":
-    TARGET.write_bytes(build().SerializeToString(deterministic=True))
+    write_bytes(TARGET, build().SerializeToString(deterministic=True))

@@ -43,9 +43,11 @@ MARKERS = {  # of the tests in a folder
 
 SLOW = (  # files in which tests train, build, start servers or run whole commands
     "adapters/sherpa/test_proxy.py",
+    "adapters/sherpa/test_proxy_protection.py",
     "adapters/sherpa/test_proxy_servers.py",
     "adapters/speechbrain/test_frontend_networks.py",
     "adapters/speechbrain/test_recipes.py",
+    "benchmarks/test_proxy_soak.py",
     "cli/test_calibrate.py",
     "cli/test_calibrate_real.py",
     "cli/test_evaluate.py",

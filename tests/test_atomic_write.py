@@ -1,10 +1,13 @@
+import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from gtcrn_frontend.atomic_write import check_replaceable, remove_leftovers, replaced_at_end
+from gtcrn_frontend.atomic_write import check_replaceable, remove_leftovers, replaced_at_end, write_bytes, write_text
 
 DEAD = 999_999_999  # no system has so many processes
 
@@ -108,3 +111,70 @@ def test_only_leftovers_of_the_named_files_are_removed(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers([tmp_path / "a.wav", tmp_path / "nowhere" / "a.wav"])
     assert names(tmp_path) == sorted(kept)
+
+
+def test_file_and_folder_are_synced_before_and_after_the_renaming(tmp_path, monkeypatch):
+    path, synced = tmp_path / "a.txt", []
+    fsync = os.fsync
+
+    def recorded(descriptor):
+        synced.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    write_text(path, "new")
+    (file, existed), (folder, exists) = synced
+    assert file.endswith(".part")
+    assert (existed, folder, exists) == (False, str(tmp_path), True)
+
+
+def test_texts_may_hold_names_that_are_not_utf_8(tmp_path):
+    write_text(tmp_path / "a.json", json.dumps({"name": os.fsdecode(b"caf\xe9")}, ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_text()) == {"name": os.fsdecode(b"caf\xe9")}
+    write_bytes(tmp_path / "a.json", b"bytes")
+    assert (tmp_path / "a.json").read_bytes() == b"bytes"
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+big = np.zeros(1 << 16)
+path = Path(sys.argv[2])
+def settings():
+    from gtcrn_frontend import EnhancerConfig
+    EnhancerConfig(model="x" * 60_000).to_yaml(path)
+def safetensors():
+    from gtcrn_frontend.weights.checkpoint import write_safetensors
+    write_safetensors(path, {"w": big}, {})
+def split():
+    from gtcrn_frontend.training.config import HeldOutConfig
+    from gtcrn_frontend.training.data.corpus import Recording
+    from gtcrn_frontend.training.data.split import load_or_draw_split
+    path.unlink()
+    speech = [Recording(Path(f"{i}.wav"), "speech", "s", "g" * 60_000 + str(i)) for i in range(4)]
+    load_or_draw_split(speech, HeldOutConfig(file=path), 0)
+def training():
+    from gtcrn_frontend.training.checkpoint import save_checkpoint
+    import torch
+    save_checkpoint(path, {"w": torch.from_numpy(big)})
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))  # writing fails as on a full disk
+try:
+    globals()[sys.argv[1]]()
+except Exception as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+
+
+@pytest.mark.parametrize("what", ["settings", "safetensors", "training", "split"])
+def test_a_full_disk_keeps_the_old_file_and_is_named_with_it(tmp_path, what):
+    pytest.importorskip("resource", reason="no limits for files on this platform")
+    path = tmp_path / "old"
+    path.write_text("old")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, what, path], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert str(path) in done.stdout
+    assert "File too large" in done.stdout
+    assert names(tmp_path) == ([] if what == "split" else ["old"])
+    assert what == "split" or path.read_text() == "old"

@@ -174,3 +174,29 @@ def test_a_wrong_option_is_explained(option, value, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args([option, value])
     assert f"got '{value}'" in capsys.readouterr().err
+
+
+def test_a_model_in_a_file_starts_at_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    path = tmp_path / "a.yaml"
+    for text, model in (
+        ("models/a.tar", str(tmp_path / "models/a.tar")),
+        ("/a.tar", "/a.tar"),
+        ("~/a.tar", str(tmp_path / "home/a.tar")),
+        ("gtcrn-dns3", "gtcrn-dns3"),
+    ):
+        path.write_text(f"model: {text}")
+        assert EnhancerConfig.from_yaml(path).model == model
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    EnhancerConfig(model="models/a.tar").to_yaml("elsewhere/b.yaml")
+    assert EnhancerConfig.from_yaml("elsewhere/b.yaml").model == str(tmp_path / "models/a.tar")
+
+
+@pytest.mark.parametrize(
+    "text", ["strength: 2001-99-99", "channels: 0b_", f"strength: {'9' * 400}", "model: " + "[" * 3000]
+)
+def test_what_yaml_cannot_read_is_a_config_error(tmp_path, text):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"a\.yaml"):
+        EnhancerConfig.from_yaml(tmp_path / "a.yaml")

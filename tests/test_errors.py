@@ -25,3 +25,9 @@ def test_every_error_is_one_of_the_package_and_a_builtin_one(error):
 def test_no_other_error_is_defined():
     defined = {value for value in vars(errors).values() if isinstance(value, type)}
     assert defined == {*BASES, errors.GtcrnFrontendError}
+
+
+def test_messages_are_short_whatever_is_in_them():
+    text = str(errors.ConfigError("a" * 10_000_000))
+    assert len(text) <= errors.MAX_MESSAGE
+    assert "left out" in text

@@ -76,10 +76,54 @@ def test_a_long_file_is_read_in_blocks_with_the_same_result(tmp_path, speech):
     np.testing.assert_allclose(out, Enhancer().enhance(long), atol=1e-6)
 
 
-def test_another_container_gets_its_default_subtype(tmp_path, speech):
+def test_another_container_gets_the_nearest_subtype(tmp_path, speech):
     soundfile.write(tmp_path / "in.wav", speech, RATE, subtype="DOUBLE")
     write(tmp_path / "out.flac", tmp_path / "in.wav")
-    assert soundfile.info(tmp_path / "out.flac").subtype == "PCM_16"
+    assert soundfile.info(tmp_path / "out.flac").subtype == "PCM_24"
+
+
+def test_lossy_input_becomes_pcm_16(tmp_path, speech):
+    soundfile.write(tmp_path / "in.mp3", speech, RATE)
+    samples = enhance_file(tmp_path / "in.mp3", tmp_path / "out.wav")
+    info = soundfile.info(tmp_path / "out.wav")
+    assert (info.subtype, info.frames) == ("PCM_16", len(samples))
+
+
+def test_what_the_output_cannot_hold_is_said_before_computing(tmp_path, speech, monkeypatch):
+    soundfile.write(tmp_path / "in.wav", speech, RATE)
+    monkeypatch.setattr(Enhancer, "process_chunk", lambda *_: pytest.fail("computed"))
+    for name, reason in (("a.opus", "44100 Hz"), ("a.xyz", "suffix"), ("nowhere/a.wav", "nowhere")):
+        with pytest.raises(AudioFormatError, match=reason):
+            enhance_file(tmp_path / "in.wav", tmp_path / name, EnhancerConfig(output_sample_rate=44100))
+    assert names(tmp_path) == ["in.wav"]
+
+
+def test_the_input_is_not_overwritten_unasked(tmp_path, speech):
+    path = tmp_path / "in.wav"
+    soundfile.write(path, speech, RATE)
+    (tmp_path / "link.wav").symlink_to(path)
+    before = path.read_bytes()
+    for target in (path, tmp_path / "link.wav"):
+        with pytest.raises(ConfigError, match="overwrite"):
+            enhance_file(path, target)
+        with pytest.raises(ConfigError, match="overwrite"):
+            write(target, path)
+    assert path.read_bytes() == before
+    enhanced = enhance_file(path, path, overwrite=True)
+    np.testing.assert_array_equal(soundfile.read(path, dtype="int16")[0], enhanced)
+
+
+def test_file_names_need_not_be_utf_8(tmp_path, speech):
+    name = os.fsdecode(b"caf\xe9.wav")
+    soundfile.write(tmp_path / "in.wav", speech, RATE)
+    (tmp_path / "in.wav").rename(tmp_path / name)
+    target = tmp_path / f"out-{name}"
+    assert write(target, tmp_path / name) == len(speech)
+    assert names(tmp_path) == sorted([name, f"out-{name}"])
+    (tmp_path / name).write_bytes(b"no audio")
+    with pytest.raises(AudioFormatError) as caught:
+        write(target, tmp_path / name)
+    assert name in str(caught.value)
 
 
 def test_output_rate_and_downmix(tmp_path, speech):

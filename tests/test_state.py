@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,3 +49,13 @@ def test_another_version_is_named():
     newer[len(b"GTCRNSTATE")] = 9
     with pytest.raises(StateError, match="version 9"):
         StreamState.from_bytes(bytes(newer))
+
+
+@pytest.mark.parametrize(
+    "metadata", ["null", '{"facts": "null"}', '{"facts": "%s"}' % ("[" * 5000), '{"facts": "[1]"}']
+)
+def test_valid_checksums_do_not_make_facts(metadata):
+    header = f'{{"__metadata__":{metadata},"w":{{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}}}'.encode()
+    body = len(header).to_bytes(8, "little") + header + b"\x00"
+    with pytest.raises(StateError):
+        StreamState.from_bytes(b"GTCRNSTATE\x01" + hashlib.sha256(body).digest() + body)

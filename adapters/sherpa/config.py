@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gtcrn_frontend.adapters.sherpa.factory_args import checked_arguments, factory
 from gtcrn_frontend.adapters.sherpa.vad import DEFAULT_ROUTE
 from gtcrn_frontend.adapters.sherpa.vad_config import VadConfig
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.settings import check_names
+from gtcrn_frontend.parsing import read_yaml
+from gtcrn_frontend.settings import check_names, settings_from_dict
 
 SECTIONS = ("frontend", "recognizer", "vad", "endpoint", "hotwords")
 
@@ -85,10 +84,7 @@ class PipelineConfig:
             ConfigError: the file cannot be read, a key is unknown or a value invalid; the message names file and key.
             ImportError: sherpa-onnx is not installed.
         """
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: expected a YAML file that describes a pipeline: {error}") from error
+        values = read_yaml(Path(path), "a YAML file that describes a pipeline")
         try:
             return cls.from_dict(values, Path(path).parent)
         except ConfigError as error:
@@ -113,10 +109,15 @@ def _check_section(values: Any, expected: str) -> Mapping[str, Any]:
 def _frontend(values: Any, folder: Path) -> EnhancerConfig:
     """Settings from the section `frontend`: true, settings by name, or the path of a file of them."""
     if isinstance(values, str):
-        config = EnhancerConfig.from_yaml(folder / Path(values).expanduser())
+        try:
+            path = folder / Path(values).expanduser()
+        except RuntimeError as error:
+            raise ConfigError(f"expected the path of a file of settings, got {values!r}: {error}") from error
+        config = EnhancerConfig.from_yaml(path)
     else:
         expected = "true, settings by name, or the path of a file of them"
-        config = EnhancerConfig.from_dict({} if values is True else _check_section(values, expected))
+        section = {} if values is True else _check_section(values, expected)
+        config = settings_from_dict(EnhancerConfig, section, folder=folder)
     wrong = [name for name in ("sample_rate", "channels", "downmix") if getattr(config, name) not in (None, 1, False)]
     if wrong:
         raise ConfigError(f"{wrong[0]}: expected none, as each stream has the rate of its audio: remove it")

@@ -119,12 +119,12 @@ def _is_finite(value: Any) -> bool:
 
 
 def _existing(key: str, text: str, folder: Path, *, is_folder: bool = False) -> str:
-    path = folder / Path(text).expanduser()
     kind = "folder" if is_folder else "file"
     try:
+        path = folder / Path(text).expanduser()
         found = path.is_dir() if is_folder else path.is_file()
         empty = found and not is_folder and path.stat().st_size == 0
-    except (OSError, ValueError) as error:  # for example a name that is too long or contains NUL
+    except (OSError, ValueError, RuntimeError) as error:  # a name that is too long or contains NUL; ~ without a home
         raise ConfigError(f"{key}: expected a {kind}, {text!r} is none: {error}") from error
     if not found:
         other = "a file" if path.is_file() else "a folder" if path.is_dir() else "nothing there"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from speechbrain.core import Brain
 from speechbrain.dataio.batch import PaddedData
 from torch import Tensor
 
@@ -40,7 +41,8 @@ class FrontendMixin:
             `compute_objectives`, where `batch.sig` is the original; None before the first batch.
 
     Raises:
-        ConfigError: `modules` does not contain exactly one front-end, or a setting is invalid.
+        ConfigError: `modules` does not contain exactly one front-end, or a setting is invalid; for a class that names
+            the Brain before the mixin, already where it is defined.
     """
 
     hparams: Any
@@ -52,6 +54,18 @@ class FrontendMixin:
     on_stage_start: Callable[..., Any]
     init_optimizers: Callable[[], Any]
     freeze_optimizers: Callable[..., Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        bases = cls.__mro__
+        # `Brain.__init__` calls no other: behind it, this class would never run, and training would use noisy batches.
+        if Brain in bases and bases.index(Brain) < bases.index(FrontendMixin):
+            names = [base.__name__ for base in cls.__bases__]
+            right = ["FrontendMixin", *(name for name in names if name != "FrontendMixin")]
+            raise ConfigError(
+                f"expected FrontendMixin before the Brain, class {cls.__name__}({', '.join(right)}), "
+                f"got class {cls.__name__}({', '.join(names)}), which would never enhance"
+            )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Unpack
@@ -27,13 +27,13 @@ from gtcrn_frontend.adapters.speechbrain.network import (
     weights_file,
     write_weights,
 )
-from gtcrn_frontend.atomic_write import replaced_at_end
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.deprecation import renamed_arguments
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.nets.threads import run_on_one_thread
 from gtcrn_frontend.weights.model import load_model
 
 
@@ -171,7 +171,8 @@ class EnhanceFrontend(nn.Module):
     def forward(self, wavs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Returns the enhanced waveforms, in the shape and type of the input.
 
-        A trainable front-end computes in float32 also under autocast, and propagates NaN and infinity.
+        It computes in float32, also under autocast, after `.half()` and the like, which leave its weights as they are,
+            and whatever torch's default type is. A trainable front-end propagates NaN and infinity.
 
         Args:
             wavs: `(batch, time)` or `(batch, time, channels)` floats in [-1, 1]; channels are enhanced independently.
@@ -192,6 +193,16 @@ class EnhanceFrontend(nn.Module):
         result: Tensor = self(noisy.to(device), lengths)
         return result
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> EnhanceFrontend:
+        """Moves the weights; their type stays float32, so that `.half()` of a whole recipe does not round them."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            result = fn(tensor)
+            return result if result.dtype == tensor.dtype else tensor.to(result.device)
+
+        super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        return self
+
     def train(self, mode: bool = True) -> EnhanceFrontend:
         """Sets training mode; frozen batch norm statistics stay frozen."""
         super().train(mode)
@@ -209,8 +220,7 @@ class EnhanceFrontend(nn.Module):
         """
         if isinstance(self.net, ReadyGraph):
             raise ModelError(f"expected weights to write to {path}, got a front-end with an ONNX graph: copy its file")
-        with replaced_at_end(Path(path)) as temporary:
-            write_weights(self.net, temporary, self._spec.name)
+        write_weights(self.net, Path(path), self._spec.name)
 
     @mark_as_transfer  # type: ignore[untyped-decorator]
     def load_weights(self, path: str | Path) -> None:
@@ -245,7 +255,7 @@ class EnhanceFrontend(nn.Module):
         strengths = self._strengths(wavs.shape[0])
         counts = torch.full((wavs.shape[0],), wavs.shape[1], device=wavs.device)
         if lengths is not None:
-            counts = (lengths.to(wavs.device) * wavs.shape[1]).round().long()
+            counts = (lengths.to(wavs.device, torch.float32) * wavs.shape[1]).round().long()
         rows = wavs
         if wavs.dim() == 3:
             rows = wavs.transpose(1, 2).flatten(0, 1)
@@ -258,7 +268,9 @@ class EnhanceFrontend(nn.Module):
     def _enhance_rows(self, rows: Tensor, counts: Tensor, strengths: list[Strength]) -> Tensor:
         """Enhances rows `(N, time)` with the given sample counts and strengths."""
         if self.trainable and "auto" not in strengths:
-            return self._enhance_trainable(rows, counts, torch.tensor(strengths, device=rows.device))
+            return self._enhance_trainable(
+                rows, counts, torch.tensor(strengths, dtype=torch.float32, device=rows.device)
+            )
         if self.trainable and self.training:
             raise ConfigError(
                 "expected a strength that is a number while the front-end is trained, got 'auto': "
@@ -272,8 +284,14 @@ class EnhanceFrontend(nn.Module):
             mask = torch.arange(rows.shape[1], device=rows.device) < counts[:, None]
             dry = torch.where(mask, rows.float(), 0.0)
             strength = strengths[:, None]
-            mixed = strength * enhanced(self.net, self._spec, dry) + (1 - strength) * dry
+            mixed = strength * self._run_net(dry) + (1 - strength) * dry
             return torch.where(mask, mixed, 0.0).to(rows.dtype)
+
+    def _run_net(self, dry: Tensor) -> Tensor:
+        """Runs signals through the torch network; on one thread, unless its layers are large."""
+        if self._spec.segments is not None:
+            return enhanced(self.net, self._spec, dry)
+        return run_on_one_thread(lambda signals: enhanced(self.net, self._spec, signals), self.net, dry)
 
     def _enhance_frozen(self, rows: Tensor, counts: Tensor, strengths: list[Strength]) -> Tensor:
         """Runs rows through the engine."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from gtcrn_frontend.atomic_write import write_bytes
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.nets import new_net
 from gtcrn_frontend.weights.checkpoint import write_safetensors
@@ -61,11 +62,11 @@ def write_weights(module: nn.Module, path: Path, network: str) -> None:
 
     Args:
         module: see `module_for`.
-        path: of the file; its folder must exist.
+        path: of the file, replaced at the end; its folder must exist.
         network: name of the network, stored with the weights.
     """
     if isinstance(module, ReadyGraph):
-        path.write_bytes(module.graph.cpu().numpy().tobytes())
+        write_bytes(path, module.graph.cpu().numpy().tobytes())
         return
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
     write_safetensors(path, arrays, {"architecture": network})

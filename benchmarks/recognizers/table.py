@@ -67,7 +67,7 @@ def run(job: Job) -> dict[str, Counts]:
     noisy = [item.samples for item in spoken]
     signals: dict[str, list[Samples]] = {RAW: noisy}
     for model in job.models:
-        enhanced = [Enhanced(samples, SAMPLE_RATE, EnhancerConfig(model=model)) for samples in noisy]
+        enhanced = [Enhanced(samples, SAMPLE_RATE, EnhancerConfig(model=model, strength=1.0)) for samples in noisy]
         for strength in job.strengths:
             signals[front_end(model, strength)] = [
                 each.with_auto_strength(AutoStrengthConfig()) if strength == "auto" else each.mixed(strength)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
+import shutil
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,7 +17,11 @@ from typing import IO, Any
 import numpy.typing as npt
 import soundfile
 
-from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.atomic_write import replaced_at_end, write_failure
+from gtcrn_frontend.audio.file_types import HEAD_BYTES, ffmpeg_line, foreign_type
+from gtcrn_frontend.audio.headers import UNKNOWN_SIZE, PatchedFile, inspect
+from gtcrn_frontend.audio.output_format import container_of as container_of
+from gtcrn_frontend.audio.output_format import file_format
 from gtcrn_frontend.errors import AudioFormatError
 
 Source = str | Path | bytes | IO[bytes]
@@ -21,64 +29,157 @@ Samples = npt.NDArray[Any]
 
 BLOCK_S = 4.0
 
-_CONTAINERS = {name.lower(): name for name in soundfile.available_formats()} | {
-    "aif": "AIFF",
-    "aifc": "AIFF",
-    "oga": "OGG",
-    "opus": "OGG",
-    "sf": "IRCAM",
-    "snd": "AU",
-    "sph": "NIST",
-}
 # libsndfile estimates the length of an MP3 file without an index and can be off by one MP3 frame.
 _UNCERTAIN_FRAMES = 1152
-# libsndfile's log for WAV, AIFF and AU: bytes of audio data according to the header, and in the file.
-_CUT_SHORT = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-# Programs that write to a pipe do not know the size and use a placeholder in this range.
-_UNKNOWN_SIZE = 0x7FFF0000
+# libsndfile's count for a file that does not tell its length, as FLAC written to a pipe.
+_UNKNOWN_FRAMES = 1 << 60
+# libsndfile's log for WAV, AIFF, SVX, AU and WVE: bytes of audio data according to the header, and in the file.
+_CUT_SHORT = re.compile(r"^\s*(?:data|SSND|BODY|Data Size|Data length) *:? (\d+) \(?should be (\d+)", re.MULTILINE)
+_CUT_VOC = "Seems to be a truncated file"
 _OGG_WITHOUT_END = re.compile(r"without an End-Of-Stream flag|lacks an end-of-stream bit")
+_COUNTED_FRAMES = 1 << 16
+_RF64_AUTO_DOWNGRADE = 0x1210  # libsndfile's command: a file that stays below 4 GiB becomes a plain WAV when closed
 
 _log = logging.getLogger(__name__)
 
 
-def container_of(path: Path) -> str | None:
-    """Returns libsndfile's name of the container for a file's suffix, or None."""
-    return _CONTAINERS.get(path.suffix.removeprefix(".").lower())
+class AudioFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """An open file that knows its name, and its length also where the file does not tell it."""
+
+    def __init__(self, file: object, name: str, frames: int | None = None) -> None:
+        self._source_name, self._counted = name, frames  # first: messages of `super` name the file
+        super().__init__(file)
+
+    @property
+    def name(self) -> str:
+        """The path as a string, or `audio data`."""
+        return self._source_name
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return int(self._info.frames) if self._counted is None else self._counted
+
+    def seekable(self) -> bool:
+        """Tells whether positions can be chosen: not in a file that does not tell its length."""
+        return self._counted is None and bool(super().seekable())
 
 
 @contextmanager
-def open_audio(source: Source) -> Iterator[soundfile.SoundFile]:
+def open_audio(source: Source) -> Iterator[AudioFile]:
     """Opens an audio file for reading.
 
+    A path may also be a pipe, such as `/dev/stdin`: it is read to its end first. A header that announces no samples,
+    as a killed recorder leaves it, is corrected with a warning.
+
     Raises:
-        AudioFormatError: the file is missing, unreadable for libsndfile, or truncated; the message names the source.
+        AudioFormatError: the file is missing, unreadable for libsndfile, truncated, or several files joined; the
+            message names the source.
     """
     name = name_of(source)
+    with ExitStack() as stack:
+        file = _opened(source, stack)
+        is_path = isinstance(source, (str, Path)) and Path(source).is_file()
+        target: object = _native_name(Path(name)) if is_path else file
+        if file.seekable():
+            try:
+                verdict = inspect(file)
+            except OSError as error:
+                raise AudioFormatError(f"{name}: cannot be read: {error.strerror}") from error
+            if verdict.error:
+                hint = "" if verdict.error.startswith("truncated") else f": convert it, {ffmpeg_line(name)}"
+                raise AudioFormatError(f"{name}: {verdict.error}{hint}")
+            if verdict.patches:
+                _log.warning("%s: the header announces no samples, as after a crash: reading all that follow", name)
+                target = PatchedFile(file, verdict.patches)
+        audio = stack.enter_context(_audio_file(target, name, file))
+        if audio.frames >= _UNKNOWN_FRAMES:
+            with audio:
+                frames = _count(audio)
+            file.seek(0)
+            audio = stack.enter_context(AudioFile(target, name, frames))
+        _check_whole(audio)
+        yield audio
+
+
+def _opened(source: Source, stack: ExitStack) -> IO[bytes]:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
     if isinstance(source, (str, Path)):
-        _check_file(Path(source))
-    elif not isinstance(source, bytes) and not _is_open_binary(source):
+        return _opened_path(Path(source), stack)
+    if not _is_open_binary(source):
         raise AudioFormatError(
             f"expected a path, the bytes of a file, or a file opened for reading in binary mode, "
             f"got {type(source).__name__}"
         )
-    opened = io.BytesIO(source) if isinstance(source, bytes) else source
+    return source
+
+
+def _opened_path(path: Path, stack: ExitStack) -> IO[bytes]:
+    """Opens a file; what comes through a pipe goes to a temporary file first, as libsndfile needs to seek."""
     try:
-        audio = soundfile.SoundFile(opened)
+        if not path.exists():
+            raise AudioFormatError(f"{path}: expected an audio file, found nothing there")
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise AudioFormatError(f"{path}: expected an audio file, got a folder")
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+            raise AudioFormatError(f"{path}: expected an audio file or a pipe, got a device")
+        file: IO[bytes] = stack.enter_context(path.open("rb"))
+        if not stat.S_ISREG(mode):
+            spooled = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  the stack closes it
+            shutil.copyfileobj(file, spooled)
+            file = spooled
+        if file.seek(0, io.SEEK_END) == 0:
+            raise AudioFormatError(f"{path}: expected an audio file, got an empty file")
+        file.seek(0)
+    except (OSError, ValueError) as error:  # for example a name that is too long or contains NUL
+        if isinstance(error, AudioFormatError):
+            raise
+        raise AudioFormatError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return file
+
+
+def _audio_file(target: object, name: str, file: IO[bytes]) -> AudioFile:
+    try:
+        return AudioFile(target, name)
     except (soundfile.LibsndfileError, RuntimeError, TypeError, OSError) as error:
-        raise AudioFormatError(f"{name}: expected an audio file that libsndfile reads: {_reason(error)}") from error
-    with audio:
-        log = audio.extra_info
-        cut = _CUT_SHORT.search(log)
-        if cut and int(cut[1]) < _UNKNOWN_SIZE:
+        head = b""
+        if file.seekable():
+            file.seek(0)
+            head = file.read(HEAD_BYTES)
+        if kind := foreign_type(head):
             raise AudioFormatError(
-                f"{name}: truncated file: the header announces {cut[1]} bytes of samples, found {audio.frames} frames"
-            )
-        if _OGG_WITHOUT_END.search(log):
-            _log.warning("%s: missing end-of-stream marker, the file may be truncated", name)
-        yield audio
+                f"{name}: expected an audio file that libsndfile reads, got {kind}: convert it, {ffmpeg_line(name)}"
+            ) from error
+        raise AudioFormatError(f"{name}: expected an audio file that libsndfile reads: {_reason(error)}") from error
 
 
-def read_blocks(audio: soundfile.SoundFile) -> Iterator[Samples]:
+def _count(audio: AudioFile) -> int:
+    """Returns the number of frames of a file that does not tell, by decoding it."""
+    audio._counted, frames = 0, 0  # reads without seeking, which fails in such files
+    try:
+        while count := len(audio.read(_COUNTED_FRAMES, dtype="int16")):
+            frames += count
+    except soundfile.LibsndfileError as error:
+        raise AudioFormatError(f"{audio.name}: damaged or truncated audio file: {_reason(error)}") from error
+    return frames
+
+
+def _check_whole(audio: AudioFile) -> None:
+    log = audio.extra_info
+    cut = _CUT_SHORT.search(log)
+    if cut and int(cut[2]) < int(cut[1]) < UNKNOWN_SIZE:
+        raise AudioFormatError(
+            f"{audio.name}: truncated file: the header announces {cut[1]} bytes of samples, found {audio.frames} frames"
+        )
+    if _CUT_VOC in log:
+        raise AudioFormatError(f"{audio.name}: truncated file: the header announces more samples than there are")
+    if _OGG_WITHOUT_END.search(log):
+        _log.warning("%s: missing end-of-stream marker, the file may be truncated", audio.name)
+
+
+def read_blocks(audio: AudioFile) -> Iterator[Samples]:
     """Returns the samples in blocks of at most `BLOCK_S` seconds, `(n,)` or `(n, channels)`.
 
     They are int16 for 16-bit PCM, else float32 in [-1, 1].
@@ -88,7 +189,7 @@ def read_blocks(audio: soundfile.SoundFile) -> Iterator[Samples]:
     """
     # libsndfile passes 16-bit integers through unchanged, but scales floats by 32768 on reading and 32767 on writing.
     dtype = "int16" if audio.subtype == "PCM_16" else "float32"
-    name, frames = name_of(audio.name), 0
+    name, frames = audio.name, 0
     while True:
         try:
             block = audio.read(int(BLOCK_S * audio.samplerate), dtype=dtype)
@@ -103,38 +204,54 @@ def read_blocks(audio: soundfile.SoundFile) -> Iterator[Samples]:
 
 
 @contextmanager
-def audio_writer(path: Path, sample_rate: int, channels: int, subtype: str) -> Iterator[Callable[[Samples], None]]:
+def audio_writer(
+    path: Path, sample_rate: int, channels: int, subtype: str, frames: int | None = None
+) -> Iterator[Callable[[Samples], None]]:
     """Yields a function that appends samples to a new file; the file appears under its name once it is complete.
+
+    WAV files that may exceed 4 GiB, the most that their header can tell, are written as RF64.
 
     Args:
         path: the suffix selects the container; an existing file is replaced.
         sample_rate: in Hz.
         channels: of the samples.
-        subtype: libsndfile's name of a sample format; if the container does not support it, the container's default.
+        subtype: libsndfile's name of a sample format; if the container cannot hold it, the nearest that it can.
+        frames: most that will be written; None if that is not known: a WAV file then begins as RF64 and becomes a
+            plain one if it stays below 4 GiB.
 
     Raises:
-        AudioFormatError: the container or the folder does not exist, the container does not support such audio, or
-            writing fails.
+        AudioFormatError: the container or the folder does not exist, the container cannot hold such audio or as much,
+            the disk is full, or writing fails otherwise.
     """
-    container = container_of(path)
-    if container is None:
-        raise AudioFormatError(
-            f"{path}: expected the suffix of an audio format (.wav, .flac, .ogg, ...), got {path.suffix!r}"
-        )
-    if path.suffix.lower() == ".opus":
-        subtype = "OPUS"
-    elif not soundfile.check_format(container, subtype):
-        subtype = soundfile.default_subtype(container)
-    try:
-        with ExitStack() as stack:
-            try:
-                temporary = stack.enter_context(replaced_at_end(path))
-            except OSError as error:
-                raise AudioFormatError(f"cannot write {path}: {error.strerror}") from error
-            sound = soundfile.SoundFile(temporary, "w", sample_rate, channels, subtype, format=container)
-            yield stack.enter_context(sound).write
-    except soundfile.LibsndfileError as error:
-        raise AudioFormatError(f"cannot write {path} ({container}, {subtype}): {_reason(error)}") from error
+    chosen = file_format(path, sample_rate, channels, subtype, frames)
+    what = f"cannot write {path} ({chosen.container}, {chosen.subtype})"
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(replaced_at_end(path))
+        except OSError as error:
+            raise AudioFormatError(f"cannot write {path}: {error.strerror}") from error
+        written = 0
+        try:
+            with soundfile.SoundFile(
+                _native_name(temporary), "w", sample_rate, channels, chosen.subtype, format=chosen.container
+            ) as sound:
+                if chosen.container == "RF64" and container_of(path) != "RF64" and frames is None:
+                    soundfile._snd.sf_command(sound._file, _RF64_AUTO_DOWNGRADE, soundfile._ffi.NULL, 1)
+
+                def write(samples: Samples) -> None:
+                    nonlocal written
+                    written += len(samples)
+                    if written > chosen.max_frames:
+                        raise AudioFormatError(f"{what}: {chosen.too_long}")
+                    sound.write(samples)
+
+                yield write
+        except soundfile.LibsndfileError as error:
+            raise AudioFormatError(f"{what}: {write_failure(temporary) or _reason(error)}") from error
+        try:
+            stack.close()
+        except OSError as error:
+            raise AudioFormatError(f"{what}: {error.strerror}") from error
 
 
 def name_of(source: object) -> str:
@@ -142,16 +259,9 @@ def name_of(source: object) -> str:
     return str(source) if isinstance(source, (str, Path)) else "audio data"
 
 
-def _check_file(path: Path) -> None:
-    try:
-        if path.is_dir():
-            raise AudioFormatError(f"{path}: expected an audio file, got a folder")
-        if not path.exists():
-            raise AudioFormatError(f"{path}: expected an audio file, found nothing there")
-        if path.stat().st_size == 0:
-            raise AudioFormatError(f"{path}: expected an audio file, got an empty file")
-    except OSError as error:  # for example a name that is too long
-        raise AudioFormatError(f"{path}: cannot be read: {error.strerror}") from error
+def _native_name(path: Path) -> str | bytes:
+    """Returns a path as soundfile takes it: as a string it must be valid UTF-8."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _is_open_binary(source: object) -> bool:

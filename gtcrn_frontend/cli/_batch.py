@@ -15,7 +15,7 @@ from gtcrn_frontend.cli._progress import ProgressBar, audio_bar
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import ConfigError, GtcrnFrontendError
-from gtcrn_frontend.file_enhancement import enhancer_for, write_enhanced
+from gtcrn_frontend.file_enhancement import enhancer_for, write_enhanced_audio
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,13 @@ def _enhance(task: Task, config: EnhancerConfig, existing: Existing, meter: _Met
     with open_audio(task.source) as audio:
         enhancer = enhancer_for(audio, config)
 
-    def progress(frames: int) -> None:
-        if stop.is_set():
-            raise _Stopped
-        meter.add(frames / enhancer.sample_rate)
+        def progress(frames: int) -> None:
+            if stop.is_set():
+                raise _Stopped
+            meter.add(frames / enhancer.sample_rate)
 
-    task.output.parent.mkdir(parents=True, exist_ok=True)
-    write_enhanced(task.source, task.output, enhancer, progress)
+        task.output.parent.mkdir(parents=True, exist_ok=True)
+        write_enhanced_audio(audio, task.output, enhancer, progress)
 
 
 def _has_failed(future: Future[None], task: Task, bar: ProgressBar, stop_at_error: bool) -> bool:

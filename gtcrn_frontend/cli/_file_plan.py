@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gtcrn_frontend.audio.file_types import ffmpeg_line, foreign_files
 from gtcrn_frontend.audio.io import container_of
 from gtcrn_frontend.errors import ConfigError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,14 @@ def _audio_files(folder: Path, left_out: Path, recursive: bool) -> Iterator[Path
         here = Path(parent)
         visible = sorted(name for name in folders if not name.startswith(".")) if recursive else []
         folders[:] = [name for name in visible if (here / name).resolve() != left_out]
+        foreign = foreign_files(name for name in names if not name.startswith("."))
+        if foreign:
+            _log.warning(
+                "%s: %d files left out that libsndfile cannot decode: convert them, %s",
+                here,
+                len(foreign),
+                ffmpeg_line(str(here / min(foreign))),
+            )
         for name in sorted(names):
             # RAW files have no header: nothing says their rate.
             if not name.startswith(".") and container_of(here / name) not in (None, "RAW"):

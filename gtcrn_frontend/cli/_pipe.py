@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gtcrn_frontend.audio.file_types import HEAD_BYTES, foreign_type, is_file
 from gtcrn_frontend.audio.io import Samples, audio_writer, open_audio, read_blocks
 from gtcrn_frontend.audio.pcm import pcm_bytes, whole_frames
 from gtcrn_frontend.audio.validation import MAX_AMPLITUDE
@@ -26,8 +27,6 @@ EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE
 
 _STDOUT = 1
 _SUBTYPES = {"s16le": "PCM_16", "f32le": "FLOAT"}  # of files written from a pipe
-_FILE_MARKS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b".snd", b"ID3\x03", b"ID3\x04")
-_MARK_BYTES = 4
 
 _log = logging.getLogger(__name__)
 
@@ -99,8 +98,8 @@ def pcm_chunks(pieces: Iterable[bytes], pcm_format: str, channels: int) -> Itera
     """
     beginning = rest = b""
     for piece in pieces:
-        if len(beginning) < _MARK_BYTES:
-            beginning += piece[: _MARK_BYTES - len(beginning)]
+        if len(beginning) < HEAD_BYTES:
+            beginning += piece[: HEAD_BYTES - len(beginning)]
             _refuse_files(beginning)
         samples, rest = whole_frames(rest + piece, pcm_format, channels)
         yield samples
@@ -109,10 +108,11 @@ def pcm_chunks(pieces: Iterable[bytes], pcm_format: str, channels: int) -> Itera
 
 
 def _refuse_files(beginning: bytes) -> None:
-    if beginning in _FILE_MARKS:
+    if is_file(beginning):
+        kind = foreign_type(beginning) or f"a file that begins with {beginning[:4]!r}"
         raise AudioFormatError(
-            f"expected raw PCM on stdin, got a file that begins with {beginning!r}: name the file instead of -, "
-            "or send its samples alone (arecord -t raw, ffmpeg -f s16le)"
+            f"expected raw PCM on stdin, got {kind}: name the file, or /dev/stdin, instead of -, "
+            "or send its samples alone (arecord -t raw, ffmpeg -i FILE -f s16le -)"
         )
 
 

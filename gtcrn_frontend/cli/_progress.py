@@ -59,6 +59,8 @@ def audio_bar(paths: Iterable[str | Path]) -> ProgressBar:
 
 
 def _duration_s(path: str | Path) -> float:
+    if not Path(path).is_file():  # a pipe can be read only once
+        return 0.0
     try:
         with open_audio(path) as audio:
             return float(audio.frames / audio.samplerate)

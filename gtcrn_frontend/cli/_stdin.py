@@ -11,7 +11,8 @@ from contextlib import contextmanager
 STDIN = 0
 
 _PIECE_BYTES = 65536  # as much as a pipe holds
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP: the terminal was closed, or the connection to it lost.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, *filter(None, [getattr(signal, "SIGHUP", None)]))
 
 
 @contextmanager

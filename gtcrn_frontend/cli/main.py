@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import signal
@@ -22,12 +23,15 @@ EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
 EXIT_BROKEN_PIPE = 141  # and SIGPIPE
 EXIT_TERMINATED = 143  # and SIGTERM
+EXIT_HUNG_UP = 129  # and SIGHUP, where there is such
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code of a command: 0, or 1 on an error; wrong usage exits with 2."""
     warnings.filterwarnings("default", ".* was renamed to ", DeprecationWarning)  # Python hides those of libraries
     args = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names need not be UTF-8: they are printed as they are
+        sys.stdout.reconfigure(errors="surrogateescape")
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
     try:
         with _ends_cleanly_on_sigterm():
@@ -68,9 +72,12 @@ def _ends_cleanly_on_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ending = [signal.SIGTERM, *filter(None, [getattr(signal, "SIGHUP", None)])]
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, *ending)}
     try:
-        signal.signal(signal.SIGTERM, _terminate)
+        for number in ending:
+            if previous[number] is not signal.SIG_IGN:  # as `nohup` wants
+                signal.signal(number, _terminate)
         yield
     finally:
         for number, handler in previous.items():
@@ -80,7 +87,7 @@ def _ends_cleanly_on_sigterm() -> Iterator[None]:
 
 def _terminate(signal_number: int, frame: object) -> None:
     """Ends as after Ctrl-C: what is half done is cleaned up."""
-    sys.exit(EXIT_TERMINATED)
+    sys.exit(EXIT_TERMINATED if signal_number == signal.SIGTERM else EXIT_HUNG_UP)
 
 
 def _one_line(error: Exception) -> str:

@@ -22,7 +22,9 @@ EXAMPLES = """examples:
       --config frontend.yaml
   gtcrn-frontend proxy --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem \\
       --upstream wss://asr.example.org
-  curl http://127.0.0.1:6005/healthz http://127.0.0.1:6005/metrics
+  gtcrn-frontend proxy --upstream ws://127.0.0.1:6006 --token-file token.txt \\
+      --admin 127.0.0.1:9090
+  curl http://127.0.0.1:6005/readyz http://127.0.0.1:6005/metrics
 
 Clients of sherpa-onnx-online-websocket-server (--protocol online) and
 sherpa-onnx-offline-websocket-server (--protocol offline) connect here instead. After SIGTERM or
@@ -82,6 +84,33 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="S",
         help="time to finish open connections after SIGTERM (default: %(default)g)",
     )
+    limits.add_argument(
+        "--max-handshakes", type=int, metavar="N", help="incomplete ones; the oldest goes (default: --max-connections)"
+    )
+    limits.add_argument(
+        "--max-handshakes-per-address", type=int, metavar="N", help="of these (default: half of --max-handshakes)"
+    )
+    limits.add_argument(
+        "--handshake-seconds", type=float, default=10.0, metavar="S", help="of a client (default: %(default)g)"
+    )
+    limits.add_argument(
+        "--max-stream-seconds", type=float, metavar="S", help="of audio in one utterance (default: no limit)"
+    )
+    limits.add_argument(
+        "--max-bytes-per-second", type=int, metavar="N", help="read a client no faster (default: no limit)"
+    )
+    access = parser.add_argument_group("access")
+    access.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="a web page that may connect, such as https://example.org, or * (default: none; may be repeated)",
+    )
+    access.add_argument("--token-file", type=Path, metavar="FILE", help="token that clients must send (default: none)")
+    access.add_argument(
+        "--admin", metavar="HOST:PORT", help="for /metrics, /healthz and /readyz (default: the clients' port)"
+    )
     tls = parser.add_argument_group("TLS")
     tls.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate chain: clients connect by wss://")
     tls.add_argument("--tls-key", type=Path, metavar="PEM", help="its key, unless the certificate's file holds it")
@@ -100,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
         raise ModelError(str(error)) from error
 
     host, port = split_address(args.listen)
+    admin_host, admin_port = split_address(args.admin) if args.admin else (ProxySettings.admin_host, None)
     settings = ProxySettings(
         upstream=args.upstream,
         host=host,
@@ -107,18 +137,31 @@ def run(args: argparse.Namespace) -> int:
         protocol=args.protocol,
         enhancer=config_of(args),
         max_connections=args.max_connections,
+        max_handshakes=args.max_handshakes,
+        max_handshakes_per_address=args.max_handshakes_per_address,
+        handshake_seconds=args.handshake_seconds,
+        max_stream_seconds=args.max_stream_seconds,
+        max_bytes_per_second=args.max_bytes_per_second,
         max_message_bytes=args.max_message_bytes,
         idle_seconds=args.idle_seconds,
         connect_seconds=args.connect_seconds,
         drain_seconds=args.drain_seconds,
+        allow_origin=args.allow_origin,
+        token_file=args.token_file,
+        admin_host=admin_host,
+        admin_port=admin_port,
         tls_cert=args.tls_cert,
         tls_key=args.tls_key,
         upstream_ca=args.upstream_ca,
     )
     logging.getLogger("gtcrn_frontend").setLevel(logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def announce(proxy: Proxy) -> None:
         print(f"listening on {proxy.address} for {settings.upstream_shown} ({settings.protocol})", flush=True)
+        if settings.admin_port is not None:
+            print(f"admin port on {proxy.admin_address}", flush=True)
 
     asyncio.run(serve(settings, announce))
     return 0

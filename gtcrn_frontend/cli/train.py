@@ -1,4 +1,4 @@
-"""The command `train`: trains a network as a YAML file describes."""
+"""The command `train`."""
 
 from __future__ import annotations
 

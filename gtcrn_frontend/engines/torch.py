@@ -17,6 +17,7 @@ from gtcrn_frontend.engines.stft import C64
 from gtcrn_frontend.engines.stft_engine import SpectralEngine
 from gtcrn_frontend.model_spec import WHOLE_SEGMENTS
 from gtcrn_frontend.nets import SpectralNet, WholeSignalNet, new_net
+from gtcrn_frontend.nets.threads import one_thread
 from gtcrn_frontend.weights.model import Model
 
 _IMPORTED_IN_PROCESS = os.getpid()
@@ -25,8 +26,9 @@ _IMPORTED_IN_PROCESS = os.getpid()
 def load_torch(model: Model) -> Engine[Any]:
     """Returns an engine that runs the model in torch, in evaluation mode, outside of autograd.
 
-    Torch's number of threads is per process and left unchanged, except in a forked child, where it is set to one (as
-    torch's own data loaders do): OpenMP would wait for threads that exist only in the parent.
+    Networks that run hop by hop compute on one thread, see `nets.threads`; those that take segments, on torch's number
+    of threads. That is left unchanged, except in a forked child, where it is set to one (as torch's own data loaders
+    do): OpenMP would wait for threads that exist only in the parent.
 
     Raises:
         ModelError: the model is a ready graph.
@@ -55,6 +57,7 @@ class TorchEngine(SpectralEngine):
         self._net = cast(SpectralNet, _load_net(model))
         self._cache_type = type(self._net.new_cache())
 
+    @one_thread()
     @torch.inference_mode()
     def _run(self, spectra: C64, caches: tuple[Any, ...]) -> tuple[C64, tuple[Any, ...]]:
         planes = torch.view_as_real(torch.from_numpy(np.ascontiguousarray(spectra))).transpose(1, 2)

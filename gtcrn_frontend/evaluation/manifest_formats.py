@@ -18,6 +18,7 @@ from typing import Any
 
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.audio_files import audio_files
+from gtcrn_frontend.parsing import parse_json
 
 AUDIO_KEYS = ("audio", "audio_filepath", "wav", "path")
 DELIMITERS = ",;\t"
@@ -86,8 +87,8 @@ def _json_lines(path: Path, report: Report) -> Iterator[tuple[str, Entry]]:
             continue
         where = f"{path.name}, line {number}"
         try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            entry = parse_json(line)
+        except ValueError as error:
             report(f"{where}: expected a JSON object: {_json_problem(error)}: correct or remove the line")
             continue
         if isinstance(entry, dict):
@@ -98,8 +99,8 @@ def _json_lines(path: Path, report: Report) -> Iterator[tuple[str, Entry]]:
 
 def _json_list(path: Path, text: str, report: Report) -> Iterator[tuple[str, Entry]]:
     try:
-        listed = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        listed = parse_json(text)
+    except ValueError as error:
         raise ConfigError(f"{path}: expected a list of JSON objects: {error}") from error
     for number, entry in enumerate(listed, 1):
         where = f"{path.name}, entry {number}"
@@ -109,10 +110,8 @@ def _json_list(path: Path, text: str, report: Report) -> Iterator[tuple[str, Ent
             report(f"{where}: expected a JSON object, got {type(entry).__name__}")
 
 
-def _json_problem(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at column {error.colno}"
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+def _json_problem(error: ValueError) -> str:
+    return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def _table(path: Path) -> Iterator[tuple[str, Entry]]:

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.parsing import parse_json
 from gtcrn_frontend.weights.registry import cache_folder
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ class ResultCache(Generic[Result]):
         content = {key: asdict(value) for key, value in results.items()}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replaced_at_end(path) as part:
-                part.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+            write_text(path, json.dumps(content, ensure_ascii=False))
         except OSError as error:
             raise ConfigError(f"cannot write to the cache {self._folder}: {error.strerror}") from error
 
@@ -73,7 +73,7 @@ class ResultCache(Generic[Result]):
 
     def _read(self, path: Path) -> dict[str, Result]:
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
             return {key: self._kind(**value) for key, value in content.items()}
         except FileNotFoundError:
             return {}

@@ -221,7 +221,7 @@ def front_end(model: str | Path, engine: str = EnhancerConfig.engine) -> Enhance
     """
     load(model, engine)
     name = str(model) if str(model) in installed_registry().models else str(model_path(model))
-    return EnhancerConfig(model=name, engine=engine)
+    return EnhancerConfig(model=name, engine=engine, strength=1.0)
 
 
 @lru_cache(maxsize=8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.atomic_write import write_bytes
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.onnx.loading import STREAMING_LAYOUTS
@@ -62,12 +62,10 @@ def export_model(
     if layout == "safetensors":
         # with the batch counters that inference does not use: torch then loads the result with strict=True
         arrays = loaded.parameters | batch_counters(read_checkpoint(source), loaded.spec.name)
-        with replaced_at_end(output) as part:
-            write_safetensors(part, arrays, {"architecture": loaded.spec.name} | origin.to_metadata())
+        write_safetensors(output, arrays, {"architecture": loaded.spec.name} | origin.to_metadata())
         return origin
     graph = _graph(loaded.spec, loaded.parameters, layout, origin, float(strength))
-    with replaced_at_end(output) as part:
-        part.write_bytes(graph)
+    write_bytes(output, graph)
     return origin
 
 

@@ -44,4 +44,5 @@ class WholeSignalNet(Protocol):
 def new_net(name: str) -> nn.Module:
     """Returns a network by name with randomly initialised weights; `ModelError` if there is none in torch."""
     module, _, cls = find_network(name).module.partition(":")
-    return cast(nn.Module, getattr(import_module(module), cls)())
+    # float32, as the weights and the caches are, whatever torch's default is
+    return cast(nn.Module, getattr(import_module(module), cls)()).float()

@@ -50,10 +50,12 @@ class Kind(ABC):
     Attributes:
         expected: with an article: `a number from 0 to 1`.
         plural: of many such values: `numbers from 0 to 1`.
+        is_path: whether a value may be a path.
     """
 
     expected: str
     plural: str
+    is_path = False
 
     @abstractmethod
     def convert(self, value: Any, place: Place) -> Any:
@@ -75,7 +77,7 @@ class Number(Kind):
 
     def convert(self, value: Any, place: Place) -> Any:
         abstract = numbers.Integral if self._type is int else numbers.Real
-        if isinstance(value, bool) or not isinstance(value, abstract) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, abstract) or not _is_finite(value):
             raise MismatchError
         setting, number = self._setting, self._type(value)  # type: ignore[call-overload]
         if (
@@ -126,11 +128,12 @@ class PathKind(Kind):
     """A `Path`."""
 
     expected, plural = "a path", "paths"
+    is_path = True
 
     def convert(self, value: Any, place: Place) -> Any:
         if not isinstance(value, (str, Path)) or str(value) == "":
             raise MismatchError
-        return Path(value) if place.folder is None else place.folder / value
+        return Path(value) if place.folder is None else place.folder / _expanded(value)
 
     def parse(self, text: str) -> Any:
         return Path(text)
@@ -140,6 +143,7 @@ class NameOrPath(Kind):
     """A name or a path, as a string."""
 
     expected, plural = "a name or a path", "names or paths"
+    is_path = True
 
     def convert(self, value: Any, place: Place) -> Any:
         if not isinstance(value, (str, Path)) or str(value) == "":
@@ -147,7 +151,30 @@ class NameOrPath(Kind):
         text = str(value)
         if place.folder is None:
             return text
-        return str(place.folder / text) if "/" in text or (place.folder / text).is_file() else text
+        path = place.folder / _expanded(text)
+        return str(path) if "/" in text or _is_file(path) else text
+
+
+def _expanded(path: str | Path) -> Path:
+    """Returns a path of a file with the user's home for `~`; raises `MismatchError` if that is not known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise MismatchError from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # for example a name that is too long
+        return False
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # of an integer that no float can hold
+        return False
 
 
 def _limits(setting: Setting) -> str:

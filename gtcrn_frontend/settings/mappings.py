@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 import yaml
 
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.settings.validation import build
+from gtcrn_frontend.parsing import read_yaml
+from gtcrn_frontend.settings.validation import absolute_paths, build
 
 C = TypeVar("C")
 
@@ -36,29 +38,27 @@ def settings_to_dict(instance: Any) -> dict[str, Any]:
     return {item.name: _plain(getattr(instance, item.name)) for item in dataclasses.fields(instance)}
 
 
-def settings_from_yaml(cls: type[C], path: str | Path, *, relative_paths: bool = False) -> C:
+def settings_from_yaml(cls: type[C], path: str | Path) -> C:
     """Returns an instance of a class of settings from a YAML file; an empty file holds the defaults.
+
+    Relative paths in the file start at its folder, and `~` is the user's home.
 
     Args:
         cls: a dataclass of fields made by `setting`.
         path: of the file.
-        relative_paths: paths in the file start at its folder.
 
     Raises:
         ConfigError: no such file, not YAML, or wrong settings; the message names the file.
     """
     path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: expected a YAML file of settings: {error}") from error
-    return settings_from_dict(cls, {} if values is None else values, str(path), path.parent if relative_paths else None)
+    values = read_yaml(path, "a YAML file of settings")
+    return settings_from_dict(cls, {} if values is None else values, str(path), path.parent)
 
 
 def settings_to_yaml(instance: Any, path: str | Path) -> None:
-    """Writes all settings to a YAML file; raises `ConfigError` if that fails."""
+    """Writes all settings to a YAML file, with paths from the root; raises `ConfigError` if that fails."""
     try:
-        Path(path).write_text(yaml.safe_dump(settings_to_dict(instance), sort_keys=False), encoding="utf-8")
+        write_text(Path(path), yaml.safe_dump(settings_to_dict(absolute_paths(instance)), sort_keys=False))
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import typing
@@ -14,6 +15,8 @@ from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.settings.annotations import kind_of
 from gtcrn_frontend.settings.fields import fields_of, is_required, setting_of
 from gtcrn_frontend.settings.kinds import Kind, MismatchError, Place
+
+_COMPARED = 100  # characters of a name: comparing takes the square of them
 
 
 @functools.cache
@@ -63,7 +66,7 @@ def check_names(values: Iterable[object], known: Iterable[str], of_what: str) ->
     known = list(known)
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
+            near = difflib.get_close_matches(str(name)[:_COMPARED], known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
             raise ConfigError(f"expected {of_what}, got the unknown {name!r}: {hint}")
 
@@ -101,6 +104,19 @@ def converted(kind: Kind, value: Any, name: str, folder: Path | None) -> Any:
         return kind.convert(value, Place(name, folder, build))
     except MismatchError:
         raise ConfigError(f"{name}: expected {kind.expected}, got {value!r}") from None
+
+
+def absolute_paths(instance: Any) -> Any:
+    """Returns the settings with paths from the root, so that they mean the same in a file anywhere."""
+    cls: type = type(instance)
+    changed: dict[str, Any] = {}
+    for name, kind in kinds_of(cls).items():
+        value = getattr(instance, name)
+        if kind.is_path and isinstance(value, (str, Path)):
+            changed[name] = kind.convert(value, Place(name, Path.cwd(), build))
+        elif dataclasses.is_dataclass(value):
+            changed[name] = absolute_paths(value)
+    return dataclasses.replace(instance, **changed)
 
 
 def _prefix(where: str) -> str:

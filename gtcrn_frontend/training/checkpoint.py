@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from gtcrn_frontend.weights.checkpoint import write_safetensors
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Writes `content` (tensors and plain values) to `path`; the old file stays until the new one is complete."""
-    with replaced_at_end(path) as part:
-        torch.save(content, part)
+    # Not into the file: of a full disk torch would say "enforce fail at inline_container".
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with replaced_at_end(path) as part, part.open("wb") as file:
+        file.write(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -39,5 +43,4 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def save_weights(path: Path, network: nn.Module, metadata: dict[str, str]) -> None:
     """Writes the state dict of `network` as safetensors; the old file stays until the new one is complete."""
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
-    with replaced_at_end(path) as part:
-        write_safetensors(part, arrays, metadata)
+    write_safetensors(path, arrays, metadata)

@@ -16,4 +16,4 @@ def load_config(path: str | Path) -> TrainConfig:
     Raises:
         ConfigError: no such file, not YAML, unknown or missing settings, or values of a wrong type or out of range.
     """
-    return settings_from_yaml(TrainConfig, path, relative_paths=True)
+    return settings_from_yaml(TrainConfig, path)

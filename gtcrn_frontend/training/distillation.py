@@ -29,7 +29,7 @@ class Teacher:
         Raises:
             ModelError: no such model.
         """
-        self._enhancers = [Enhancer(model, sample_rate=sample_rate) for model in models]
+        self._enhancers = [Enhancer(model, sample_rate=sample_rate, strength=1.0) for model in models]
 
     def __call__(self, noisy: Samples) -> Samples:
         """Returns the enhanced signals `(B, n) float32`, at full strength."""

@@ -6,7 +6,6 @@ A torch checkpoint is a pickle, which could execute code: it is read without Pyt
 from __future__ import annotations
 
 import io
-import json
 import math
 import zipfile
 from collections.abc import Mapping
@@ -18,7 +17,9 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from gtcrn_frontend.atomic_write import write_bytes
 from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.parsing import parse_json
 from gtcrn_frontend.weights.safe_unpickler import Tensor, read_pickle
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -27,14 +28,25 @@ _STORAGE_DTYPES: dict[str, np.dtype[Any]] = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
     "HalfStorage": np.dtype("<f2"),
+    "BFloat16Storage": np.dtype("<u2"),  # see `_of_bfloat16`
     "LongStorage": np.dtype("<i8"),
     "IntStorage": np.dtype("<i4"),
 }
-_STATE_DICT_KEYS = ("model", "state_dict", "model_state_dict")
+_SAFETENSORS_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),  # see `_of_bfloat16`
+    **{f"{sign}{bits}": np.dtype(f"<{sign.lower()}{bits // 8}") for sign in "IU" for bits in (8, 16, 32, 64)},
+    "BOOL": np.dtype(np.bool_),
+}
+_STATE_DICT_KEYS = ("model", "state_dict", "model_state_dict", "generator")
 _ZIP_MAGIC = b"PK\x03\x04"
 # Far above any checkpoint of these networks; larger files are mistakes or attempts to exhaust the memory.
 _MAX_BYTES = 1 << 30
 _MAX_PICKLE_BYTES = 1 << 24
+# Tensors may share storages, each as often as this on average: a small file must not take much memory.
+_MAX_SHARING = 4
 # Exceptions of zipfile on damaged archives; KeyError for a missing member, RuntimeError for an encrypted one.
 _ZIP_ERRORS = (zipfile.BadZipFile, EOFError, KeyError, OSError, OverflowError, RuntimeError, ValueError)
 
@@ -44,7 +56,8 @@ def read_checkpoint(path: str | Path) -> Arrays:
 
     Args:
         path: a `.safetensors` file, or a file written by `torch.save` (with any suffix, such as `.tar`) that holds a
-            state dict at the top level or under `model`, `state_dict` or `model_state_dict`.
+            state dict at the top level or under `model`, `state_dict`, `model_state_dict` or `generator`. bfloat16
+            becomes float32.
 
     Raises:
         ModelError: the file is missing, damaged, of another format, or holds objects other than tensors.
@@ -71,27 +84,41 @@ def read_architecture(path: str | Path) -> str:
     data = Path(path).read_bytes()
     if data.startswith(_ZIP_MAGIC):
         return ""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return str(header.get("__metadata__", {}).get("architecture", ""))
+    header = parse_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    metadata = header.get("__metadata__")  # the format allows null
+    return str(metadata.get("architecture", "")) if isinstance(metadata, dict) else ""
 
 
 def write_safetensors(path: str | Path, arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:
-    """Writes arrays to a safetensors file, with `metadata` as text by key."""
+    """Writes arrays to a safetensors file, with `metadata` as text by key; atomically, see `replaced_at_end`."""
     # Not np.ascontiguousarray, which turns a scalar into shape (1,), nor save_file, which creates private files (0600).
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    Path(path).write_bytes(safetensors.numpy.save(contiguous, metadata=dict(metadata)))
+    write_bytes(Path(path), safetensors.numpy.save(contiguous, metadata=dict(metadata)))
 
 
 def _read_safetensors(data: bytes) -> Arrays:
     try:
-        return dict(safetensors.numpy.load(data))
-    except KeyError as error:
-        raise ModelError(f"expected tensors of types that numpy supports, got {error}: save them as float32") from error
+        found = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
+        return {name: _safetensor(tensor) for name, tensor in found}
     except (safetensors.SafetensorError, ValueError) as error:
         raise ModelError(
             "expected a safetensors file or one written by torch.save (torch 1.6 or later), "
             f"got neither, or a damaged one ({error})"
         ) from error
+
+
+def _safetensor(tensor: Mapping[str, Any]) -> npt.NDArray[Any]:
+    kind = tensor["dtype"]
+    dtype = _SAFETENSORS_DTYPES.get(kind)
+    if dtype is None:
+        raise ModelError(f"expected tensors of {', '.join(_SAFETENSORS_DTYPES)}, got {kind}: save them as float32")
+    array = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
+    return _of_bfloat16(array) if kind == "BF16" else array
+
+
+def _of_bfloat16(bits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns bfloat16 values, given as uint16, as float32: bfloat16 is its upper half."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _read_torch_zip(data: bytes) -> Arrays:
@@ -119,15 +146,15 @@ def _read_archive(archive: zipfile.ZipFile) -> Arrays:
 
     storages: dict[str, bytes] = {}  # tensors may share storages
     arrays: Arrays = {}
-    total = 0
+    total, most = 0, min(_MAX_BYTES, _MAX_SHARING * sum(info.file_size for info in members))
     for name, tensor in _state_dict_of(read_pickle(archive.read(pickles[0]))).items():
         key = tensor.storage.key
         if key not in storages:
             storages[key] = archive.read(f"{prefix}data/{key}")
         arrays[name] = _array(tensor, storages[key])
         total += arrays[name].nbytes
-        if total > _MAX_BYTES:
-            raise ModelError(f"expected at most {_MAX_BYTES} bytes of tensors, the tensors take more")
+        if total > most:
+            raise ModelError(f"expected at most {most} bytes of tensors, the tensors take more")
     return arrays
 
 
@@ -161,4 +188,5 @@ def _array(tensor: Tensor, values: bytes) -> npt.NDArray[Any]:
         raise ModelError(f"tensor of shape {tensor.size} reaches beyond its storage of {storage.count} values")
     whole = np.frombuffer(values, dtype)
     strides = tuple(step * dtype.itemsize for step in tensor.stride)
-    return np.lib.stride_tricks.as_strided(whole[tensor.offset :], tensor.size, strides).copy()
+    array = np.lib.stride_tricks.as_strided(whole[tensor.offset :], tensor.size, strides).copy()
+    return _of_bfloat16(array) if storage.kind == "BFloat16Storage" else array

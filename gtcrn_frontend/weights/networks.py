@@ -37,8 +37,11 @@ from gtcrn_frontend.weights.wavecrn import wavecrn_parameters
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-PREFIXES = ("module.", "net.")
-"""What may stand before all names: that of torch's DataParallel, and that of a front-end in SpeechBrain."""
+PREFIXES = ("module.", "net.", "_orig_mod.", "model.", "generator.")
+"""What may stand before names, also one behind another: that of torch's DataParallel, of a front-end in SpeechBrain, of
+`torch.compile`, of Lightning and the like, of adversarial training. Tensors without it belong to something else."""
+
+_MAX_PREFIXES = 3
 
 
 def _no_parameters() -> dict[str, Shape]:
@@ -124,10 +127,18 @@ def batch_counters(arrays: Mapping[str, npt.NDArray[Any]], network: str) -> dict
 def _under_own_names(arrays: Arrays, network: Network) -> tuple[dict[str, npt.NDArray[Any]], int]:
     """The arrays under the names of a network, without the prefix that hides most of these, and how many it has."""
     expected = network.parameters().keys()
-    prefixes = [prefix for prefix in (*PREFIXES, *network.prefixes) if all(name.startswith(prefix) for name in arrays)]
     renamed = [
-        network.own_names({name.removeprefix(prefix): array for name, array in arrays.items()})
-        for prefix in ("", *prefixes)
+        network.own_names({name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)})
+        for prefix in _prefixes(arrays, (*PREFIXES, *network.prefixes))
     ]
     best = max(renamed, key=lambda names: len(expected & names.keys()))
     return best, len(expected & best.keys())
+
+
+def _prefixes(arrays: Arrays, known: tuple[str, ...]) -> list[str]:
+    """Returns the combinations of known prefixes that names begin with, the shortest first; the first is empty."""
+    found = [""]
+    for _ in range(_MAX_PREFIXES):
+        longer = [f"{first}{more}" for first in found for more in known]
+        found += [p for p in dict.fromkeys(longer) if p not in found and any(name.startswith(p) for name in arrays)]
+    return found

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.atomic_write import write_bytes
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model, model_path
@@ -160,7 +161,7 @@ def main() -> None:
     args = parser.parse_args()
     model = load_model(model_path(args.model))
     _, parameters = model.weights_for("native")
-    args.file.write_bytes(pack_gtcrn(fold_gtcrn(parameters)))
+    write_bytes(args.file, pack_gtcrn(fold_gtcrn(parameters)))
 
 
 if __name__ == "__main__":

@@ -29,9 +29,6 @@ CACHE_VARIABLE = "GTCRN_FRONTEND_CACHE"
 Location = Literal["embedded", "missing", "cached", "damaged", "not downloaded", "to be supplied"]
 """`missing`: an embedded file is not installed. `damaged`: the file in the cache has another hash."""
 
-_CONNECT_TIMEOUT_S = 10
-_READ_TIMEOUT_S = 30  # between two pieces, not for the whole file
-_PIECE_BYTES = 1 << 16
 _HEX_DIGEST = re.compile("[0-9a-f]{64}")
 _NEAR = 0.4  # similarity, 0 to 1, above which an unknown name is considered a typo
 
@@ -40,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Download:
-    """URL and checksum of a file; `size_bytes` is for display only."""
+    """URL, checksum and size of a file; a download ends at that size, whatever the server sends."""
 
     url: str
     sha256: str
@@ -169,13 +166,29 @@ class Registry:
 
 
 def cache_folder() -> Path:
-    """Returns the folder for downloaded models; it need not exist."""
+    """Returns the folder for downloaded models; it need not exist.
+
+    Where the user has no home, as in a container that runs under any uid, it is one of that uid among the temporary
+    files.
+
+    Raises:
+        ModelError: `CACHE_VARIABLE` begins with `~`, and the user has no home.
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError as error:
+            raise ModelError(f"{CACHE_VARIABLE}: expected a folder, got {chosen!r}: {error}") from error
     import pooch  # imported late: takes 0.1 s and is not needed for the embedded model
 
-    return Path(pooch.os_cache("gtcrn_frontend"))
+    try:
+        folder = Path(pooch.os_cache("gtcrn_frontend"))
+        if folder.is_absolute():  # else it begins with a `~` that stands for nothing
+            return folder
+    except RuntimeError:
+        pass
+    return Path(tempfile.gettempdir()) / f"gtcrn_frontend-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
 
 
 def _registered(name: str, entry: dict[str, Any]) -> RegisteredModel:
@@ -219,25 +232,24 @@ def _sha256(path: Path, _mtime_ns: int, _size_bytes: int) -> str:
 def _download(download: Download, target: Path) -> None:
     """Downloads and verifies `target`; leaves no file behind on failure.
 
-    Like `pooch.retrieve`, which however always logs to stderr, creates files that other users of a shared cache cannot
-    read, and on Windows copies over an existing file instead of replacing it.
+    Like `pooch.retrieve`, which however reads whatever the server sends, always logs to stderr, creates files that
+    other users of a shared cache cannot read, and on Windows copies over an existing file instead of replacing it.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-")
     except OSError as error:
         raise ModelError(f"cannot write to the cache folder {target.parent}: {error.strerror}") from error
-    import pooch
     from tqdm import tqdm
+
+    from gtcrn_frontend.weights.http import save
 
     # disable=None: no bar where stderr is no terminal
     bar = tqdm(total=download.size_bytes, desc=target.name, unit="B", unit_scale=True, disable=None)
     with scratch as folder, bar:
         part = Path(folder) / target.name
-        timeouts_s = (_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S)
-        fetch = pooch.HTTPDownloader(progressbar=bar, chunk_size=_PIECE_BYTES, timeout=timeouts_s)
         try:
-            fetch(download.url, str(part), None)
+            save(download.url, part, download.size_bytes, bar.update)
         except OSError as error:  # the exceptions of requests are OSErrors, too
             raise ModelError(f"the download failed: {_root_cause(error)}") from error
         found = _sha256_at(part)

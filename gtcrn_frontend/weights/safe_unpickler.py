@@ -36,6 +36,13 @@ class Tensor:
 
 
 @dataclass(frozen=True, eq=False)
+class Opaque:
+    """An object that people save beside their weights, such as a NumPy scalar; its content is not read."""
+
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
 class _Name:
     """A name that the pickle would import, as a placeholder."""
 
@@ -46,7 +53,13 @@ _STORAGES = tuple(
     f"torch.{kind}Storage"
     for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 )
+# Of NumPy 1 and 2; `_codecs.encode` makes the bytes of a scalar.
+_OPAQUE = (
+    *("torch.Size", "torch.device", "numpy.dtype", "numpy.ndarray", "_codecs.encode"),
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+)
 _ALLOWED = (
+    *_OPAQUE,
     "collections.OrderedDict",
     "torch._utils._rebuild_tensor_v2",
     "torch._utils._rebuild_parameter",
@@ -62,6 +75,7 @@ _LITERALS = {
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _MAX_DIMENSIONS = 64  # numpy's own limit
 _MAX_INT = 1 << 62
+_MAX_OPCODES = 1 << 19  # a parameter takes about 30, with an optimizer's state 100
 
 
 def read_pickle(data: bytes) -> object:
@@ -73,9 +87,11 @@ def read_pickle(data: bytes) -> object:
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     try:
-        for opcode, argument, _ in pickletools.genops(data):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if opcode.name == "STOP":
                 break
+            if count >= _MAX_OPCODES:
+                raise ModelError(f"refused: expected at most {_MAX_OPCODES} pickle opcodes in a checkpoint, got more")
             _step(opcode.name, argument, stack, memo)
         return stack[-1]
     except (ValueError, LookupError) as error:  # from genops; from a stack or memo that lacks an operand
@@ -124,7 +140,8 @@ def _step(opcode: str, argument: Any, stack: list[Any], memo: dict[int, Any]) ->
             stack.append(_call(function, arguments))
         case "BUILD":  # attributes of an ordered dictionary, where torch stores module versions
             stack.pop()
-            _top(stack, dict)
+            if not isinstance(stack[-1], Opaque):
+                _top(stack, dict)
         case _ if opcode in _CONSTANTS:
             stack.append(_CONSTANTS[opcode])
         case _ if opcode in _LITERALS:
@@ -181,6 +198,8 @@ def _call(function: Any, arguments: Any) -> object:
             (Storage() as storage, int(offset), tuple(size), tuple(stride), *_),
         ) if len(size) == len(stride) <= _MAX_DIMENSIONS and _are_sizes((offset, *size, *stride)):
             return Tensor(storage, offset, size, stride)
+        case _Name(name=name), tuple() if name in _OPAQUE:
+            return Opaque(name)
     raise _malformed("a tensor as torch saves it", arguments)
 
 

@@ -1,12 +1,15 @@
 import io
+import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 import soundfile
 
 from gtcrn_frontend import AudioFormatError
+from gtcrn_frontend.audio import output_format
 from gtcrn_frontend.audio.io import audio_writer, container_of, open_audio, read_blocks
 
 RATE = 16000
@@ -29,7 +32,8 @@ def read(source):
 
 
 CUTTABLE = [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAV", "PCM_U8"), ("WAV", "ALAW"), ("AIFF", "PCM_16")]
-CUTTABLE += [("AU", "PCM_16"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III")]
+CUTTABLE += [("AU", "PCM_16"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III"), ("RF64", "PCM_16"), ("W64", "FLOAT")]
+CUTTABLE += [("NIST", "PCM_16"), ("VOC", "PCM_16"), ("SVX", "PCM_16"), ("CAF", "PCM_16"), ("WAVEX", "PCM_24")]
 
 
 @pytest.mark.parametrize(("container", "subtype"), CUTTABLE)
@@ -39,7 +43,8 @@ def test_a_file_that_is_cut_short_is_an_error(tmp_path, speech, container, subty
     path.write_bytes(data)
     assert len(read(path)) == len(speech)
     path.write_bytes(data[: len(data) * 2 // 3])
-    with pytest.raises(AudioFormatError, match=r"some\.audio: .*truncated"):
+    reason = "malformed" if container == "CAF" else "truncated"
+    with pytest.raises(AudioFormatError, match=rf"some\.audio: .*{reason}"):
         read(path)
 
 
@@ -101,5 +106,147 @@ sys.exit(main(["enhance", sys.argv[1], "-o", sys.argv[2]]))
     command = [sys.executable, "-c", script, str(source), str(tmp_path / "out.wav")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith(f"gtcrn-frontend: cannot write {tmp_path / 'out.wav'} (WAV")
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"gtcrn-frontend: cannot write {tmp_path / 'out.wav'} (WAV")
+    assert "File too large" in last
     assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
+
+
+def of_killed_recorder(container, speech):
+    """A file whose header was never completed: its sizes are 0."""
+    data = bytearray(encoded(speech, container, "PCM_16"))
+    zeroed = {
+        "WAV": [(4, 4), (40, 4)],
+        "RF64": [(20, 24)],
+        "W64": [(16, 8), (96, 8)],
+        "AIFF": [(4, 4), (22, 4), (42, 4)],
+        "AU": [(8, 4)],
+    }
+    for start, count in zeroed[container]:
+        data[start : start + count] = bytes(count)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("container", ["WAV", "RF64", "W64", "AIFF", "AU"])
+def test_what_a_killed_recorder_leaves_is_read_with_a_warning(tmp_path, speech, caplog, container):
+    data = of_killed_recorder(container, speech)
+    path = tmp_path / "killed"
+    path.write_bytes(data)
+    expected = read(encoded(speech, container, "PCM_16"))
+    for source in (path, data):
+        caplog.clear()
+        np.testing.assert_array_equal(read(source), expected)
+        assert "header announces no samples" in caplog.text
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("container", ["WAV", "AIFF", "RF64", "W64"])
+def test_a_file_that_is_really_empty_has_no_samples(caplog, container):
+    with open_audio(encoded(np.empty(0, np.float32), container, "PCM_16")) as audio:
+        assert audio.frames == 0
+    assert not caplog.records
+
+
+def test_a_wave_file_without_samples_may_have_other_chunks(caplog):
+    data = bytearray(encoded(np.empty(0, np.float32), "WAV", "PCM_16"))
+    data += b"LIST\x04\x00\x00\x00INFO"
+    with open_audio(bytes(data)) as audio:
+        assert audio.frames == 0
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_chained_ogg_is_refused_with_the_way_to_convert_it(tmp_path, speech, subtype):
+    data = encoded(speech, "OGG", subtype)
+    (tmp_path / "two.ogg").write_bytes(data + encoded(speech[:8000], "OGG", subtype))
+    with pytest.raises(AudioFormatError, match=r"chained.*ffmpeg -i '.*two\.ogg'"):
+        read(tmp_path / "two.ogg")
+
+
+def test_joined_mp3_is_refused(speech):
+    data = encoded(speech, "MP3")
+    assert len(read(data)) == len(speech)
+    with pytest.raises(AudioFormatError, match="several MP3 files"):
+        read(data + encoded(speech, "MP3"))
+    tag = b"TAG" + bytes(125)
+    assert len(read(data + tag)) == len(speech)
+
+
+def without_length(flac):
+    """What ffmpeg writes to a pipe: a FLAC file whose header does not tell the number of samples."""
+    data = bytearray(flac)
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    return bytes(data)
+
+
+def test_a_flac_without_its_length_is_read_and_measured(tmp_path, speech):
+    data = without_length(encoded(speech, "FLAC"))
+    path = tmp_path / "a.flac"
+    path.write_bytes(data)
+    expected = read(encoded(speech, "FLAC"))
+    for source in (data, path):
+        np.testing.assert_array_equal(read(source), expected)
+        with open_audio(source) as audio:
+            assert audio.frames == len(speech)
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(AudioFormatError, match=r"a\.flac: damaged or truncated"):
+        read(path)
+
+
+def test_a_pipe_is_a_file_like_any_other(tmp_path, speech):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for data in (encoded(speech, "WAV"), encoded(speech, "FLAC"), encoded(speech, "OGG")):
+        writer = threading.Thread(target=pipe.write_bytes, args=[data])
+        writer.start()
+        samples = read(pipe)
+        writer.join()
+        assert len(samples) == len(speech)
+    writer = threading.Thread(target=pipe.write_bytes, args=[b""])
+    writer.start()
+    with pytest.raises(AudioFormatError, match=r"pipe: .*empty"):
+        read(pipe)
+    writer.join()
+    with pytest.raises(AudioFormatError, match="device"):
+        read("/dev/null")
+
+
+FOREIGN = {
+    "a.m4a": b"\x00\x00\x00\x20ftypM4A \x00\x00\x00\x00" + bytes(100),
+    "a.webm": b"\x1aE\xdf\xa3" + bytes(100),
+    "a.amr": b"#!AMR\n" + bytes(100),
+    "a.aac": (b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(9)) * 4,
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_libsndfile_cannot_decode_is_named_with_the_way_to_convert_it(tmp_path, name):
+    (tmp_path / name).write_bytes(FOREIGN[name])
+    with pytest.raises(AudioFormatError, match=rf"ffmpeg -i '.*{name}' '.*a\.wav'"):
+        read(tmp_path / name)
+
+
+def written(path, samples, frames):
+    with audio_writer(path, RATE, 1, "PCM_16", frames) as write:
+        write(samples)
+    return path.read_bytes()[:4]
+
+
+def test_wave_files_that_may_exceed_4_gib_are_rf64(tmp_path, speech):
+    path = tmp_path / "a.wav"
+    assert written(path, speech, len(speech)) == b"RIFF"
+    assert written(path, speech, 1 << 31) == b"RF64"
+    expected = read(encoded(speech, "WAV"))
+    np.testing.assert_array_equal(read(path), expected)
+    assert written(path, speech, None) == b"RIFF"  # began as RF64 and stayed small
+    np.testing.assert_array_equal(read(path), expected)
+
+
+def test_other_containers_of_32_bits_refuse_more(tmp_path, speech, monkeypatch):
+    with pytest.raises(AudioFormatError, match=r"a\.aiff .*at most .*\.w64"):
+        written(tmp_path / "a.aiff", speech, 1 << 31)
+    monkeypatch.setitem(output_format._MAX_BYTES, "AIFF", 80_000)
+    with pytest.raises(AudioFormatError, match=r"a\.aiff .*at most"):
+        written(tmp_path / "a.aiff", speech, None)
+    assert not list(tmp_path.iterdir())

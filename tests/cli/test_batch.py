@@ -132,7 +132,7 @@ def test_a_worker_that_breaks_ends_the_run_and_does_not_hang(corpus, tmp_path, m
         time.sleep(0.01)
         progress(100)
 
-    monkeypatch.setattr(_batch, "write_enhanced", broken)
+    monkeypatch.setattr(_batch, "write_enhanced_audio", broken)
     with pytest.raises(RuntimeError, match="of ours"):
         enhance_tasks(tasks, EnhancerConfig(), Existing(), jobs=jobs)
 
@@ -201,3 +201,16 @@ def test_a_terminal_shows_progress_over_seconds_of_audio(tmp_path, speech):
     os.close(ours)
     assert re.search(rb"of 20 s of audio, \d\d:\d\d elapsed, [\d:?]+ left", shown)
     assert b"20.00 s of audio in" in shown
+
+
+def test_names_that_are_not_utf_8_and_foreign_formats_do_not_end_a_batch(corpus, tmp_path):
+    name = os.fsdecode(b"caf\xe9.wav")
+    (corpus / "a.wav").rename(corpus / name)
+    (corpus / os.fsdecode(b"bad\xe9.wav")).write_text("no audio")
+    (corpus / "talk.m4a").write_bytes(b"\x00\x00\x00\x20ftypM4A ")
+    done = subprocess.run([*COMMAND, corpus, "-o", tmp_path / "out"], capture_output=True, check=False)
+    assert done.returncode == 1
+    assert files(tmp_path / "out") == ["b.flac", name]
+    assert b"1 files left out that libsndfile cannot decode: convert them, ffmpeg -i" in done.stderr
+    assert b"2 done, 0 skipped, 1 failed" in done.stderr
+    assert b"Traceback" not in done.stderr

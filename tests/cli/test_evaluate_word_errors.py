@@ -76,7 +76,8 @@ def test_word_errors_by_condition_as_table_csv_and_json(folder: Path, capsys: py
         *("system", "clean", "5 dB", "all: WER", "sub", "del", "ins")
     ]
     with Path("s.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["measure"] == "WER % asr_of_test:hear"]
+        every = list(csv.DictReader(file))
+    rows = [row for row in every if row["measure"] == "WER % asr_of_test:hear"]
     rates = {(row["system"], row["snr_db"]): float(row["mean"]) for row in rows if not row["against"]}
     changes = {(row["system"], row["snr_db"]): float(row["mean"]) for row in rows if row["against"] == "noisy"}
     assert {system: rates[system, "clean"] for system, _ in rates} == dict.fromkeys(
@@ -87,6 +88,13 @@ def test_word_errors_by_condition_as_table_csv_and_json(folder: Path, capsys: py
         assert changes[system, "5"] == rates[system, "5"] - 50
     assert rates["gtcrn-asr 1", "5"] < rates["gtcrn-asr 0.5", "5"]  # half of the noise can be heard
     assert {row["signals"] for row in rows} == {"2", "4"}
+    for kind, expected in {"substitutions": 50, "deletions": 0, "insertions": 0}.items():
+        (raw,) = (
+            float(row["mean"])
+            for row in every
+            if (row["measure"], row["system"], row["snr_db"]) == (f"{kind} % asr_of_test:hear", "noisy", "5")
+        )
+        assert raw == expected
     content = json.loads(Path("s.json").read_text())
     assert content["settings"]["recognizers"] == {"asr_of_test:hear": {}}
     (result,) = content["results"].values()

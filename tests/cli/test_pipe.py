@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from gtcrn_frontend import Enhancer
+from gtcrn_frontend.audio.file_types import is_file
 from gtcrn_frontend.cli.main import main
 
 COMMAND = [sys.executable, "-m", "gtcrn_frontend.cli.main", "enhance"]
@@ -108,7 +109,7 @@ def test_an_incomplete_sample_at_the_end_is_left_out_with_a_warning(speech):
     assert "1 bytes at the end" in done.stderr.decode()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_flushes_the_tail(speech, number):
     with running(["-", "-"]) as process:
         process.stdin.write(speech.tobytes())
@@ -223,3 +224,47 @@ def test_a_terminal_is_no_place_for_samples(tmp_path):
     os.close(ours)
     os.close(theirs)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_lost_terminal_keeps_the_recording(tmp_path, speech):
+    path = tmp_path / "live.wav"
+    with running(["-", "-o", str(path)]) as process:
+        process.stdin.write(speech.tobytes())
+        process.stdin.flush()
+        while not list(tmp_path.iterdir()):
+            time.sleep(0.01)
+        time.sleep(0.3)  # what is not read by now is not part of it
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["live.wav"]
+    assert 0 < soundfile.info(path).frames <= len(speech)
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "w64", "caf"])
+def test_files_of_any_kind_are_no_raw_pcm(tmp_path, speech, suffix):
+    soundfile.write(tmp_path / f"a.{suffix}", speech, RATE)
+    done = run(["-", "-"], (tmp_path / f"a.{suffix}").read_bytes())
+    assert done.returncode == 1
+    assert b"expected raw PCM on stdin" in done.stderr
+
+
+def test_m4a_on_stdin_is_named():
+    done = run(["-", "-"], b"\x00\x00\x00\x20ftypM4A " + bytes(40_000))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"MP4" in done.stderr
+    assert b"ffmpeg" in done.stderr
+
+
+def test_any_samples_are_raw_pcm():
+    """Noise of full scale is not taken for a file."""
+    generator = np.random.default_rng(0)
+    for _ in range(2000):
+        assert not is_file(generator.bytes(4096))
+
+
+def test_a_file_through_stdin(tmp_path, speech):
+    soundfile.write(tmp_path / "a.flac", speech, RATE)
+    done = run(["/dev/stdin", "-o", str(tmp_path / "b.wav")], (tmp_path / "a.flac").read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert_close(soundfile.read(tmp_path / "b.wav", dtype="int16")[0], Enhancer().enhance(speech))

@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import re
+import resource
 import signal
 import socket
 import subprocess
@@ -19,6 +21,7 @@ from gtcrn_frontend.cli import main, proxy
 from gtcrn_frontend.errors import ConfigError
 
 PATIENCE_S = 60
+SOFT_AND_HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
 NOISE = np.random.default_rng(0).normal(0, 0.1, 16_000).astype("<f4")
 
 
@@ -31,10 +34,10 @@ class Process:
         self.line = self.popen.stdout.readline()
         self.address = self.line.split()[2] if self.line else None
 
-    def health(self):
+    def health(self, path="healthz"):
         try:
             with urllib.request.urlopen(
-                self.address.replace("ws", "http", 1) + "/healthz", timeout=PATIENCE_S
+                self.address.replace("ws", "http", 1) + f"/{path}", timeout=PATIENCE_S
             ) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
@@ -100,7 +103,52 @@ def test_sigterm_finishes_what_is_in_flight():
                     assert messages[-2:] == ["16000", "Done!"]
                 output, log = await asyncio.to_thread(process.popen.communicate)
                 assert (process.popen.returncode, output) == (0, "")
-                assert "draining 1 connections" in log
+                assert "INFO draining 1 connections" in log
+                assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ", line) for line in log.splitlines())
+
+    run(test())
+
+
+def test_silent_connections_at_the_limit_of_files_keep_nobody_out():
+    """The process may open 300 files, and 600 connections say nothing."""
+
+    async def test():
+        limits = ["--max-connections", 40, "--max-handshakes", 60]
+        async with CountingServer() as upstream:
+            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
+            try:
+                process = await started(upstream, *limits)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, SOFT_AND_HARD)
+            with process:
+                host, port = process.address.removeprefix("ws://").split(":")
+                silent = [socket.create_connection((host, int(port))) for _ in range(600)]
+                async with connect(process.address) as client:
+                    await client.send(NOISE.tobytes())
+                    await client.send("Done")
+                    while (message := await client.recv()) != "Done!":
+                        counted = message
+                for each in silent:
+                    each.close()
+                assert counted == "16000"
+                process.popen.send_signal(signal.SIGTERM)
+                _, log = await asyncio.to_thread(process.popen.communicate)
+                assert len(log.splitlines()) < 60
+                assert "Traceback" not in log
+
+    run(test())
+
+
+def test_the_admin_port_is_told():
+    async def test():
+        async with CountingServer() as upstream:
+            with await started(upstream, "--admin", "127.0.0.1:0") as process:
+                words = process.popen.stdout.readline().split()
+                assert words[:3] == ["admin", "port", "on"]
+                for path, status in (("readyz", 200), ("other", 404)):
+                    process.address = words[3]
+                    assert await asyncio.to_thread(process.health, path) == status
 
     run(test())
 
@@ -147,6 +195,12 @@ WRONG = {
     "strength": (["--strength", 2], "strength: expected auto, or a number from 0 to 1"),
     "settings": (["--config", "absent.yaml"], "absent.yaml: expected a YAML file of settings"),
     "offline rate": (["--protocol", "offline", "--sample-rate", 48_000], "each utterance names its own"),
+    "descriptors": (["--max-connections", 1 << 40], "max_connections: expected 3298534883392 file descriptors"),
+    "origin": (["--allow-origin", "example.org"], "allow_origin: expected an origin such as https://example.org"),
+    "no token": (["--token-file", "absent"], "token_file: cannot read absent"),
+    "admin": (["--admin", "9090"], "expected HOST:PORT"),
+    "stream": (["--max-stream-seconds", 0], "max_stream_seconds: expected"),
+    "handshake": (["--handshake-seconds", 0], "handshake_seconds: expected a number above 0 s"),
     "key alone": (["--tls-key", "key.pem"], "tls_key: expected tls_cert"),
     "no certificate": (["--tls-cert", "absent.pem"], "expected a certificate and its key as PEM in absent.pem"),
     "authorities without TLS": (["--upstream-ca", "ca.pem"], "expected an upstream with wss://"),

@@ -70,7 +70,14 @@ def folder(tmp_path: Path, audio_folder: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_calibrate_returns_what_the_command_prints(folder: Path, asr: ModuleType) -> None:
     result = calibrate(
-        asr.one_word_per_level, "m.jsonl", noise="noise", snrs_db=(None, 5.0), strengths=(1.0, 0.5), jobs=1, cache=False
+        asr.one_word_per_level,
+        "m.jsonl",
+        noise="noise",
+        snrs_db=(None, 5.0),
+        noise_only=0,
+        strengths=(1.0, 0.5),
+        jobs=1,
+        cache=False,
     )
     text = str(result)
     assert [line.split("|")[1].strip() for line in text.splitlines()[2:5]] == [

@@ -8,6 +8,7 @@ from gtcrn_frontend.nets import new_net
 from gtcrn_frontend.weights.checkpoint import write_safetensors
 from gtcrn_frontend.weights.model import load_model
 from gtcrn_frontend.weights.networks import NETWORKS, find_network, recognise
+from gtcrn_frontend.weights.param_shapes import gtcrn_parameters
 
 IN_TORCH = [name for name, network in NETWORKS.items() if network.module]
 VARIANTS = ("frcrn_causal",)  # have the names of another network, and are told by the metadata only
@@ -77,3 +78,13 @@ def test_an_engine_that_cannot_run_a_network_says_which_can(name, engine, tmp_pa
         ModelError, match=rf"any\.safetensors: {name} runs with engine='onnx' or engine='torch' only, got"
     ):
         load_model(path).weights_for(engine)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "model.", "generator.", "module._orig_mod.", "model.net."])
+def test_prefixes_of_wrappers_are_taken_away(prefix):
+    arrays = {name: np.ones(shape, np.float16) for name, shape in gtcrn_parameters().items()}
+    wrapped = {prefix + name: array for name, array in arrays.items()} | {"discriminator.w": np.ones(1, np.float32)}
+    spec, parameters = recognise(wrapped)
+    assert spec.name == "gtcrn"
+    assert parameters.keys() == arrays.keys()
+    assert all(array.dtype == np.float32 for array in parameters.values())

@@ -1,5 +1,7 @@
 """The registry against a real HTTP server on loopback: what is downloaded, what is refused, and what is left behind."""
 
+import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -12,7 +14,6 @@ import tempfile
 import threading
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import numpy as np
 import pytest
 
 from gtcrn_frontend import Enhancer, EnhancerConfig, ModelError
-from gtcrn_frontend.weights import registry as module
+from gtcrn_frontend.weights import http
 from gtcrn_frontend.weights.model import installed_model_file, installed_registry, load_model, model_path
 from gtcrn_frontend.weights.registry import CACHE_VARIABLE, Download, Registry, cache_folder
 
@@ -48,6 +49,7 @@ class Server(ThreadingHTTPServer):
         self.body = BODY
         self.answers = ["good"]
         self.requests = 0
+        self.sent = 0  # bytes of an endless answer
         self.lock = threading.Lock()
         self.arrival = threading.Barrier(1)  # holds requests back until so many are there
         self.begun = threading.Event()
@@ -70,8 +72,14 @@ class Handler(BaseHTTPRequestHandler):
         if answer == "404":
             self.send_error(404)
             return
+        if answer.startswith("endless") or answer == "slow":
+            self._drip(server) if answer == "slow" else self._flood(with_length=answer == "endless")
+            return
         body = b"<html>please log in</html>" if answer == "wrong" else server.body
         self.send_response(200)
+        if answer == "gzip":  # 100 MB of zeros in 0.1 MB
+            body = gzip.compress(bytes(100_000_000), 1)
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if answer in ("good", "wrong"):
@@ -82,6 +90,25 @@ class Handler(BaseHTTPRequestHandler):
         server.begun.set()
         if answer == "hang":
             server.released.wait(PATIENCE_S)
+
+    def _flood(self, *, with_length: bool) -> None:
+        self.send_response(200)
+        if with_length:
+            self.send_header("Content-Length", str(1 << 40))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(bytes(1 << 16))
+                self.server.sent += 1 << 16
+
+    def _drip(self, server: Server) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(server.body)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while not server.released.wait(0.05):
+                self.wfile.write(b"x")
+                self.wfile.flush()
 
     def log_message(self, *args: object) -> None:
         pass
@@ -140,11 +167,11 @@ def files_in(folder: Path) -> list[str]:
 # The installed registry
 
 
-def test_the_installed_registry_names_one_embedded_model_and_pinned_downloads() -> None:
+def test_the_installed_registry_names_embedded_models_and_pinned_downloads() -> None:
     models = installed_registry().models
     downloads = {name: model.download for name, model in models.items() if model.download}
     to_supply = {name for name, model in models.items() if model.supply}
-    assert set(models) == {"gtcrn-asr", *REFERENCE_FILES} | to_supply
+    assert set(models) == {"gtcrn-asr", "gtcrn-voice", *REFERENCE_FILES} | to_supply
     assert set(downloads) == set(REFERENCE_FILES)
     assert all(any(commit in download.url for commit in COMMITS) for download in downloads.values())
     assert len({model.file for model in models.values() if model.file}) == len(models) - len(to_supply)
@@ -232,10 +259,14 @@ def test_others_may_read_a_shared_cache(server: Server, cache: Path, tmp_path: P
 
 
 FAILURES = {
-    "wrong": "expected a file of sha256 .* got one of .* discarded it",
+    "wrong": "expected a file of sha256 .* got sha256 .* and discarded it",
     "cut": "150000 bytes read, 150000 more expected",
     "404": "404 .*Not Found",
     "hang": "timed out",
+    "endless": "expected a file of 300000 bytes, got more from the server",
+    "endless, without length": "expected a file of 300000 bytes, got more from the server",
+    "gzip": "expected the file itself, got content encoded with 'gzip'",
+    "slow": "not complete after 0.5 s",
 }
 
 
@@ -243,7 +274,8 @@ FAILURES = {
 def test_a_failed_download_leaves_nothing_and_says_what_to_do(
     answer: str, server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_READ_TIMEOUT_S", 0.2 if answer == "hang" else PATIENCE_S)
+    monkeypatch.setattr(http, "READ_TIMEOUT_S", 0.2 if answer == "hang" else PATIENCE_S)
+    monkeypatch.setattr(http, "TOTAL_TIMEOUT_S", 0.5 if answer == "slow" else PATIENCE_S)
     server.answers = [answer, "good"]
     registry = Registry.from_toml(registry_file(tmp_path, server.url))
     with pytest.raises(ModelError, match=FAILURES[answer]) as failed:
@@ -251,6 +283,7 @@ def test_a_failed_download_leaves_nothing_and_says_what_to_do(
     assert f"By hand: save {server.url} as some-model.tar in {cache} " in str(failed.value)
     assert files_in(cache) == []
     assert registry.fetch("some-model").read_bytes() == BODY
+    assert server.sent < 50 * len(BODY), "what the buffers of both sides hold, and no more"
 
 
 def test_without_network_the_message_says_what_to_save_where(closed_url: str, cache: Path, tmp_path: Path) -> None:
@@ -305,7 +338,7 @@ def test_a_cache_that_is_no_folder(server: Server, cache: Path, tmp_path: Path) 
         Registry.from_toml(registry_file(tmp_path, server.url)).fetch("some-model")
 
 
-@contextmanager
+@contextlib.contextmanager
 def as_ordinary_user() -> Iterator[None]:
     """Without root's right to read and write everything, should the tests run as root."""
     user = os.geteuid()
@@ -491,3 +524,20 @@ def test_an_enhancer_downloads_its_model_on_first_use(
     assert Enhancer(model=name, engine="onnx").enhance(expected["wav"]).tobytes() == enhanced.tobytes()
     assert server.requests == 1
     assert files_in(cache) == [installed_registry().find(name).file]
+
+
+def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch, tmp_path):
+    def unknown(uid):
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME", CACHE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+    folder = cache_folder()
+    assert folder.is_absolute()
+    assert folder.name == f"gtcrn_frontend-{os.getuid()}"
+    monkeypatch.setenv(CACHE_VARIABLE, "~/models")
+    with pytest.raises(ModelError, match=CACHE_VARIABLE):
+        cache_folder()
+    assert not list(tmp_path.iterdir())

@@ -225,7 +225,7 @@ def test_impossible_layouts_are_refused(size, stride, offset):
 
 @pytest.mark.parametrize("wrap", [b"\x85", b"q\x00h\x00\x86"], ids=["deep", "deep and exponential"])
 def test_a_nested_key_neither_ends_nor_stops_the_process(wrap):
-    with pytest.raises(ModelError, match="malformed tuple"):
+    with pytest.raises(ModelError, match=r"malformed tuple|pickle opcodes"):
         read_pickle(b"\x80\x02}" + b")" + wrap * 200_000 + b"Ns.")
 
 
@@ -262,3 +262,8 @@ GOOD = saved_by_torch({"model": torch.nn.BatchNorm2d(3).state_dict(), "epoch": 1
 def test_a_damaged_pickle_is_read_or_a_model_error(position, replacement, cut):
     with contextlib.suppress(ModelError):
         read_pickle(GOOD[:position] + replacement + GOOD[position + cut :])
+
+
+def test_millions_of_opcodes_are_refused_at_once():
+    with pytest.raises(ModelError, match=r"at most .* pickle opcodes"):
+        read_pickle(b"\x80\x02" + b"}" * (1 << 20) + b".")

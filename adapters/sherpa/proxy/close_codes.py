@@ -19,6 +19,7 @@ class CloseReason(StrEnum):
     BAD_MESSAGE = "bad_message"
     TOO_BIG = "too_big"
     TOO_MANY = "too_many"
+    TOO_LONG = "too_long"
     IDLE = "idle"
     STALLED = "stalled"
     CLIENT_LOST = "client_lost"
@@ -34,7 +35,13 @@ class CloseReason(StrEnum):
         return self in _OF_CLIENTS
 
 
-_OF_CLIENTS = (CloseReason.BAD_MESSAGE, CloseReason.TOO_BIG, CloseReason.IDLE, CloseReason.CLIENT_LOST)
+_OF_CLIENTS = (
+    CloseReason.BAD_MESSAGE,
+    CloseReason.TOO_BIG,
+    CloseReason.TOO_LONG,
+    CloseReason.IDLE,
+    CloseReason.CLIENT_LOST,
+)
 
 
 @dataclass(frozen=True)

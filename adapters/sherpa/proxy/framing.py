@@ -134,7 +134,7 @@ class OfflineFraming:
     @property
     def in_flight(self) -> bool:
         """Whether an utterance has begun whose answer is not complete."""
-        return self._unanswered > 0
+        return self._unanswered > 0 or self._missing_bytes > 0
 
     def receive(self, message: str | bytes) -> list[Event]:
         """Returns what a client's message means; raises `BadMessageError` if it may not come here."""

@@ -36,6 +36,14 @@ class Metrics:
             buckets=_LATENCY_BUCKETS_S,
             registry=self._registry,
         )
+        self.handshakes = Gauge(
+            "gtcrn_proxy_handshakes", "Connections whose handshake is not complete.", registry=self._registry
+        )
+        self.dropped_handshakes = Counter(
+            "gtcrn_proxy_handshakes_dropped",
+            "Connections dropped before their handshake was complete, as there were too many.",
+            registry=self._registry,
+        )
         self._errors = Counter(
             "gtcrn_proxy_errors", "Connections that ended abnormally.", ["kind"], registry=self._registry
         )

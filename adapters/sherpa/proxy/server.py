@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import signal
 import time
-from collections.abc import Callable
-from http import HTTPStatus
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.frames import CloseCode
-from websockets.http11 import Request, Response
 
+from gtcrn_frontend.adapters.sherpa.proxy.access import check_descriptors, descriptors_needed
 from gtcrn_frontend.adapters.sherpa.proxy.batching import BatchedPool
 from gtcrn_frontend.adapters.sherpa.proxy.close_codes import CloseReason, SessionEnd
 from gtcrn_frontend.adapters.sherpa.proxy.connections import OPTIONS
-from gtcrn_frontend.adapters.sherpa.proxy.metrics import CONTENT_TYPE, Metrics
+from gtcrn_frontend.adapters.sherpa.proxy.endpoints import Endpoints
+from gtcrn_frontend.adapters.sherpa.proxy.handshakes import Handshakes
+from gtcrn_frontend.adapters.sherpa.proxy.log_limits import BriefTraceback, RepeatLimit
+from gtcrn_frontend.adapters.sherpa.proxy.metrics import Metrics
 from gtcrn_frontend.adapters.sherpa.proxy.session import Service, Session
 from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings
-from gtcrn_frontend.errors import ConfigError
 
 logger = logging.getLogger(__name__)
+logger.addFilter(RepeatLimit())
+websocket_logger = logging.getLogger(f"{__name__}.websockets")
+websocket_logger.addFilter(BriefTraceback())
+websocket_logger.addFilter(RepeatLimit())
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -39,13 +44,14 @@ class Proxy:
             await stop.wait()
 
     Leaving the block calls `close`: new clients are rejected, and sessions in flight have `drain_seconds` to finish.
-    `GET /healthz` answers 200 `ok`, or 503 while draining; `GET /metrics` answers in Prometheus' text format.
+    `GET /healthz` answers 200 `ok`, or 503 while draining; `GET /readyz` 503 also if the recogniser cannot be reached;
+    `GET /metrics` answers in Prometheus' text format. With an `admin_port`, these are on that port only.
 
     Args:
         settings: addresses, protocol and limits.
 
     Raises:
-        ConfigError: a certificate is not usable.
+        ConfigError: a certificate or the token file is not usable, or the process may not open enough files.
         ModelError: the model or the engine cannot be loaded.
         OSError: the port is taken (on entering the block).
     """
@@ -53,12 +59,20 @@ class Proxy:
     def __init__(self, settings: ProxySettings) -> None:
         self._settings = settings
         self._metrics = Metrics()
+        limits = settings.handshake_limits
+        check_descriptors(descriptors_needed(settings.max_connections, limits[0]))
         self._server_tls = settings.server_tls()
+        upstream_tls = settings.upstream_tls()
+        self._endpoints = Endpoints(settings, self._metrics, upstream_tls, lambda: self._draining)
+        self._handshakes = Handshakes(*limits, self._metrics.dropped_handshakes.inc)
+        self._metrics.handshakes.set_function(lambda: len(self._handshakes))
         pool = BatchedPool(settings.enhancer, self._metrics.count_compute)
-        self._service = Service(settings, pool, self._metrics, settings.upstream_tls())
+        self._service = Service(settings, pool, self._metrics, upstream_tls)
+        self._numbers = itertools.count(1)
         self._sessions: dict[asyncio.Task[None], Session] = {}
         self._draining = False
         self._server: Server | None = None
+        self._admin: Server | None = None
         self._batching: asyncio.Task[None] | None = None
 
     @property
@@ -66,8 +80,14 @@ class Proxy:
         """The address for clients, with the actual port."""
         if self._server is None:
             raise RuntimeError("expected a listening proxy: enter its `async with` block first")
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return f"{'wss' if self._server_tls else 'ws'}://{f'[{host}]' if ':' in host else host}:{port}"
+        return f"{'wss' if self._server_tls else 'ws'}://{_address_of(self._server)}"
+
+    @property
+    def admin_address(self) -> str:
+        """The address of the admin port, `http://...`; that of the clients' port if there is none."""
+        if self._admin is None:
+            return self.address.replace("ws", "http", 1)
+        return f"http://{_address_of(self._admin)}"
 
     def abandon(self) -> None:
         """Closes all connections immediately."""
@@ -83,12 +103,21 @@ class Proxy:
             settings.host,
             settings.port,
             ssl=self._server_tls,
-            process_request=self._respond,
+            process_request=self._endpoints.for_clients,
+            origins=settings.origins,
+            open_timeout=settings.handshake_seconds,
+            create_connection=self._handshakes.new_connection,  # type: ignore[arg-type]  # takes any factory
             max_size=settings.max_message_bytes,
             server_header=None,
+            logger=websocket_logger,
             backlog=settings.max_connections,
             **OPTIONS,
         )
+        try:
+            await self._open_admin_port()
+        except OSError:
+            self._server.close()
+            raise
         self._batching = asyncio.create_task(self._service.pool.run())
         return self
 
@@ -110,74 +139,83 @@ class Proxy:
         if self._sessions:
             await asyncio.wait(list(self._sessions))
         if self._server is not None and self._batching is not None:
-            self._server.close()
-            await self._server.wait_closed()
+            for server in filter(None, (self._server, self._admin)):
+                server.close()
+                await server.wait_closed()
             self._batching.cancel()
             await asyncio.wait([self._batching])
 
+    async def _open_admin_port(self) -> None:
+        settings = self._settings
+        if settings.admin_port is None:
+            return
+        self._admin = await serve_websocket(
+            self._converse,  # never called: each request is answered
+            settings.admin_host,
+            settings.admin_port,
+            process_request=self._endpoints.for_admin,
+            open_timeout=settings.handshake_seconds,
+            create_connection=self._handshakes.new_connection,  # type: ignore[arg-type]  # takes any factory
+            server_header=None,
+            logger=websocket_logger,
+            **OPTIONS,
+        )
+
     async def _converse(self, client: ServerConnection) -> None:
         """Serves one connection, from handshake to close."""
+        self._handshakes.end(client)
+        number = next(self._numbers)
         if len(self._sessions) >= self._settings.max_connections:
-            await self._turn_away(client)
+            await self._turn_away(client, number)
             return
         task = asyncio.current_task()
         assert task is not None
         enhancer = self._settings.enhancer_for(client.request.path if client.request else "")
-        session = self._sessions[task] = Session(client, self._service, enhancer)
+        session = self._sessions[task] = Session(client, number, self._service, enhancer)
+        logger.debug("connection %d from %s: open", number, _peer(client))
         started = time.monotonic()
         if self._draining:  # since the handshake
             session.finish()
         self._metrics.connections.inc()
         try:
             ending = await session.run()
-            self._note(client, ending, time.monotonic() - started)
+            self._note(client, number, ending, time.monotonic() - started)
             await session.close(ending)
         finally:
             self._metrics.connections.dec()
             del self._sessions[task]
 
-    async def _turn_away(self, client: ServerConnection) -> None:
+    async def _turn_away(self, client: ServerConnection, number: int) -> None:
         reason = f"expected at most {self._settings.max_connections} connections at a time: try again later"
         ending = SessionEnd(CloseCode.TRY_AGAIN_LATER, reason, CloseReason.TOO_MANY)
-        self._note(client, ending, 0.0)
+        self._note(client, number, ending, 0.0)
         await client.close(ending.code, ending.reason)
 
-    def _note(self, client: ServerConnection, ending: SessionEnd, seconds: float) -> None:
+    def _note(self, client: ServerConnection, number: int, ending: SessionEnd, seconds: float) -> None:
         level = logging.DEBUG
         if ending.trouble:
             self._metrics.count_trouble(ending.trouble)
             level = logging.INFO if ending.trouble.is_of_client else logging.WARNING
-        logger.log(
-            level,
-            "client %s: %s after %.1f s (%d %s)",
-            client.remote_address,
-            ending.trouble or "closed",
-            seconds,
-            ending.code,
-            ending.reason,
-        )
+        # The kind is part of the message: repeated lines are limited for each kind.
+        message = f"connection %d from %s: {ending.trouble or 'closed'} after %.1f s (%d %s)"
+        logger.log(level, message, number, _peer(client), seconds, ending.code, ending.reason)
 
-    def _respond(self, client: ServerConnection, request: Request) -> Response | None:
-        """Answers plain HTTP requests; None continues the WebSocket handshake."""
-        path = urlsplit(request.path).path
-        if path == "/metrics":
-            response = client.respond(HTTPStatus.OK, self._metrics.exposition())
-            del response.headers["Content-Type"]
-            response.headers["Content-Type"] = CONTENT_TYPE
-            return response
-        if self._draining:
-            return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
-        if path == "/healthz":
-            return client.respond(HTTPStatus.OK, "ok\n")
-        try:
-            self._settings.enhancer_for(request.path)
-        except ConfigError as error:
-            return client.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
-        return None
+
+def _peer(client: ServerConnection) -> str:
+    address = client.remote_address
+    return f"{address[0]}:{address[1]}" if address else "an address that is gone"
+
+
+def _address_of(server: Server) -> str:
+    host, port = server.sockets[0].getsockname()[:2]
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def serve(settings: ProxySettings, announce: Callable[[Proxy], None]) -> None:
     """Runs a proxy until SIGTERM or SIGINT, then drains it; a second signal closes all connections.
+
+    Raises the limit of file descriptors of this process if the settings need it, and limits repeated lines of asyncio's
+    log while it runs.
 
     Args:
         settings: those of the proxy.
@@ -188,7 +226,8 @@ async def serve(settings: ProxySettings, announce: Callable[[Proxy], None]) -> N
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    async with Proxy(settings) as proxy:
+    check_descriptors(descriptors_needed(settings.max_connections, settings.handshake_limits[0]), raise_limit=True)
+    async with _limited_asyncio_log(), Proxy(settings) as proxy:
 
         def on_signal() -> None:
             if stop.is_set():
@@ -200,3 +239,15 @@ async def serve(settings: ProxySettings, announce: Callable[[Proxy], None]) -> N
                 loop.add_signal_handler(number, on_signal)
         announce(proxy)
         await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def _limited_asyncio_log() -> AsyncIterator[None]:
+    """Limits what the event loop logs, such as each attempt to accept a connection without file descriptors."""
+    limit = RepeatLimit()
+    asyncio_logger = logging.getLogger("asyncio")
+    asyncio_logger.addFilter(limit)
+    try:
+        yield
+    finally:
+        asyncio_logger.removeFilter(limit)

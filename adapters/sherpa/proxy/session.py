@@ -19,6 +19,8 @@ from gtcrn_frontend.adapters.sherpa.proxy.batching import BatchedPool
 from gtcrn_frontend.adapters.sherpa.proxy.close_codes import CloseReason, SessionEnd, end_by_client, end_by_upstream
 from gtcrn_frontend.adapters.sherpa.proxy.connections import OPTIONS, close
 from gtcrn_frontend.adapters.sherpa.proxy.framing import SAMPLE, Audio, BadMessageError, Begin, End, Event, Text
+from gtcrn_frontend.adapters.sherpa.proxy.limits import ByteRate, StreamLength, TooLongError
+from gtcrn_frontend.adapters.sherpa.proxy.log_limits import RepeatLimit
 from gtcrn_frontend.adapters.sherpa.proxy.metrics import Metrics
 from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings
 from gtcrn_frontend.audio.types import F32
@@ -27,6 +29,7 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import AudioFormatError
 
 logger = logging.getLogger(__name__)
+logger.addFilter(RepeatLimit())
 
 SLICE_S = 0.5
 """Larger messages are split, so that a client with a whole file does not block live ones."""
@@ -52,12 +55,14 @@ class Session:
 
     Args:
         client: its open connection.
+        number: of the connection, for the log.
         service: resources shared by all sessions.
         enhancer: rates, strength and bypass for this client.
     """
 
-    def __init__(self, client: ServerConnection, service: Service, enhancer: EnhancerConfig) -> None:
+    def __init__(self, client: ServerConnection, number: int, service: Service, enhancer: EnhancerConfig) -> None:
         self._client = client
+        self._number = number
         self._service = service
         self._enhancer = enhancer
         self._framing = service.settings.new_framing()
@@ -67,6 +72,8 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._ending: asyncio.Future[SessionEnd] = self._loop.create_future()
         self._finishing = False
+        self._byte_rate = ByteRate(service.settings.max_bytes_per_second)
+        self._length = StreamLength(service.settings.max_stream_seconds)
         self._last_move_s = self._loop.time()
         self._sending_since_s: dict[Connection, float] = {}
 
@@ -114,7 +121,8 @@ class Session:
             )
         except (OSError, WebSocketException) as error:
             why = str(error) or type(error).__name__
-            logger.warning("cannot reach the recogniser at %s: %s", settings.upstream_shown, why)
+            shown = settings.upstream_shown
+            logger.warning("connection %d: cannot reach the recogniser at %s: %s", self._number, shown, why)
             reason = "the recogniser behind the proxy is not reachable"
             self.end(SessionEnd(CloseCode.TRY_AGAIN_LATER, reason, CloseReason.UPSTREAM_REFUSED))
             return
@@ -124,7 +132,7 @@ class Session:
 
     def _conversation_ended(self, conversation: asyncio.Task[None]) -> None:
         if not conversation.cancelled() and (error := conversation.exception()):
-            logger.error("a session failed", exc_info=error)
+            logger.error("connection %d: the session failed", self._number, exc_info=error)
             self.end(SessionEnd(CloseCode.INTERNAL_ERROR, "internal error of the proxy", CloseReason.INTERNAL))
 
     async def _to_upstream(self, upstream: ClientConnection) -> None:
@@ -135,7 +143,8 @@ class Session:
             except ConnectionClosed as closed:
                 return self.end(end_by_client(closed))
             started = time.perf_counter()
-            self._last_move_s = self._loop.time()
+            if message:  # an empty message is no traffic: it would hold the place of an idle client
+                self._last_move_s = self._loop.time()
             try:
                 for event in self._framing.receive(message):
                     await self._handle(event, upstream)
@@ -143,9 +152,14 @@ class Session:
                 return self.end(SessionEnd(error.code, str(error), CloseReason.BAD_MESSAGE))
             except AudioFormatError as error:
                 return self.end(SessionEnd(CloseCode.INVALID_DATA, str(error), CloseReason.BAD_MESSAGE))
+            except TooLongError as error:
+                return self.end(SessionEnd(CloseCode.POLICY_VIOLATION, str(error), CloseReason.TOO_LONG))
             except ConnectionClosed:  # by upstream: the other direction relays its last messages
                 return None
             latency.observe(time.perf_counter() - started)
+            if (wait_s := self._byte_rate.wait_s(len(message), self._loop.time())) > 0:
+                await asyncio.sleep(wait_s)
+                self._last_move_s = self._loop.time()
 
     async def _to_client(self, upstream: ClientConnection) -> None:
         while True:
@@ -181,6 +195,7 @@ class Session:
         check_chunk(samples)  # validate the whole message before enhancing any of it
         pool, metrics, stream = self._service.pool, self._service.metrics, self._stream
         assert stream is not None  # a framing yields Begin before Audio
+        self._length.add(len(samples) / self._sample_rate)
         metrics.count_audio(len(samples) / self._sample_rate)
         step = max(1, round(SLICE_S * self._sample_rate))
         for start in range(0, max(len(samples), 1), step):
@@ -197,6 +212,7 @@ class Session:
             dataclasses.replace(self._enhancer, sample_rate=rate, output_sample_rate=output_rate)
         )
         self._sample_rate = rate
+        self._length.reset()
         self._service.metrics.streams.inc()
 
     def _close_stream(self) -> None:

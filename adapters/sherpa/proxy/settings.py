@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.exceptions import InvalidURI
+from websockets.typing import Origin
 from websockets.uri import parse_uri
 
 from gtcrn_frontend.adapters.sherpa.proxy.framing import Framing, OfflineFraming, OnlineFraming
@@ -42,6 +43,30 @@ class ProxySettings:
         "the recogniser, each the model's unless given; offline, every utterance names its own",
     )
     max_connections: int = setting(256, low=1, help="further clients are turned away with close code 1013")
+    max_handshakes: int | None = setting(
+        None,
+        low=1,
+        default_text="max_connections",
+        help="connections whose handshake is not complete; beyond that, the oldest is dropped",
+    )
+    max_handshakes_per_address: int | None = setting(
+        None, low=1, default_text="half of max_handshakes", help="of these, those from one address"
+    )
+    handshake_seconds: float = setting(10.0, above=0, unit="s", help="time limit of a client's handshake")
+    max_stream_seconds: float | None = setting(
+        None,
+        above=0,
+        unit="s",
+        default_text="no limit",
+        help="audio of one utterance; more closes its connection with code 1008",
+    )
+    max_bytes_per_second: int | None = setting(
+        None,
+        low=1,
+        unit="bytes/s",
+        default_text="no limit",
+        help="a client is not read faster; live float32 audio of 16 kHz has 64,000",
+    )
     max_message_bytes: int = setting(
         1 << 20,
         low=1,
@@ -54,6 +79,22 @@ class ProxySettings:
     )
     connect_seconds: float = setting(5.0, above=0, unit="s", help="time limit to connect to the recogniser")
     drain_seconds: float = setting(10.0, low=0, unit="s", help="time for sessions to finish at shutdown")
+    allow_origin: Sequence[str] = setting(
+        (),
+        help="web pages that may connect, by their origin, such as https://example.org, or *; clients that are no "
+        "browsers send none and are not affected",
+    )
+    token_file: Path | None = setting(
+        None, default_text="no token", help="file with a token that clients must send, as bearer token or as ?token="
+    )
+    admin_host: str = setting("127.0.0.1", help="interface of the admin port")
+    admin_port: int | None = setting(
+        None,
+        low=0,
+        high=65_535,
+        default_text="the clients' port",
+        help="port for /metrics, /healthz and /readyz, which are then not on the clients' port",
+    )
     tls_cert: Path | None = setting(None, help="PEM file with the certificate chain; clients then connect by wss://")
     tls_key: Path | None = setting(
         None, default_text="in the certificate's file", help="PEM file with the key of the certificate"
@@ -76,10 +117,34 @@ class ProxySettings:
                 "expected no sample rate for the protocol offline, where each utterance names its own: "
                 f"leave out sample_rate and output_sample_rate, got {rates[0]} and {rates[1]}"
             )
+        rate = self.max_bytes_per_second
+        lowest = self.max_message_bytes / self.idle_seconds
+        if rate is not None and rate < lowest:
+            raise ConfigError(
+                f"max_bytes_per_second: expected at least {lowest:.0f}, one message of max_message_bytes in "
+                f"idle_seconds, got {rate}"
+            )
+        for origin in self.allow_origin:
+            if origin != "*" and not _is_origin(origin):
+                raise ConfigError(f"allow_origin: expected an origin such as https://example.org, or *, got {origin!r}")
         if self.tls_key and not self.tls_cert:
             raise ConfigError("tls_key: expected tls_cert beside it, got none")
         if self.upstream_ca and not self.upstream_is_secure:
             raise ConfigError(f"upstream_ca: expected an upstream with wss://, got {self.upstream}")
+
+    @property
+    def handshake_limits(self) -> tuple[int, int]:
+        """How many handshakes may be incomplete, of all addresses and of each one."""
+        total = self.max_connections if self.max_handshakes is None else self.max_handshakes
+        own = self.max_handshakes_per_address
+        return total, max(1, total // 2) if own is None else own
+
+    @property
+    def origins(self) -> list[Origin | None] | None:
+        """The origins that are allowed; None in it for clients without one, None instead of it for all."""
+        if "*" in self.allow_origin:
+            return None
+        return [None, *(Origin(origin.lower()) for origin in self.allow_origin)]
 
     @property
     def upstream_is_secure(self) -> bool:
@@ -145,6 +210,16 @@ def split_address(text: str) -> tuple[str, int]:
     if not host or port is None or parts.netloc != text:
         raise ConfigError(f"expected HOST:PORT, for example 127.0.0.1:6005 or [::1]:6005, got {text!r}")
     return host, port
+
+
+def _is_origin(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return (
+            bool(parts.scheme and parts.hostname) and value == f"{parts.scheme}://{parts.netloc}" and "@" not in value
+        )
+    except ValueError:
+        return False
 
 
 def _is_websocket_uri(value: str) -> bool:

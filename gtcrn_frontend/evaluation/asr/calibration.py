@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr import measure_text, verdict_text
@@ -27,8 +27,6 @@ from gtcrn_frontend.evaluation.systems import name_of_setting
 WRITTEN_BY = "gtcrn-frontend calibrate"
 """After `# `, the beginning of the files that `Calibration.write` writes."""
 LEGEND = "Percent, ± half of the 95 % interval; - significantly fewer errors than without front-end, ! more."
-
-CAPPED = "Each utterance counts with at most as many errors as it has words; uncapped: all errors."
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,9 @@ class Calibration:
 
     @property
     def measures(self) -> list[MeasureTable]:
-        """The measures beside error rates that were taken: hallucinated words, and errors of a detector."""
-        settings, tables = verdict_text.in_order(self.scores), []
+        """The measures beside the error rate: its kinds, hallucinated words, and errors of a detector."""
+        settings = verdict_text.in_order(self.scores)
+        tables = [measure_text.kind_table(self.scores, settings)]
         if self.hallucinations:
             tables.append(measure_text.hallucination_table(self.hallucinations, settings))
         if self.voice_activity:
@@ -107,15 +106,14 @@ class Calibration:
         lines += [f"{verdict_text.headline(self.decision)}.", *self.reasons]
         comment = "".join(f"# {' '.join(line.split())}\n" for line in lines)
         try:
-            with replaced_at_end(Path(path)) as part:
-                part.write_text(comment + verdict_text.setting_yaml(self.setting), encoding="utf-8")
+            write_text(Path(path), comment + verdict_text.setting_yaml(self.setting))
         except OSError as error:
             raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
     def __str__(self) -> str:
         lines = [fitted_table(verdict_text.summary_rows(self.scores, self.metric.name)), LEGEND]
-        if "uncapped" in measure_text.kinds(self.scores):
-            lines.append(CAPPED)
+        if measure_text.has_excess(self.scores):
+            lines.append(measure_text.CAPPED)
         lines.append("")
         for table in self.measures:
             lines += [f"{table.title}:", "", fitted_table(_rows(table)), ""]

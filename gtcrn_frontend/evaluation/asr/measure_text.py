@@ -14,6 +14,7 @@ from gtcrn_frontend.evaluation.systems import RAW, name_of_setting
 
 HALLUCINATED = "hallucinated words per minute"
 ALL = "all"
+CAPPED = "Each utterance counts with at most as many errors as it has words; uncapped: all errors."
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,12 @@ class MeasureTable:
 def kinds(scores: Scores) -> dict[str, Kind]:
     """Returns the kinds of errors by the title of their column; all errors if not all of them count."""
     shown: dict[str, Kind] = {"sub": "substitutions", "del": "deletions", "ins": "insertions"}
-    is_capped = any(count.excess for counts in scores.counts.values() for count in counts)
-    return {"uncapped": "all_errors", **shown} if is_capped else shown
+    return {"uncapped": "all_errors", **shown} if has_excess(scores) else shown
+
+
+def has_excess(scores: Scores) -> bool:
+    """Whether some errors do not count, see `ErrorMetric.capped`."""
+    return any(count.excess for counts in scores.counts.values() for count in counts)
 
 
 def kind_cells(scores: Scores, setting: EnhancerConfig) -> dict[str, Cell]:
@@ -59,6 +64,12 @@ def kind_cells(scores: Scores, setting: EnhancerConfig) -> dict[str, Cell]:
         title: cell(error_rate(after, kind=kind), rate_difference(before, after, kind=kind), setting, 100)
         for title, kind in kinds(scores).items()
     }
+
+
+def kind_table(scores: Scores, settings: Sequence[EnhancerConfig]) -> MeasureTable:
+    """Returns the table of the kinds of errors, over all conditions."""
+    rows = [(setting, list(kind_cells(scores, setting).values())) for setting in settings]
+    return MeasureTable("Kinds of errors in all conditions, percent", list(kinds(scores)), rows)
 
 
 def hallucination_table(rates: EventRates, settings: Sequence[EnhancerConfig]) -> MeasureTable:

@@ -81,25 +81,31 @@ def fit_summary(fit: AutoStrengthFit, scores: Scores, rate_name: str) -> str:
 
 
 def summary_rows(scores: Scores, rate_name: str) -> list[Row]:
-    """Returns a table row per setting: rates in percent by condition, overall, and of the kinds of errors.
+    """Returns a table row per setting: rates in percent by condition and overall.
 
     `-` marks a rate significantly below that without a front-end, `!` one above (paired bootstrap, 95 %).
     """
     rows: list[Row] = []
     for setting in in_order(scores):
         row: Row = {"front-end": name_of_setting(setting)}
-        rows.append(row | rate_cells(scores, setting, rate_name))
+        rows.append(row | condition_cells(scores, setting, rate_name))
     return rows
 
 
 def rate_cells(scores: Scores, setting: EnhancerConfig, rate_name: str) -> Row:
-    """Returns the cells of `summary_rows` for one setting."""
+    """Returns the cells of `condition_cells`, and the rates of the kinds of errors."""
+    kinds = {title: str(cell) for title, cell in kind_cells(scores, setting).items()}
+    return condition_cells(scores, setting, rate_name) | kinds
+
+
+def condition_cells(scores: Scores, setting: EnhancerConfig, rate_name: str) -> Row:
+    """Returns the rates of one setting, by condition and overall."""
     cells: Row = {}
     for title, condition in columns(scores, rate_name).items():
         counts = scores.of(setting, condition)
         mark = rate_difference(scores.of(RAW, condition), counts).mark
         cells[title] = f"{error_rate(counts).percent} {mark}"
-    return cells | {title: str(cell) for title, cell in kind_cells(scores, setting).items()}
+    return cells
 
 
 def columns(scores: Scores, rate_name: str) -> dict[str, str | None]:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.evaluation.asr.measure_text import CAPPED, has_excess, kinds
 from gtcrn_frontend.evaluation.asr.recognizer import Recognition
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
 from gtcrn_frontend.evaluation.asr.scores import Scores
 from gtcrn_frontend.evaluation.asr.strength_search import checked_scores
 from gtcrn_frontend.evaluation.asr.sweep import Sweep
 from gtcrn_frontend.evaluation.asr.verdict_text import rate_cells, settings_line
-from gtcrn_frontend.evaluation.asr.wer import ErrorMetric, Rate, error_rate, rate_difference
+from gtcrn_frontend.evaluation.asr.wer import ErrorMetric, Kind, Rate, error_rate, rate_difference
 from gtcrn_frontend.evaluation.noisy_set import Item
 from gtcrn_frontend.evaluation.progress import Progress
 from gtcrn_frontend.evaluation.quality.aggregate import ALL
@@ -51,7 +52,7 @@ class WordErrors:
                 "material": label,
                 "snr_db": (condition or ALL).removesuffix(" dB"),
                 "system": name,
-                "measure": f"{self.metric.name} % {self.recognizer.name}",
+                "measure": f"{title} % {self.recognizer.name}",
                 "signals": sum(condition in (None, item.condition) for item in self.scores.items),
                 "mean": 100 * rate.value,
                 "low": 100 * rate.low,
@@ -60,8 +61,9 @@ class WordErrors:
                 "published": None,
             }
             for name, setting in self._scored()
+            for title, kind in self._kinds().items()
             for condition in (None, *self.scores.conditions)
-            for rate, against in self._rates(setting, condition, raw)
+            for rate, against in self._rates(setting, condition, raw, kind)
         ]
 
     def __str__(self) -> str:
@@ -71,7 +73,7 @@ class WordErrors:
             rows.append(row | rate_cells(self.scores, setting, self.metric.name))
         recognizer = self.recognizer
         lines = [f"{recognizer.name}: {len(self.scores.items)} of {self.planned} signals with transcripts", ""]
-        lines += [fitted_table(rows), LEGEND]
+        lines += [fitted_table(rows), LEGEND, *([CAPPED] if has_excess(self.scores) else [])]
         return "\n".join(
             [*lines, *([f"{recognizer.name}: {settings_line(recognizer.settings)}."] if recognizer.settings else [])]
         )
@@ -79,10 +81,16 @@ class WordErrors:
     def _scored(self) -> list[tuple[str, EnhancerConfig]]:
         return [(name, setting) for name, setting in self.systems.items() if setting in self.scores.counts]
 
-    def _rates(self, setting: EnhancerConfig, condition: str | None, raw: str) -> list[tuple[Rate, str | None]]:
-        counts = self.scores.of(setting, condition)
-        rates: list[tuple[Rate, str | None]] = [(error_rate(counts), None)]
-        return rates if setting == RAW else [*rates, (rate_difference(self.scores.of(RAW, condition), counts), raw)]
+    def _kinds(self) -> dict[str, Kind]:
+        rate: dict[str, Kind] = {self.metric.name: "errors"}
+        return rate | {kind.replace("_", " "): kind for kind in kinds(self.scores).values()}
+
+    def _rates(
+        self, setting: EnhancerConfig, condition: str | None, raw: str, kind: Kind
+    ) -> list[tuple[Rate, str | None]]:
+        before, after = self.scores.of(RAW, condition), self.scores.of(setting, condition)
+        rates: list[tuple[Rate, str | None]] = [(error_rate(after, kind=kind), None)]
+        return rates if setting == RAW else [*rates, (rate_difference(before, after, kind=kind), raw)]
 
 
 def count_word_errors(

@@ -96,11 +96,11 @@ class FilePair:
 
 
 def find_pairs(folder: Path) -> list[FilePair]:
-    """Returns the pairs in a folder, by name, with their headers checked.
+    """Returns the pairs in a folder, by name. Those that cannot be read fail in `read`.
 
     Raises:
         ConfigError: there is none, or a file has no counterpart.
-        AudioFormatError: see `FilePair.check`.
+        AudioFormatError: none of the pairs can be read, see `FilePair.check`.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: expected a folder of pairs, found none")
@@ -119,11 +119,11 @@ def find_pairs(folder: Path) -> list[FilePair]:
 
 
 def match_folders(clean: Path, noisy: Path) -> list[FilePair]:
-    """Returns the pairs of files with the same names in two folders, by name, with their headers checked.
+    """Returns the pairs of files with the same names in two folders, by name. Those that cannot be read fail in `read`.
 
     Raises:
         ConfigError: there is none, or a file has no counterpart.
-        AudioFormatError: see `FilePair.check`.
+        AudioFormatError: none of the pairs can be read, see `FilePair.check`.
     """
     for folder in (clean, noisy):
         if not folder.is_dir():
@@ -184,6 +184,12 @@ def _matched(clean: Mapping[str, Path], noisy: Mapping[str, Path]) -> list[FileP
             f"{', '.join(map(str, alone[:_SHOWN]))}{more}"
         )
     pairs = [FilePair(name, path, noisy[name]) for name, path in sorted(clean.items())]
+    first_error: AudioFormatError | None = None
     for pair in pairs:
-        pair.check()
-    return pairs
+        try:
+            pair.check()
+        except AudioFormatError as error:  # reported when it is read
+            first_error = first_error or error
+        else:
+            return pairs
+    raise first_error or ConfigError("expected pairs, found none")

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr import measure_text, verdict_text
@@ -33,8 +33,7 @@ def write_report(calibration: Calibration, path: str | Path) -> None:
     """
     page = render(calibration)
     try:
-        with replaced_at_end(Path(path)) as part:
-            part.write_text(page, encoding="utf-8")
+        write_text(Path(path), page)
     except OSError as error:
         raise ConfigError(f"cannot write the report {path}: {error.strerror}") from error
 
@@ -60,7 +59,7 @@ def render(calibration: Calibration) -> str:
         charts=_charts(calibration),
         legend=[{"name": name, "colour": f"line-{i % COLOURS}"} for i, name in enumerate(_models(scores))],
         columns=list(verdict_text.columns(scores, rate_name)),
-        kinds=list(measure_text.kinds(scores)),
+        is_capped=measure_text.has_excess(scores),
         rows=_rows(calibration),
         measures=_measures(calibration),
         shown=name_of_setting(shown) if shown else "",
@@ -145,8 +144,7 @@ def _rows(calibration: Calibration) -> list[dict[str, Any]]:
             rate = error_rate(scores.of(setting, condition))
             change = rate_difference(scores.of(RAW, condition), scores.of(setting, condition))
             cells.append(_cell(measure_text.cell(rate, change, setting, 100)))
-        kinds = map(_cell, measure_text.kind_cells(scores, setting).values())
-        rows.append({**_row(calibration, setting, cells), "kinds": list(kinds)})
+        rows.append(_row(calibration, setting, cells))
     return rows
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.atomic_write import replaced_at_end, write_text
 
 Value = str | int | float | None
 Row = dict[str, Value]
@@ -60,8 +60,7 @@ def write_json(path: Path, content: object) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    with replaced_at_end(path) as part:
-        part.write_text(to_json(content), encoding="utf-8")
+    write_text(path, to_json(content))
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:

@@ -15,8 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gtcrn_frontend.atomic_write import replaced_at_end
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.parsing import parse_json
 from gtcrn_frontend.training.config import HeldOutConfig
 from gtcrn_frontend.training.data.corpus import Recording
 
@@ -70,9 +71,9 @@ def load_or_draw_split(recordings: Iterable[Recording], config: HeldOutConfig, s
     path = config.file
     if path.is_file():
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))["held_out"]
+            stored = parse_json(path.read_text(encoding="utf-8"))["held_out"]
             return Split({kind: frozenset(map(str, stored[kind])) for kind in KINDS})
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             raise ConfigError(
                 f"{path} is not a split file ({error!r}): correct it, or remove it, so that a new split is drawn"
             ) from error
@@ -85,8 +86,7 @@ def write_split(split: Split, path: Path, seed: int) -> None:
     """Writes a split, and the seed that it was drawn with, to a JSON file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"seed": seed, "held_out": {kind: sorted(groups) for kind, groups in split.held_out.items()}}
-    with replaced_at_end(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _hash(seed: int, kind: str, group: str) -> str:

@@ -31,7 +31,7 @@ class Transform:
         self.n_fft = spec.n_fft
         self.hop_length = spec.hop_length
         self.win_length = spec.win_length
-        self.window = torch.hann_window(spec.win_length, device=device).sqrt()
+        self.window = torch.hann_window(spec.win_length, dtype=torch.float32, device=device).sqrt()
 
     def forward(self, samples: Tensor) -> Tensor:
         """Returns the spectrum `(B, bins, T, 2)` of samples `(B, n)`."""

@@ -91,6 +91,13 @@ def test_a_path_that_was_given_as_relative_becomes_absolute(folder, online, monk
     assert PipelineConfig.from_dict({"recognizer": online}).arguments["model"] == str(folder / "online.onnx")
 
 
+def test_all_relative_paths_start_at_the_file(folder, online, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    config = load(folder, {"recognizer": online | {"tokens": "~/tokens.txt"}, "frontend": {"model": "models/a.tar"}})
+    assert config.frontend.model == str(folder / "models/a.tar")
+    assert config.arguments["tokens"] == str(folder / "tokens.txt")
+
+
 @pytest.mark.parametrize("frontend", [None, False])
 def test_without_a_frontend(folder, online, frontend):
     assert load(folder, {"recognizer": online, "frontend": frontend}).frontend is None
@@ -171,10 +178,10 @@ WRONG = [
     ({"+recognizer": {"decoding_method": "modified_beam_search"}}, "decoding_method: expected greedy_search for"),
     (
         {"+recognizer": {"model": "nothing.onnx"}},
-        "model: expected a file, found nothing there: .*nothing.onnx; rel",
+        "model: expected a file, found nothing there: .*nothing.onnx; paths are rel",
     ),
     ({"+recognizer": {"model": "."}}, "model: expected a file, found a folder"),
-    ({"+recognizer": {"tokens": "empty.txt"}}, "tokens: expected a file with something in it"),
+    ({"+recognizer": {"tokens": "empty.txt"}}, "tokens: expected a file with content"),
     ({"+recognizer": {"tokens": "a\0b"}}, "tokens: expected a file"),
     ({"+recognizer": {"rule_fsts": "a.fst,c.fst"}}, "rule_fsts: expected a file, found nothing there: .*c.fst"),
     ({"+recognizer": {"hr_dict_dir": "a.fst"}}, "hr_dict_dir: expected a folder, found a file"),

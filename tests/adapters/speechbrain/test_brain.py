@@ -251,3 +251,21 @@ def test_what_does_not_fit_is_refused(modules: list[str], hparams: dict[str, Any
     made = {name: nn.Linear(1, 1) if name == "model" else EnhanceFrontend() for name in modules}
     with pytest.raises(ConfigError, match=message):
         Before(made, None, hparams, {"device": "cpu"})
+
+
+@pytest.mark.parametrize(
+    "bases", [(sb.Brain, FrontendMixin), (Recipe, FrontendMixin), (Recipe, sb.Brain, FrontendMixin)]
+)
+def test_a_brain_before_the_mixin_is_refused_where_the_class_is_defined(bases: tuple[type, ...]) -> None:
+    names = ", ".join(base.__name__ for base in bases)
+    right = ", ".join(["FrontendMixin", *(base.__name__ for base in bases[:-1])])
+    with pytest.raises(ConfigError) as error:
+        type("ASR", bases, {})
+    assert f"expected FrontendMixin before the Brain, class ASR({right}), got class ASR({names})" in str(error.value)
+
+
+def test_a_mixin_of_a_mixin_may_be_defined_without_a_brain() -> None:
+    own: Any = type("Own", (FrontendMixin,), {})
+    assert issubclass(type("ASR", (own, sb.Brain), {}), sb.Brain)
+    with pytest.raises(ConfigError, match=r"got class ASR\(Brain, Own\)"):
+        type("ASR", (sb.Brain, own), {})

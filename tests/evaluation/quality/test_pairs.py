@@ -97,3 +97,16 @@ def test_a_damaged_file_is_named_when_it_is_found(tmp_path: Path) -> None:
     (tmp_path / "a_noisy.wav").write_bytes(b"RIFF not really")
     with pytest.raises(AudioFormatError, match=r"a_noisy\.wav"):
         find_pairs(tmp_path)
+
+
+def test_one_bad_pair_does_not_end_the_others(tmp_path: Path) -> None:
+    for name in ("a_clean.wav", "a_noisy.wav", "b_clean.wav", "b_noisy.wav"):
+        write(tmp_path / name)
+    (tmp_path / "a_noisy.wav").write_text("no audio")
+    bad, good = find_pairs(tmp_path)
+    assert len(good.read().clean) > 0
+    with pytest.raises(AudioFormatError, match=r"a_noisy\.wav"):
+        bad.read()
+    (tmp_path / "b_clean.wav").write_text("no audio")
+    with pytest.raises(AudioFormatError, match=r"a_noisy\.wav"):
+        find_pairs(tmp_path)

@@ -20,6 +20,7 @@ from torch import Tensor
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.ctc_recognizer import greedy_symbols, output_lengths
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.fbank import FLOOR
 from gtcrn_frontend.adapters.speechbrain.recipes.digits.prepare import WORDS
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.config import Strength
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, count_errors, error_rate
@@ -154,7 +155,7 @@ def report(rows: Mapping[str, Counts], path: str | Path) -> None:
     """Writes the table of word error rates to the log and to a file."""
     table = error_table(rows)
     logger.info("Word error rates by SNR\n%s", table)
-    Path(path).write_text(table + "\n", encoding="utf-8")
+    write_text(Path(path), table + "\n")
 
 
 def error_table(rows: Mapping[str, Counts]) -> str:

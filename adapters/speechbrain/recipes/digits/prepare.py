@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.training.config import CorpusConfig, HeldOutConfig
 from gtcrn_frontend.training.data.corpus import list_recordings, manifest_entries
@@ -84,7 +85,7 @@ def prepare_digits(
             else:
                 drawn_db = None if rng.random() < CLEAN_PROB else float(rng.uniform(snr_db[0], snr_db[1]))
                 entries[f"{part}-{index:05d}"] = string | _noise(noises[part], rng, drawn_db)
-        (target / f"{part}.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+        write_text(target / f"{part}.json", json.dumps(entries, indent=1) + "\n")
 
 
 def _takes(manifest: Path, test_speakers: Sequence[str]) -> dict[str, list[list[Entry]]]:

@@ -1,0 +1,125 @@
+"""The HTTP endpoints of the proxy: `/healthz`, `/readyz`, `/metrics`, and the checks before a WebSocket handshake."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import WebSocketException
+from websockets.http11 import Request, Response
+
+from gtcrn_frontend.adapters.sherpa.proxy.access import has_token, read_token
+from gtcrn_frontend.adapters.sherpa.proxy.connections import OPTIONS
+from gtcrn_frontend.adapters.sherpa.proxy.metrics import CONTENT_TYPE, Metrics
+from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings
+from gtcrn_frontend.errors import ConfigError
+
+READY_CACHE_S = 1.0
+"""An answer of `/readyz` is used again for so long: many askers must not become many connections to the recogniser."""
+
+PATHS = ("/healthz", "/readyz", "/metrics")
+
+
+class Endpoints:
+    """Answers plain HTTP requests.
+
+    Args:
+        settings: those of the proxy.
+        metrics: for `/metrics`.
+        upstream_tls: for `/readyz`.
+        is_draining: whether new clients are turned away.
+
+    Raises:
+        ConfigError: there is no token in the token file.
+    """
+
+    def __init__(
+        self,
+        settings: ProxySettings,
+        metrics: Metrics,
+        upstream_tls: ssl.SSLContext | None,
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._is_draining = is_draining
+        self._token = read_token(settings.token_file) if settings.token_file else None
+        self._upstream = _Upstream(settings, upstream_tls)
+
+    async def for_clients(self, client: ServerConnection, request: Request) -> Response | None:
+        """Answers a request on the clients' port; None continues the WebSocket handshake."""
+        try:
+            path = urlsplit(request.path).path
+        except ValueError as error:
+            return client.respond(HTTPStatus.BAD_REQUEST, f"expected a path such as /?strength=0.7: {error}\n")
+        is_open = self._token is None or has_token(request, self._token)
+        if path in PATHS:
+            if self._settings.admin_port is not None:
+                return client.respond(HTTPStatus.NOT_FOUND, "expected this path on the admin port\n")
+            if is_open or path != "/metrics":
+                return await self._answer(client, path)
+        if not is_open:
+            response = client.respond(HTTPStatus.UNAUTHORIZED, "expected a token: Authorization: Bearer TOKEN\n")
+            response.headers["WWW-Authenticate"] = "Bearer"
+            return response
+        if self._is_draining():
+            return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
+        try:
+            self._settings.enhancer_for(request.path)
+        except ConfigError as error:
+            return client.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
+        return None
+
+    async def for_admin(self, client: ServerConnection, request: Request) -> Response:
+        """Answers a request on the admin port, where there are no WebSockets."""
+        path = request.path.partition("?")[0]
+        if path in PATHS:
+            return await self._answer(client, path)
+        return client.respond(HTTPStatus.NOT_FOUND, f"expected one of {', '.join(PATHS)}\n")
+
+    async def _answer(self, client: ServerConnection, path: str) -> Response:
+        if path == "/metrics":
+            response = client.respond(HTTPStatus.OK, self._metrics.exposition())
+            del response.headers["Content-Type"]
+            response.headers["Content-Type"] = CONTENT_TYPE
+            return response
+        if self._is_draining():
+            return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
+        if path == "/readyz" and (problem := await self._upstream.problem()):
+            return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{problem}\n")
+        return client.respond(HTTPStatus.OK, "ok\n")
+
+
+class _Upstream:
+    """Whether the recogniser behind the proxy accepts connections."""
+
+    def __init__(self, settings: ProxySettings, tls: ssl.SSLContext | None) -> None:
+        self._settings, self._tls = settings, tls
+        self._lock = asyncio.Lock()
+        self._problem: str | None = None
+        self._known_until_s = float("-inf")
+
+    async def problem(self) -> str | None:
+        """Returns why it does not; None if it does. Not older than `READY_CACHE_S`."""
+        async with self._lock:
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self._known_until_s:
+                self._problem = await self._connect()
+                self._known_until_s = loop.time() + READY_CACHE_S
+            return self._problem
+
+    async def _connect(self) -> str | None:
+        settings = self._settings
+        try:
+            connection = await connect(
+                settings.upstream, ssl=self._tls, open_timeout=settings.connect_seconds, proxy=None, **OPTIONS
+            )
+        except (OSError, WebSocketException):  # includes TimeoutError
+            return "the recogniser behind the proxy is not reachable"
+        await connection.close()
+        return None
