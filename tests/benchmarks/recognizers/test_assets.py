@@ -34,7 +34,7 @@ def strings(shared: Path) -> list[tuple[np.ndarray, str]]:
     from tasks import load_task
 
     task = load_task("digits", shared / "audio")
-    return [(item.samples, task.text(item.symbols)) for item in task.judged(24)]
+    return [(item.samples, task.text(item.symbols)) for item in task.held_out(24)]
 
 
 @pytest.fixture(scope="module")
