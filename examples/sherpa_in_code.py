@@ -44,7 +44,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", help="mono audio at any rate from 8,000 Hz")
     parser.add_argument("--recognizer", type=Path, default=DIGITS, help="folder with online.onnx and tokens.txt")
-    parser.add_argument("--strength", type=float, default=1.0, help="0 (input unchanged) to 1 (full enhancement)")
+    parser.add_argument("--strength", type=float, default=0.8, help="0 (input unchanged) to 1 (full enhancement)")
     args = parser.parse_args()
 
     samples, sample_rate = soundfile.read(args.file, dtype="float32")

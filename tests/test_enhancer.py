@@ -30,6 +30,11 @@ def whole(noisy):
     return Enhancer().enhance(noisy)
 
 
+@pytest.fixture(scope="module")
+def at_full_strength(noisy):
+    return Enhancer(strength=1).enhance(noisy)
+
+
 def run(enhancer, samples, lengths):
     """All samples of a stream fed in chunks of these lengths, what is left over in one more."""
     pieces, start = [], 0
@@ -108,7 +113,7 @@ def test_strength_0_returns_the_input_bit_by_bit(noisy, dtype):
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
-def test_aligned_parts_fit_together(noisy, whole, strength):
+def test_aligned_parts_fit_together(noisy, at_full_strength, strength):
     enhancer = Enhancer(strength=strength)
     parts = [enhancer.process_aligned(noisy[start : start + 1000]) for start in range(0, len(noisy), 1000)]
     parts.append(enhancer.flush_aligned())
@@ -116,24 +121,30 @@ def test_aligned_parts_fit_together(noisy, whole, strength):
     assert [part.start_sample for part in parts] == list(starts[:-1])
     dry, enhanced, mixed = (np.concatenate([getattr(p, name) for p in parts]) for name in ("dry", "enhanced", "mixed"))
     np.testing.assert_array_equal(dry, noisy)
-    np.testing.assert_allclose(enhanced, whole, atol=1e-6)
+    np.testing.assert_allclose(enhanced, at_full_strength, atol=1e-6)
     np.testing.assert_allclose(mixed, strength * enhanced + (1 - strength) * dry, atol=1e-6)
+
+
+def test_a_fifth_of_the_input_is_added_back_by_default(noisy, whole, at_full_strength):
+    assert Enhancer().strength == Enhancer().config.strength == 0.8
+    np.testing.assert_allclose(whole, 0.8 * at_full_strength + 0.2 * noisy, atol=1e-6)
+    assert np.abs(whole - at_full_strength).max() > 0.01
 
 
 def test_max_attenuation_is_the_strength_in_other_units():
     assert Enhancer(max_attenuation_db=20).strength == pytest.approx(0.9)
 
 
-def test_strength_changes_ramp_over_one_hop(noisy, whole):
+def test_strength_changes_ramp_over_one_hop(noisy, at_full_strength):
     enhancer = Enhancer(strength=1.0)
     before = enhancer.process_chunk(noisy[:16000])
     enhancer.strength = 0.0
     after = np.concatenate([enhancer.process_chunk(noisy[16000:]), enhancer.flush()])
     at = len(before)
-    np.testing.assert_allclose(before, whole[:at], atol=1e-6)
+    np.testing.assert_allclose(before, at_full_strength[:at], atol=1e-6)
     np.testing.assert_array_equal(after[256:], noisy[at + 256 :])
     ramp = np.arange(1, 257) / 256
-    expected = (1 - ramp) * whole[at : at + 256] + ramp * noisy[at : at + 256]
+    expected = (1 - ramp) * at_full_strength[at : at + 256] + ramp * noisy[at : at + 256]
     np.testing.assert_allclose(after[:256], expected, atol=1e-6)
 
 

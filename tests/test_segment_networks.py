@@ -193,7 +193,7 @@ def test_another_rate_and_two_channels_keep_their_length(wavecrn_path, noise):
 @pytest.mark.parametrize("length", [1, 700, 40000])
 def test_a_short_signal_is_enhanced_as_the_network_does_by_itself(wavecrn, wavecrn_path, noise, length):
     samples = np.tile(noise, 2)[:length]
-    np.testing.assert_allclose(Enhancer(wavecrn_path).enhance(samples), alone(wavecrn, samples), atol=1e-6)
+    np.testing.assert_allclose(Enhancer(wavecrn_path, strength=1).enhance(samples), alone(wavecrn, samples), atol=1e-6)
 
 
 def test_a_long_signal_is_enhanced_in_bounded_segments(wavecrn, wavecrn_path, noise, monkeypatch):
@@ -204,7 +204,7 @@ def test_a_long_signal_is_enhanced_in_bounded_segments(wavecrn, wavecrn_path, no
         return forward(self, signal)
 
     monkeypatch.setattr(WaveCRN, "forward", spying)
-    enhanced = Enhancer(wavecrn_path).enhance(samples)
+    enhanced = Enhancer(wavecrn_path, strength=1).enhance(samples)
     assert enhanced.shape == samples.shape
     assert max(seen) <= 92160
     assert len(seen) <= 4
@@ -275,7 +275,7 @@ def test_frcrn_loads_from_a_file_of_torch_as_it_is_released(frcrn, tmp_path):
 
 
 def test_frcrn_enhances_a_short_signal_as_the_network_does_by_itself(frcrn, frcrn_path, noise):
-    enhancer = Enhancer(frcrn_path)
+    enhancer = Enhancer(frcrn_path, strength=1)
     assert enhancer.latency_ms == 1000
     np.testing.assert_allclose(enhancer.enhance(noise[:3000]), alone(frcrn, noise[:3000]), atol=1e-6)
 
@@ -283,7 +283,7 @@ def test_frcrn_enhances_a_short_signal_as_the_network_does_by_itself(frcrn, frcr
 def test_frcrn_in_onnx_runtime_is_frcrn_in_torch_and_needs_no_torch(frcrn, frcrn_path, noise, tmp_path):
     graph = tmp_path / "frcrn.onnx"
     export_model(frcrn_path, graph, "onnx")
-    enhancer = Enhancer(graph)
+    enhancer = Enhancer(graph, strength=1)
     assert (enhancer.engine, enhancer.spec.name, enhancer.latency_ms) == ("onnx", "frcrn", 1000)
     expected = alone(frcrn, noise[:3000])
     np.testing.assert_allclose(enhancer.enhance(noise[:3000]), expected, atol=1e-5)
@@ -291,7 +291,7 @@ def test_frcrn_in_onnx_runtime_is_frcrn_in_torch_and_needs_no_torch(frcrn, frcrn
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "import numpy as np; from gtcrn_frontend import Enhancer\n"
-        "np.save('out.npy', Enhancer('frcrn.onnx').enhance(np.load('noise.npy')))"
+        "np.save('out.npy', Enhancer('frcrn.onnx', strength=1).enhance(np.load('noise.npy')))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120, cwd=tmp_path)
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=1e-5)
@@ -306,7 +306,7 @@ def test_causal_frcrn_streams_with_the_look_ahead_that_it_declares(frcrn, frcrn_
     """The same weights under the other name; a stream is the whole signal, 14 frames and a window late."""
     path, samples = tmp_path / "causal.safetensors", noise[:7000]
     assert main(["models", "convert", str(frcrn_path), str(path), "--network", "frcrn_causal"]) == 0
-    enhancer, tail = Enhancer(path), np.zeros(FRCRN_CAUSAL_SPEC.look_ahead, np.float32)
+    enhancer, tail = Enhancer(path, strength=1), np.zeros(FRCRN_CAUSAL_SPEC.look_ahead, np.float32)
     assert enhancer.spec is FRCRN_CAUSAL_SPEC
     assert enhancer.latency_ms == 320
     net = CausalFRCRN().eval().requires_grad_(False)

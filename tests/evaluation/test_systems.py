@@ -50,11 +50,11 @@ def test_the_network_runs_once_for_all_strengths(monkeypatch: pytest.MonkeyPatch
 def test_keys_name_weights_and_strength(random_checkpoint, tmp_path) -> None:
     copy = tmp_path / "other_name.safetensors"
     copy.write_bytes(random_checkpoint.read_bytes())
-    half, full = EnhancerConfig(random_checkpoint, strength=0.5), EnhancerConfig(random_checkpoint)
+    half, full = EnhancerConfig(random_checkpoint, strength=0.5), EnhancerConfig(random_checkpoint, strength=1.0)
     auto, other = (
         EnhancerConfig(strength="auto", auto_strength=auto_strength) for auto_strength in (None, {"caution": 1})
     )
-    keys = {setting_key(setting) for setting in (RAW, half, full, EnhancerConfig(), auto, other)}
+    keys = {setting_key(setting) for setting in (RAW, half, full, EnhancerConfig(strength=1.0), auto, other)}
     assert len(keys) == 6
     assert setting_key(EnhancerConfig(copy, strength=0.5)) == setting_key(half)
 

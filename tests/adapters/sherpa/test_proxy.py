@@ -191,8 +191,8 @@ def test_every_sample_arrives_whatever_the_messages(sizes):
 def test_samples_are_enhanced_and_answers_come_while_streaming():
     async def test():
         samples = noise(16_000)
-        full = EnhancerConfig()
-        async with Upstream() as upstream, behind(upstream, enhancer=full) as proxy, connected(proxy) as client:
+        default = EnhancerConfig()
+        async with Upstream() as upstream, behind(upstream, enhancer=default) as proxy, connected(proxy) as client:
             await client.send(samples[:8000].tobytes())
             early = json.loads(await client.recv())["samples"]
             assert 8000 - Enhancer().lag_samples <= early <= 8000
@@ -220,8 +220,8 @@ def test_a_client_may_have_another_rate():
 def test_each_utterance_on_a_connection_begins_anew():
     async def test():
         samples = noise(5000)
-        full = EnhancerConfig()
-        async with Upstream() as upstream, behind(upstream, enhancer=full) as proxy, connected(proxy) as client:
+        default = EnhancerConfig()
+        async with Upstream() as upstream, behind(upstream, enhancer=default) as proxy, connected(proxy) as client:
             await say(client, samples, [700])
             await say(client, samples, [700])
         first, second = np.split(upstream.received[0].audio, 2)

@@ -221,7 +221,7 @@ class TestStrengthAndBypass:
         before = wrapped.create_stream()
         enhancer.strength, enhancer.bypass = 0.25, True
         after = wrapped.create_stream()
-        assert (before.strength, before.bypass) == (1, False)
+        assert (before.strength, before.bypass) == (0.8, False)
         assert (after.strength, after.bypass) == (0.25, True)
 
     def test_each_stream_has_its_own(self, wrapped, noisy):

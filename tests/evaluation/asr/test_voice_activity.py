@@ -21,7 +21,7 @@ from gtcrn_frontend.evaluation.speech_free import SpeechFree
 from gtcrn_frontend.evaluation.systems import RAW
 
 RATE = 16000
-FULL = EnhancerConfig()
+FULL = EnhancerConfig(strength=1.0)
 
 # Speech is what is louder than -40 dB of full scale, in frames of 50 ms.
 DETECTOR = """

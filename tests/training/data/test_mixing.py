@@ -91,9 +91,15 @@ def test_pieces_without_noise_and_without_speech(data):
     assert not target.any() and noisy.any()
 
 
-@pytest.mark.parametrize("kinds", [(), ("wind", "brass")])
-def test_kinds_that_there_are_not_are_refused(kinds):
-    with pytest.raises(ConfigError, match=r"synthetic_kinds: expected .* coloured, modulated"):
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ((), "expected at least one of coloured, modulated.*, got none"),
+        (("wind", "brass"), "expected a list of strings out of coloured, modulated.*, got .*brass"),
+    ],
+)
+def test_kinds_that_there_are_not_are_refused(kinds, message):
+    with pytest.raises(ConfigError, match=f"synthetic_kinds: {message}"):
         MixingConfig(synthetic_kinds=kinds)
 
 

@@ -151,7 +151,7 @@ def test_a_teacher_gives_the_mean_of_its_models_also_after_pickling(tmp_path):
     for path in paths:
         save_weights(tmp_path / path, GTCRN(), {})
     noisy = signals(13).numpy()
-    expected = np.mean([[Enhancer(path).enhance(row) for row in noisy] for path in paths], axis=0)
+    expected = np.mean([[Enhancer(path, strength=1).enhance(row) for row in noisy] for path in paths], axis=0)
     teacher = Teacher(paths, RATE)
     for one in (teacher, pickle.loads(pickle.dumps(teacher))):
         np.testing.assert_allclose(one(noisy), expected, atol=1e-7)
