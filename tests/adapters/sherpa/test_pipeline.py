@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtcrn_frontend import AudioFormatError, ConfigError, Enhancer, ModelError
+from gtcrn_frontend import AudioFormatError, ConfigError, ModelError
 from gtcrn_frontend.adapters.sherpa.pipeline import Pipeline, load_pipeline
 
 # strength 0: the tones reach the recogniser as they are, through all of the front-end
@@ -181,7 +181,7 @@ def test_the_route_reaches_the_detector(write, tone, vad_section):
     samples = tone([None, "low", "mid", "high", "mid", "low", None, None], 16000)
     heard = {}
     for route in ("enhanced_to_vad_raw_to_asr", "raw_to_vad_enhanced_to_asr", "raw_to_both"):
-        pipeline = load_pipeline(write("offline", frontend=True, vad={**vad_section, "route": route}))
+        pipeline = load_pipeline(write("offline", frontend={"strength": 1}, vad={**vad_section, "route": route}))
         session = pipeline.session(16000)
         session.accept_waveform(samples)
         session.input_finished()
@@ -194,12 +194,12 @@ def test_the_route_reaches_the_detector(write, tone, vad_section):
 
 def test_the_frontend_reaches_the_recogniser(write, tone):
     """At full strength a tone that goes on is noise to the network: the last of it is gone."""
-    pipeline = load_pipeline(write("online", frontend=True))
+    pipeline = load_pipeline(write("online", frontend={"strength": 1}))
     samples = np.concatenate([tone(["low"] * 10, 16000)])
     assert pipeline.without_frontend().transcribe(samples, 16000).text == "low"
     assert "FrontendRecognizer" in type(pipeline.recognizer).__name__
     stream = pipeline.recognizer.create_stream()
-    assert stream.strength == Enhancer().strength
+    assert stream.strength == 1
     stream.accept_waveform(16000, samples)
     bare = pipeline.without_frontend().recognizer.create_stream()
     bare.accept_waveform(16000, samples)

@@ -104,7 +104,7 @@ class TestEveryClass:
         assert said != use(host, host.create_stream(), rate, tone(["mid", "high", None, None, None], rate))
 
     @pytest.mark.parametrize("rate", RATES)
-    def test_at_full_strength_it_says_what_enhanced_samples_make_it_say(self, host_and_use, speech, rate):
+    def test_it_says_what_enhanced_samples_make_it_say(self, host_and_use, speech, rate):
         host, use = host_and_use
         samples = np.repeat(speech, rate // 16000)
         recognizer = with_frontend(host, Enhancer())
