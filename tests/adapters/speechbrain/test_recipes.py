@@ -168,8 +168,8 @@ def test_the_recipe_is_one_command(small, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["frozen.yaml", "--data_folder=absent"], "error: cannot read the manifest absent"),
-        (["cold.yaml"], "error: expected a file of hyperparameters, or one of frozen.yaml, joint.yaml, got cold.yaml"),
+        (["frozen.yaml", "--data_folder=absent"], "error: absent/manifest.json: expected a manifest, found nothing there"),
+        (["cold.yaml"], "error: expected a hyperparameter file, or one of frozen.yaml, joint.yaml, got cold.yaml"),
     ],
 )
 def test_mistakes_end_it_without_a_traceback(arguments, message, tmp_path):
@@ -209,7 +209,7 @@ def test_manifests_keep_speakers_takes_and_noises_apart(corpus, tmp_path):
     assert (tmp_path / "train.json").read_bytes() == written
     with pytest.raises(ConfigError, match="no digits or no noise for the part 'test'"):
         prepare_digits(corpus, tmp_path, **arguments | {"test_speakers": []})
-    with pytest.raises(ConfigError, match="cannot read the manifest"):
+    with pytest.raises(ConfigError, match="expected a manifest, found nothing there"):
         prepare_digits(tmp_path / "absent", tmp_path, **arguments)
 
 
