@@ -168,7 +168,7 @@ def test_the_recipe_is_one_command(small, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["frozen.yaml", "--data_folder=absent"], "error: absent/manifest.json: expected a manifest, found nothing there"),
+        (["frozen.yaml", "--data_folder=absent"], "error: absent/manifest.json: expected a manifest"),
         (["cold.yaml"], "error: expected a hyperparameter file, or one of frozen.yaml, joint.yaml, got cold.yaml"),
     ],
 )
