@@ -171,7 +171,7 @@ def test_what_cannot_be_read_is_named(files: list[Path], tmp_path: Path) -> None
             pipeline(tmp_path / "absent.wav")
         with pytest.raises(AudioFormatError, match=r"text\.wav"):
             pipeline(tmp_path / "text.wav")
-        with pytest.raises(AudioFormatError, match=r"0\.wav: expected samples 10 to 99999, got 5000 in all"):
+        with pytest.raises(AudioFormatError, match=r"0\.wav: expected samples 10 to 99999, got 5000 in total"):
             pipeline({"file": files[0], "start": 10, "stop": 99999})
     soundfile.write(tmp_path / "slow.wav", np.zeros(100), 4000)
     with pytest.raises(AudioFormatError, match=r"slow\.wav: sample_rate: expected"):
