@@ -150,6 +150,7 @@ def test_strength_changes_ramp_over_one_hop(noisy, at_full_strength):
 
 def test_bypass_delivers_the_input_and_switching_back_is_seamless(noisy, whole):
     enhancer = Enhancer()
+    strength = enhancer.strength
     pieces = [enhancer.process_chunk(noisy[:16000])]
     enhancer.bypass = True
     pieces.append(enhancer.process_chunk(noisy[16000:32000]))
@@ -159,7 +160,7 @@ def test_bypass_delivers_the_input_and_switching_back_is_seamless(noisy, whole):
     out = np.concatenate(pieces)
     np.testing.assert_array_equal(out[first + 256 : first + second], noisy[first + 256 : first + second])
     np.testing.assert_allclose(out[first + second + 256 :], whole[first + second + 256 :], atol=1e-6)
-    assert enhancer.strength == 1.0
+    assert enhancer.strength == strength
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, "full", None, float("nan"), True])
@@ -467,6 +468,8 @@ def test_a_wrong_rate_is_refused(rate):
 
 def test_max_attenuation_may_be_set_while_running():
     enhancer = Enhancer()
+    assert enhancer.max_attenuation_db == pytest.approx(13.979, abs=1e-3)
+    enhancer.strength = 1
     assert enhancer.max_attenuation_db == float("inf")
     enhancer.max_attenuation_db = 20
     assert enhancer.strength == pytest.approx(0.9)

@@ -70,7 +70,7 @@ def test_they_hear_digits(digits_clean, digits):
 def test_the_pipeline_file_is_right():
     pipeline = load_pipeline(EXAMPLES / "pipeline.yaml")
     assert pipeline.is_online
-    assert pipeline.config.frontend.strength == 1
+    assert pipeline.config.frontend.strength == 0.8
     assert pipeline.config.arguments["enable_endpoint_detection"]
 
 

@@ -106,11 +106,10 @@ def test_partial_results_appear_while_streaming(online_digits, speak, in_noise, 
     assert all(len(old.split()) < len(new.split()) for old, new in itertools.pairwise(grown))
 
 
-@pytest.mark.parametrize("strength", [0.8, 1.0])
 @pytest.mark.parametrize("kind", ["online", "offline"])
-def test_fewer_word_errors(online_digits, offline_digits, speak, in_noise, kind, strength):
+def test_fewer_word_errors_at_strength_1(online_digits, offline_digits, speak, in_noise, kind):
     rng = np.random.default_rng(4)
-    recognizer = with_frontend(online_digits if kind == "online" else offline_digits, Enhancer(strength=strength))
+    recognizer = with_frontend(online_digits if kind == "online" else offline_digits, Enhancer(strength=1))
     errors = {}
     for snr_db in (10, 5, 0):
         spoken = [speak(rng, 5) for _ in range(6)]

@@ -229,12 +229,12 @@ class TestStrengthAndBypass:
         one.strength, one.bypass = 0.5, True
         one.accept_waveform(48000, noisy[48000])  # and keeps them when it learns its rate
         assert (one.strength, one.bypass) == (0.5, True)
-        assert (other.strength, other.bypass) == (1, False)
+        assert (other.strength, other.bypass) == (0.8, False)
 
     def test_they_may_change_while_the_stream_runs(self, online_tones, wrapped, noisy):
         raw = features(fed(online_tones.create_stream(), 16000, noisy[16000]))
         enhanced = features(fed(wrapped.create_stream(), 16000, noisy[16000]))
-        for name, on, off in (("bypass", False, True), ("strength", 1, 0)):
+        for name, on, off in (("bypass", False, True), ("strength", 0.8, 0)):
             stream = wrapped.create_stream()
             for chunk, value in zip(np.split(noisy[16000], 3), (on, off, on), strict=True):
                 setattr(stream, name, value)
@@ -251,7 +251,7 @@ class TestStrengthAndBypass:
         stream = wrapped.create_stream()
         with pytest.raises(ConfigError, match=name):
             setattr(stream, name, value)
-        assert (stream.strength, stream.bypass) == (1, False)
+        assert (stream.strength, stream.bypass) == (0.8, False)
 
     def test_a_misspelt_setting_is_no_new_attribute(self, wrapped):
         with pytest.raises(AttributeError):

@@ -17,7 +17,7 @@ from speechbrain.lobes.features import Fbank
 from speechbrain.nnet.containers import LengthsCapableSequential
 from torch import Tensor
 
-from gtcrn_frontend import Enhancer
+from gtcrn_frontend import Enhancer, EnhancerConfig
 from gtcrn_frontend.adapters.speechbrain import EnhanceFrontend
 from gtcrn_frontend.errors import AudioFormatError, ConfigError, ModelError
 
@@ -130,8 +130,8 @@ def test_random_strength_in_training_only(batch: Batch, enhanced_batch: Tensor) 
     torch.manual_seed(0)
     first, second = frontend(wavs, lengths), frontend(wavs, lengths)
     assert not torch.equal(first, second)
-    for row, wav, full, count in zip(first, wavs, enhanced_batch, (20000, 12200, 6660), strict=True):
-        change = full[:count] - wav[:count]
+    for row, wav, enhanced, count in zip(first, wavs, enhanced_batch, (20000, 12200, 6660), strict=True):
+        change = (enhanced[:count] - wav[:count]) / EnhancerConfig.strength  # at full strength
         strength = (row[:count] - wav[:count]) @ change / change.square().sum()
         torch.testing.assert_close(row[:count], wav[:count] + strength * change, atol=1e-5, rtol=0)
         assert 0.2 <= strength <= 0.9
