@@ -12,7 +12,7 @@ import torch
 from speechbrain.utils.checkpoints import mark_as_transfer, register_checkpoint_hooks
 from torch import Tensor, nn
 
-from gtcrn_frontend.adapters.speechbrain.differentiable import enhanced
+from gtcrn_frontend.adapters.speechbrain.differentiable import enhanced_on_few_threads
 from gtcrn_frontend.adapters.speechbrain.frontend_settings import (
     BATCHES,
     FrontendSettings,
@@ -33,7 +33,6 @@ from gtcrn_frontend.deprecation import renamed_arguments
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.nets.threads import run_on_one_thread
 from gtcrn_frontend.weights.model import load_model
 
 
@@ -284,14 +283,8 @@ class EnhanceFrontend(nn.Module):
             mask = torch.arange(rows.shape[1], device=rows.device) < counts[:, None]
             dry = torch.where(mask, rows.float(), 0.0)
             strength = strengths[:, None]
-            mixed = strength * self._run_net(dry) + (1 - strength) * dry
+            mixed = strength * enhanced_on_few_threads(self.net, self._spec, dry) + (1 - strength) * dry
             return torch.where(mask, mixed, 0.0).to(rows.dtype)
-
-    def _run_net(self, dry: Tensor) -> Tensor:
-        """Runs signals through the torch network; on one thread, unless its layers are large."""
-        if self._spec.segments is not None:
-            return enhanced(self.net, self._spec, dry)
-        return run_on_one_thread(lambda signals: enhanced(self.net, self._spec, signals), self.net, dry)
 
     def _enhance_frozen(self, rows: Tensor, counts: Tensor, strengths: list[Strength]) -> Tensor:
         """Runs rows through the engine."""

