@@ -87,7 +87,7 @@ def test_segments_lie_where_the_detector_hears_them_and_hold_what_the_route_says
 
 
 def test_the_routes_differ(vad_config, noisy):
-    """In this noise the bare detector hears one long utterance; behind gtcrn-voice at full strength it finds the pauses."""
+    """In this noise the bare detector hears one long utterance; behind gtcrn-voice it finds the pauses."""
     assert len(segments(bare(vad_config), by_window(vad_config, noisy))) == 1
     for route, count in (("enhanced_to_vad_raw_to_asr", 3), ("raw_to_vad_enhanced_to_asr", 1), ("raw_to_both", 1)):
         assert (
