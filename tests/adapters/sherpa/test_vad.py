@@ -87,12 +87,20 @@ def test_segments_lie_where_the_detector_hears_them_and_hold_what_the_route_says
 
 
 def test_the_routes_differ(vad_config, noisy):
-    """In this noise the bare detector hears one long utterance; behind full enhancement it finds the pauses."""
+    """In this noise the bare detector hears one long utterance; behind gtcrn-voice it finds the pauses."""
     assert len(segments(bare(vad_config), by_window(vad_config, noisy))) == 1
     for route, count in (("enhanced_to_vad_raw_to_asr", 3), ("raw_to_vad_enhanced_to_asr", 1), ("raw_to_both", 1)):
-        assert len(segments(with_frontend(bare(vad_config), Enhancer(strength=1), route=route), chunks(noisy))) == count
+        assert (
+            len(
+                segments(
+                    with_frontend(bare(vad_config), Enhancer("gtcrn-voice", strength=1), route=route), chunks(noisy)
+                )
+            )
+            == count
+        )
     raw = segments(
-        with_frontend(bare(vad_config), Enhancer(strength=1), route="enhanced_to_vad_raw_to_asr"), chunks(noisy)
+        with_frontend(bare(vad_config), Enhancer("gtcrn-voice", strength=1), route="enhanced_to_vad_raw_to_asr"),
+        chunks(noisy),
     )
     for start, samples in raw:
         assert samples == noisy[start : start + len(samples)].tolist()  # to the bit
@@ -114,7 +122,7 @@ def test_switched_off_it_finds_the_same_as_bare(vad_config, noisy, off, route):
 
 
 def test_what_it_finds_does_not_depend_on_the_chunks(vad_config, noisy):
-    vad = with_frontend(bare(vad_config), Enhancer(strength=1))
+    vad = with_frontend(bare(vad_config), Enhancer("gtcrn-voice", strength=1))
     found = segments(vad, by_window(vad_config, noisy))
     assert len(found) > 1
     for pieces in (chunks(noisy, seed=4), [noisy], np.array_split(noisy, 2000)):
@@ -144,7 +152,7 @@ def test_the_segment_that_goes_on(vad_config, noisy):
 
 
 def test_segments_wait_in_order(vad_config, noisy):
-    vad = with_frontend(bare(vad_config), Enhancer(strength=1))
+    vad = with_frontend(bare(vad_config), Enhancer("gtcrn-voice", strength=1))
     assert vad.empty()
     for call in (lambda: vad.front, vad.pop):
         with pytest.raises(IndexError, match=r"check empty\(\) first"):
@@ -172,7 +180,7 @@ def test_after_a_reset_it_is_as_new(vad_config, noisy):
 
 def test_after_a_flush_it_goes_on(vad_config, noisy):
     """Numbers of samples go on, too, and samples stay in place, also where the flush was no multiple of a window."""
-    vad = with_frontend(bare(vad_config), Enhancer(strength=1), route="enhanced_to_vad_raw_to_asr")
+    vad = with_frontend(bare(vad_config), Enhancer("gtcrn-voice", strength=1), route="enhanced_to_vad_raw_to_asr")
     cut = 30077
     found = segments(vad, chunks(noisy[:cut])) + segments(vad, chunks(noisy[cut:]))
     assert len(found) >= 3
@@ -184,7 +192,9 @@ def test_after_a_flush_it_goes_on(vad_config, noisy):
 def test_input_at_another_rate(vad_config, noisy):
     """Enhanced at 48 kHz, heard at 16 kHz: the rate of the detector, whose samples the segments count and hold."""
     fast = soxr.resample(noisy, 16000, 48000)
-    vad = with_frontend(bare(vad_config), Enhancer(sample_rate=48000, strength=1), route="enhanced_to_vad_raw_to_asr")
+    vad = with_frontend(
+        bare(vad_config), Enhancer("gtcrn-voice", sample_rate=48000, strength=1), route="enhanced_to_vad_raw_to_asr"
+    )
     found = segments(vad, chunks(fast))
     assert len(found) == 3
     low = soxr.resample(soxr.resample(noisy, 16000, 13000), 13000, 16000)  # neither filter passes the uppermost band
