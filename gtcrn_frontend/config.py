@@ -156,7 +156,7 @@ class EnhancerConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if self.max_attenuation_db is not None and self.strength != DEFAULT_STRENGTH:
+        if self.max_attenuation_db is not None and self.strength not in (DEFAULT_STRENGTH, 1):
             raise ConfigError(
                 f"expected strength or max_attenuation_db, got both ({self.strength}, {self.max_attenuation_db}): "
                 "they are one setting in two units"

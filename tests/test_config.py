@@ -149,6 +149,10 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
     assert type(config.sample_rate) is int
 
 
+def test_files_of_the_former_default_may_hold_an_attenuation_too():
+    assert EnhancerConfig(strength=1.0, max_attenuation_db=12).effective_strength == pytest.approx(0.749, abs=1e-3)
+
+
 def test_the_guard_is_a_strength_and_its_parameters_go_everywhere(tmp_path):
     config = EnhancerConfig.from_dict({"strength": "auto", "auto_strength": {"caution": 0.1}})
     assert config.auto_strength == AutoStrengthConfig(caution=0.1)
