@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from proxy import GARBAGE, LOST, RATE, Child, metrics, run_proxy, run_upstream
+from _proxy_clients import NO_CLOSE_FRAME, RATE, Child, metrics, run_proxy, run_upstream
+from proxy import INVALID
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
@@ -93,7 +94,7 @@ class Client:
             client.transport.abort()
 
     async def send_garbage(self) -> None:
-        message = list(GARBAGE.values())[self._rng.integers(len(GARBAGE))]
+        message = list(INVALID.values())[self._rng.integers(len(INVALID))]
         async with self._connected() as client:
             await client.send(message)
             await self._until_closed(client)
@@ -126,7 +127,7 @@ class Client:
         with suppress(ConnectionClosed):
             while True:
                 await client.recv()
-        self._counts.codes[client.close_code or LOST] += 1
+        self._counts.codes[client.close_code or NO_CLOSE_FRAME] += 1
 
 
 async def _answers(client: ClientConnection) -> int:

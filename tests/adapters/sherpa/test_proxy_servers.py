@@ -155,7 +155,7 @@ def test_online_the_text_of_the_enhanced_samples(recogniser, tone):
     samples = samples.astype(np.float32)
 
     async def test():
-        straight, _ = await stream(server.address, Enhancer().enhance(samples))
+        straight, _ = await stream(server.address, Enhancer(strength=1.0).enhance(samples))
         untouched, _ = await stream(server.address, samples)
         async with behind(server, strength=1.0) as proxy:
             through, _ = await stream(proxy.address, samples)

@@ -51,7 +51,7 @@ def test_a_batch_is_what_the_guarded_engine_makes_of_each_signal(
     wavs, lengths = batch
     pair = torch.stack([wavs, wavs.flip(0)], dim=2)
     torch.testing.assert_close(frontend(pair[:1], lengths[:1])[..., 0], with_auto_strength[:1], atol=1e-6, rtol=0)
-    frontend.strength = 1.0
+    frontend.strength = 0.8
     torch.testing.assert_close(frontend(*batch), enhanced_batch, atol=1e-5, rtol=0)
     frontend.strength = "auto"
     torch.testing.assert_close(frontend(*batch), with_auto_strength, atol=1e-6, rtol=0)

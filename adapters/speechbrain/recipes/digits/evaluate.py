@@ -42,7 +42,7 @@ class DigitsEvaluator:
         hparams = self.hparams
         manifests, data_folder, cache_folder = (hparams[f"{of}_folder"] for of in ("manifest", "data", "cache"))
         test_set = dataio_prepare(manifests, data_folder, cache_folder, ["test"])["test"]
-        modules = hparams["modules"] | {"frontend": EnhanceFrontend(model, strength=1.0)}
+        modules = hparams["modules"] | {"frontend": EnhanceFrontend(model)}
         brain = DigitsBrain(modules, hparams=hparams, run_opts=self.run_opts)
         rows = {
             name: brain.word_errors(test_set, strength)
