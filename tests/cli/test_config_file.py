@@ -31,7 +31,7 @@ def test_settings_come_from_the_file_and_options_override_them(file: Path) -> No
     assert parsed() == EnhancerConfig()
     assert parsed("--config", file) == EnhancerConfig(strength=0.5, engine="onnx")
     assert parsed("--config", file, "--engine", "auto") == EnhancerConfig(strength=0.5)
-    assert parsed("--strength", "1", "--config", file) == EnhancerConfig(engine="onnx"), "also with a default value"
+    assert parsed("--strength", "0.8", "--config", file) == EnhancerConfig(engine="onnx"), "also with a default value"
     assert parsed("--downmix", "--config", file).downmix
 
 

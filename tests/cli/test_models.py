@@ -15,7 +15,6 @@ import pytest
 import safetensors
 import torch
 
-import gtcrn_frontend.export
 from gtcrn_frontend.cli import models as command
 from gtcrn_frontend.cli.main import main
 from gtcrn_frontend.nets.gtcrn import GTCRN
@@ -269,11 +268,10 @@ def test_convert_replaces_only_when_told_to(
 def test_a_failing_conversion_leaves_what_was_there(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def disk_full(path: Path, *args: object) -> None:
-        path.write_bytes(b"half a fi")
+    def disk_full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(gtcrn_frontend.export, "write_safetensors", disk_full)
+    monkeypatch.setattr("gtcrn_frontend.atomic_write._sync", disk_full)
     output = tmp_path / "model.safetensors"
     output.write_bytes(b"precious")
     assert main(["models", "convert", str(checkpoint), str(output), "--force"]) == 1
