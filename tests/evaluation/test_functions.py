@@ -135,7 +135,9 @@ def test_evaluate_counts_errors_in_the_unit_that_is_asked_for(folder: Path, asr:
         cache=False,
     )
     assert "one_word_per_level: 4 of 4 signals with transcripts" in str(result)
-    assert {row["measure"] for row in result.rows()} == {"SI-SNR dB", "CER % one_word_per_level"}
+    kinds = ("CER", "substitutions", "deletions", "insertions")
+    measures = {f"{kind} % one_word_per_level" for kind in kinds}
+    assert {row["measure"] for row in result.rows()} == {"SI-SNR dB", *measures}
 
 
 @pytest.mark.parametrize(
