@@ -62,7 +62,7 @@ def test_a_recogniser_of_others_is_judged_in_words_and_asked_once(
     monkeypatch.setenv("GTCRN_FRONTEND_CACHE", str(tmp_path))
     monkeypatch.setitem(noisy_set.UTTERANCES, "characters", 2)
     noisy_set.clean.cache_clear()
-    named._kept.cache_clear()
+    named._cache.cache_clear()
     what = f"faster-whisper:{whisper_model},beam_size=1,temperature=0,cpu_threads=1"
     job = Job(named.TASK, CLEAN, (what,), ("gtcrn-asr",), (0.5, 0.0), shared / "audio")
     found = run(job)
@@ -70,7 +70,7 @@ def test_a_recogniser_of_others_is_judged_in_words_and_asked_once(
     assert found[what][RAW] == found[what][front_end("gtcrn-asr", 0)]
     assert [count.errors <= 0.4 * count.reference for count in found[what][RAW]] == [True, True]
     monkeypatch.setattr(named, "_recognizer", None)  # what is kept needs none
-    named._kept.cache_clear()
+    named._cache.cache_clear()
     assert run(job) == found
     noisy_set.clean.cache_clear()
 

@@ -54,7 +54,7 @@ def test_english_is_made_equal_as_whisper_does() -> None:
         "mister smith's color is not twenty one is it"
     )
     assert not any("numbers as written" in sentence for sentence in english.describe())
-    assert any("numbers become digits" in sentence for sentence in english.describe())
+    assert any("numbers as digits" in sentence for sentence in english.describe())
 
 
 def test_an_unknown_step_is_refused() -> None:
