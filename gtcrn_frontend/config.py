@@ -29,7 +29,7 @@ Strength = float | Literal["auto"]
 """Weight of the enhanced signal in the output, 0 to 1 (observation adding), or `auto`: chosen hop by hop."""
 
 DEFAULT_STRENGTH = 0.8
-"""Noise is lowered by at most 14 dB. Whisper makes fewer word errors than at full strength: docs/benchmarks/recognition.md."""
+"""Noise is lowered by at most 14 dB. Whisper errs less than at full strength, see docs/benchmarks/recognition.md."""
 MAX_CHANNELS = 16
 MAX_THREADS = 64
 
