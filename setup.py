@@ -64,9 +64,14 @@ def kernels() -> dict[str, list[str]]:
 
 def packages() -> list[str]:
     """Returns the packages of the three source trees by their installed names."""
-    inside = {"adapters": "gtcrn_frontend.adapters", "models": "gtcrn_frontend.models"}
+    inside = {
+        "adapters.livekit.plugin": "livekit.plugins.gtcrn",  # where LiveKit's users look for it
+        "adapters": "gtcrn_frontend.adapters",
+        "models": "gtcrn_frontend.models",
+    }
     found = find_packages(include=["gtcrn_frontend*", *(f"{tree}*" for tree in inside)])
-    return [re.sub("^(adapters|models)(?=[.]|$)", lambda tree: inside[tree[0]], name) for name in found]
+    trees = f"^({'|'.join(map(re.escape, inside))})(?=[.]|$)"
+    return [re.sub(trees, lambda tree: inside[tree[0]], name) for name in found]
 
 
 def declared() -> FFI:
