@@ -20,6 +20,7 @@ INSTALLED_AS = {
     "adapters": "gtcrn_frontend/adapters",
     "models": "gtcrn_frontend/models",
 }
+LIVEKIT_PLUGIN = "adapters/livekit/plugin"
 MODEL_FILES = {".onnx", ".safetensors", ".md", ".json", ".toml"}
 DATA_FOLDERS = {"templates", "hparams"}  # of code that reads them when it runs
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -61,15 +62,20 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
     return Parser().parsestr(wheel.read(name).decode())
 
 
-def test_only_the_package_is_installed_at_top_level(wheel: zipfile.ZipFile) -> None:
+def test_only_the_package_is_installed_at_top_level_and_a_plugin_where_livekit_looks_for_it(
+    wheel: zipfile.ZipFile,
+) -> None:
+    """`livekit` and `livekit.plugins` stay namespaces: an `__init__.py` of ours would hide those of other packages."""
     top_level = {PurePosixPath(name).parts[0] for name in wheel.namelist()}
-    assert top_level == {"gtcrn_frontend", f"gtcrn_frontend-{PROJECT['version']}.dist-info"}
+    assert top_level == {"gtcrn_frontend", "livekit", f"gtcrn_frontend-{PROJECT['version']}.dist-info"}
+    plugin = {name for name in wheel.namelist() if name.startswith("livekit/")}
+    assert plugin == {"livekit/plugins/gtcrn/__init__.py"}
 
 
 def test_every_module_and_model_file_of_the_tree_is_installed(source: Path, wheel: zipfile.ZipFile) -> None:
     expected = {"gtcrn_frontend/py.typed"}
     for folder, installed_as in INSTALLED_AS.items():
-        for path in (source / folder).rglob("*"):
+        for path in set((source / folder).rglob("*")) - set((source / LIVEKIT_PLUGIN).rglob("*")):
             of_models = folder == "models" and path.suffix in MODEL_FILES
             if path.suffix == ".py" or of_models or (path.parent.name in DATA_FOLDERS and path.is_file()):
                 expected.add(f"{installed_as}/{path.relative_to(source / folder).as_posix()}")
@@ -147,12 +153,14 @@ def test_core_requirements_are_few_and_light(metadata: Message) -> None:
     assert names == {"cffi", "numpy", "onnxruntime", "soundfile", "safetensors", "pooch", "pyyaml", "tqdm"}
 
 
-def test_the_test_extra_includes_every_other_extra_but_whisper(metadata: Message) -> None:
+def test_the_test_extra_includes_every_other_extra_but_those_apart(metadata: Message) -> None:
     extras = set(metadata.get_all("Provides-Extra", []))
     assert {"torch", "sherpa", "speechbrain", "calibrate", "train", "test"} <= extras
     (own,) = (line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("gtcrn-frontend["))
     assert set(own.removeprefix("gtcrn-frontend[").removesuffix("]").split(",")) == extras - {
         "test",
+        "pipecat",
+        "hosts-test",
         "whisper",
         "whisper-test",
     }

@@ -122,6 +122,5 @@ def _frame_like(frame: AudioFrame, samples: I16, pts: int | None) -> AudioFrame:
 def _ticks(frame: AudioFrame) -> int:
     """Returns the length of a frame in units of its time base."""
     base = frame.time_base
-    if base is None:
-        return int(frame.samples)
-    return round(frame.samples * base.denominator / (frame.sample_rate * base.numerator))
+    ticks: int = frame.samples
+    return ticks if base is None else round(ticks * base.denominator / (frame.sample_rate * base.numerator))

@@ -1,4 +1,4 @@
-"""One call through a real pipecat pipeline: WebSocket, audio filter, Silero VAD and Whisper; used by the scripts here."""
+"""One call through a real pipecat pipeline: WebSocket, audio filter, Silero VAD and Whisper."""
 
 from __future__ import annotations
 
