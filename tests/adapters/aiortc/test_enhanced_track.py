@@ -1,17 +1,22 @@
 """The track behind a source of frames, and at the end of a real peer connection."""
 
 import asyncio
+import subprocess
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import soundfile
 from aiortc import AudioStreamTrack, MediaStreamTrack, RTCPeerConnection, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from gtcrn_frontend import AudioFormatError, Enhancer, EnhancerConfig
 from gtcrn_frontend.adapters.aiortc import EnhancedTrack
 
+ROOT = Path(__file__).resolve().parents[3]
 RATES = (8_000, 16_000, 24_000, 44_100, 48_000)
 LAYOUTS = {1: "mono", 2: "stereo"}
 
@@ -179,3 +184,14 @@ def test_over_a_peer_connection():
     half = len(before) // 2
     assert np.std(before[half:].astype(float)) > 500
     assert np.std(after[half:].astype(float)) < 0.5 * np.std(before[half:].astype(float))
+
+
+def test_the_example_runs(tmp_path):
+    samples, rate = soundfile.read(ROOT / "examples/noisy.flac", dtype="int16")
+    soundfile.write(tmp_path / "noisy.wav", samples[: 3 * rate], rate)
+    command = [sys.executable, ROOT / "examples/aiortc_loopback.py", tmp_path / "noisy.wav", tmp_path / "out.wav"]
+    subprocess.run(command, check=True, timeout=60)
+    out, out_rate = soundfile.read(tmp_path / "out.wav", dtype="int16")
+    assert out_rate == 48_000
+    assert len(out) > out_rate
+    assert out[out_rate // 2 :].any()

@@ -3,15 +3,18 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 from livekit import rtc
 
 from gtcrn_frontend import ConfigError, Enhancer, EnhancerConfig
 from gtcrn_frontend.adapters.livekit import GtcrnNoiseSuppression, noise_suppression, per_participant
 
+ROOT = Path(__file__).resolve().parents[3]
 RATES = (8_000, 16_000, 24_000, 44_100, 48_000)
 
 
@@ -205,3 +208,14 @@ def test_between_a_local_track_and_an_audio_stream():
     plain, enhanced, delay = asyncio.run(both())
     assert np.count_nonzero(plain) > len(plain) / 2
     np.testing.assert_array_equal(enhanced[delay:], plain[: len(plain) - delay])
+
+
+def test_the_example_runs(tmp_path):
+    samples, rate = soundfile.read(ROOT / "examples/noisy.flac", dtype="int16")
+    soundfile.write(tmp_path / "noisy.wav", samples[: 2 * rate], rate)
+    command = [sys.executable, ROOT / "examples/livekit_stream.py", tmp_path / "noisy.wav", tmp_path / "out.wav"]
+    subprocess.run(command, check=True, timeout=60)
+    out, out_rate = soundfile.read(tmp_path / "out.wav", dtype="int16")
+    assert out_rate == rate
+    assert len(out) >= 2 * rate
+    assert 0.2 < out[rate:].astype(float).std() / samples[rate : 2 * rate].astype(float).std() < 0.95
