@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 import zlib
 from collections.abc import Sequence
@@ -56,7 +57,9 @@ class Setting:
     def run(self, samples: F32, whisper: str | None) -> Call:
         audio_filter = None if self.config is None else GtcrnFilter(self.config, on_error="raise")
         pcm = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
-        return asyncio.run(call(pcm, SAMPLE_RATE, audio_filter, whisper))
+        made = asyncio.run(call(pcm, SAMPLE_RATE, audio_filter, whisper))
+        gc.collect()  # pipelines refer to themselves, and each holds a copy of Whisper
+        return made
 
 
 def draw(noise: Noises, kind: str, seed: str, n: int) -> F32:
