@@ -73,6 +73,7 @@ FOUNDATION = {
     *(
         "errors",
         "deprecation",
+        "install_hint",
         "parsing",
         "settings",
         "atomic_write",
@@ -86,6 +87,7 @@ FOUNDATION = {
 # What each part of the package may import, besides itself.
 ALLOWED = {
     "errors": set[str](),
+    "install_hint": set[str](),
     "atomic_write": set[str](),
     "model_spec": {"errors"},
     "deprecation": {"errors"},

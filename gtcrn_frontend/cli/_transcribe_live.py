@@ -13,6 +13,7 @@ from gtcrn_frontend.audio.io import Samples
 from gtcrn_frontend.cli._pipe import pcm_chunks
 from gtcrn_frontend.cli._stdin import STDIN, until_stopped
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.install_hint import install_hint
 
 _READ_S = 0.1  # of the microphone, at a time
 
@@ -45,12 +46,17 @@ def transcribe_microphone(pipeline: Pipeline, sink: TranscriptSink, sample_rate:
     """Transcribes the default microphone until Ctrl-C.
 
     Raises:
-        ConfigError: sounddevice is not installed, or there is no microphone with that sample rate.
+        ConfigError: sounddevice or its library PortAudio is missing, or there is no microphone with that sample rate.
     """
     try:
         sounddevice = importlib.import_module("sounddevice")
-    except (ImportError, OSError) as error:  # OSError: the library PortAudio is missing
-        raise ConfigError(f"--mic needs sounddevice ({error}): pip install 'gtcrn-frontend[mic]'") from error
+    except OSError as error:  # of the C library
+        raise ConfigError(
+            f"--mic needs the library PortAudio, which sounddevice does not find ({error}): apt install libportaudio2 "
+            "(Debian, Ubuntu), dnf install portaudio (Fedora), brew install portaudio (macOS)"
+        ) from error
+    except ImportError as error:
+        raise ConfigError(f"--mic needs sounddevice ({error}): {install_hint('mic')}") from error
     try:
         with sounddevice.InputStream(samplerate=sample_rate, channels=1, dtype="float32") as microphone:
             _listen(pipeline, sink, sample_rate, _until_interrupted(microphone, sample_rate), "microphone")

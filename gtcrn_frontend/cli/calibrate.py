@@ -25,6 +25,7 @@ from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.calibrate import DEFAULT_JOBS
 from gtcrn_frontend.evaluation.channels import CHANNELS, DEFAULT_CHANNELS
 from gtcrn_frontend.evaluation.speech_free import DEFAULT_EXCERPTS, DEFAULT_LEVELS_DBFS
+from gtcrn_frontend.install_hint import install_hint
 
 EXAMPLES = """examples:
   gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --noise noise/ \\
@@ -194,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
         import jinja2  # noqa: F401  before the work, not after it
         import jiwer  # noqa: F401
     except ImportError as error:
-        raise ModelError(f"calibrate needs {error.name}: pip install 'gtcrn-frontend[calibrate]'") from error
+        raise ModelError(f"calibrate needs {error.name}: {install_hint('calibrate')}") from error
     from gtcrn_frontend.evaluation import ErrorMetric, Normalisation, calibrate, write_report
 
     check_outputs((args.write, args.report))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.install_hint import install_hint
 
 SHOWN_PROBLEMS = 10
 # As in `training.data.layouts`, whose import needs an extra; a test keeps them equal.
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from gtcrn_frontend.training.data.prepare import prepare_data
     except ModuleNotFoundError as error:
-        raise ModelError(f"preparing data needs {error.name}: pip install 'gtcrn-frontend[train]'") from error
+        raise ModelError(f"preparing data needs {error.name}: {install_hint('train')}") from error
 
     given = {name: getattr(args, name.replace("-", "_")) for name in DATA_SETS}
     data = prepare_data({name: paths for name, paths in given.items() if paths}, args.output, seed=args.seed)

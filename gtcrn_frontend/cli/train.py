@@ -8,6 +8,7 @@ import logging
 import sys
 
 from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.install_hint import install_hint
 
 EXIT_OF_SIGNAL = 128  # plus its number, as shells report it
 
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         from gtcrn_frontend.training.distributed import current_process_group
         from gtcrn_frontend.training.train_loop import train
     except ModuleNotFoundError as error:
-        raise ModelError(f"training needs {error.name}: pip install 'gtcrn-frontend[train]'") from error
+        raise ModelError(f"training needs {error.name}: {install_hint('train')}") from error
 
     logging.getLogger("gtcrn_frontend").setLevel(logging.INFO)
     config = load_config(args.config)

@@ -38,8 +38,8 @@ A pipeline file names a factory of sherpa-onnx and its arguments; paths in it be
   endpoint:
     rule2_min_trailing_silence: 0.8
 
-An OfflineRecognizer has a section vad: instead of endpoint:. Needs pip install
-'gtcrn-frontend[sherpa]'.
+An OfflineRecognizer has a section vad: instead of endpoint:. Needs the extra
+sherpa: pip install '.[sherpa]' in the checkout.
 """
 
 

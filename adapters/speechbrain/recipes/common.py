@@ -15,6 +15,7 @@ from hyperpyyaml import load_hyperpyyaml  # type: ignore[import-untyped]
 from torch import nn
 
 from gtcrn_frontend.errors import ConfigError, GtcrnFrontendError
+from gtcrn_frontend.install_hint import install_hint
 
 HPARAMS = "hparams"
 
@@ -79,7 +80,7 @@ def fuse(network: nn.Module) -> None:
         from gtcrn_frontend.training.cpu_kernels.fused_gru import fuse_recurrences
     except ImportError as error:
         raise ImportError(
-            f"fused layers need {error.name}: pip install 'gtcrn-frontend[train]', or train with --fused False",
+            f"fused layers need {error.name}: {install_hint('train')}, or train with --fused False",
             name=error.name,
         ) from error
     fuse_recurrences(network)

@@ -15,6 +15,7 @@ from gtcrn_frontend.audio.io import Source, open_audio, read_blocks
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import INT16_SCALE
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.install_hint import install_hint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def check_plot(path: Path) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # an extra, and slow to import
     except ModuleNotFoundError as error:
-        raise ConfigError("plots need matplotlib: pip install 'gtcrn-frontend[plot]'") from error
+        raise ConfigError(f"plots need matplotlib: {install_hint('plot')}") from error
     known = sorted(FigureCanvasAgg.get_supported_filetypes())
     if path.suffix.removeprefix(".").lower() not in known:
         raise ConfigError(f"{path}: expected the suffix of an image format ({', '.join(known)}), got {path.suffix!r}")
