@@ -209,7 +209,7 @@ def test_exit_codes_are_those_of_the_other_commands(folder: Path, capsys) -> Non
 
 def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"needs pesq: pip install 'gtcrn-frontend\[evaluate\]'"):
+    with pytest.raises(ModelError, match=r"needs pesq: pip install '[^']+\[evaluate\]'"):
         run("--pairs", "pairs")
 
 
@@ -219,7 +219,7 @@ def test_training_without_its_extra_is_named(folder: Path) -> None:
     program += "; sys.exit(main(['evaluate', '--held-out', 'config.yaml']))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
-    assert re.search(r"--held-out needs .*pip install 'gtcrn-frontend\[train\]'", done.stderr)
+    assert re.search(r"--held-out needs .*pip install '[^']+\[train\]'", done.stderr)
 
 
 def test_systems_have_names_that_tell_them_apart(random_checkpoint: Path, tmp_path: Path) -> None:
