@@ -36,7 +36,6 @@ _UNKNOWN_FRAMES = 1 << 60
 # libsndfile's log for WAV, AIFF, SVX, AU and WVE: bytes of audio data according to the header, and in the file.
 _CUT_SHORT = re.compile(r"^\s*(?:data|SSND|BODY|Data Size|Data length) *:? (\d+) \(?should be (\d+)", re.MULTILINE)
 _CUT_VOC = "Seems to be a truncated file"
-_OGG_WITHOUT_END = re.compile(r"without an End-Of-Stream flag|lacks an end-of-stream bit")
 _COUNTED_FRAMES = 1 << 16
 _RF64_AUTO_DOWNGRADE = 0x1210  # libsndfile's command: a file that stays below 4 GiB becomes a plain WAV when closed
 
@@ -81,6 +80,7 @@ def open_audio(source: Source) -> Iterator[AudioFile]:
         file = _opened(source, stack)
         is_path = isinstance(source, (str, Path)) and Path(source).is_file()
         target: object = _native_name(Path(name)) if is_path else file
+        is_open_ended = False
         if file.seekable():
             try:
                 verdict = inspect(file)
@@ -89,6 +89,7 @@ def open_audio(source: Source) -> Iterator[AudioFile]:
             if verdict.error:
                 hint = "" if verdict.error.startswith("truncated") else f": convert it, {ffmpeg_line(name)}"
                 raise AudioFormatError(f"{name}: {verdict.error}{hint}")
+            is_open_ended = verdict.is_open_ended
             if verdict.patches:
                 _log.warning("%s: the header announces no samples, as after a crash: reading all that follow", name)
                 target = PatchedFile(file, verdict.patches)
@@ -99,6 +100,13 @@ def open_audio(source: Source) -> Iterator[AudioFile]:
             file.seek(0)
             audio = stack.enter_context(AudioFile(target, name, frames))
         _check_whole(audio)
+        if is_open_ended:
+            found_s = audio.frames / audio.samplerate
+            _log.warning(
+                "%s: the end of the stream is not marked, as in a truncated file: reading the %.2f s that are there",
+                name,
+                found_s,
+            )
         yield audio
 
 
@@ -175,8 +183,6 @@ def _check_whole(audio: AudioFile) -> None:
         )
     if _CUT_VOC in log:
         raise AudioFormatError(f"{audio.name}: truncated file: the header announces more samples than there are")
-    if _OGG_WITHOUT_END.search(log):
-        _log.warning("%s: missing end-of-stream marker, the file may be truncated", audio.name)
 
 
 def read_blocks(audio: AudioFile) -> Iterator[Samples]:
