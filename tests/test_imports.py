@@ -95,7 +95,7 @@ ALLOWED = {
     "settings": {"errors", "deprecation", "parsing", "atomic_write"},
     "state": {"errors", "parsing"},
     "native": {"errors", "audio"},
-    "audio": {"errors", "native", "atomic_write"},
+    "audio": {"errors", "install_hint", "native", "atomic_write"},
     "config": {"errors", "deprecation", "settings", "audio", "model_spec"},
     "weights": FOUNDATION,
     "nets": FOUNDATION | {"weights"},

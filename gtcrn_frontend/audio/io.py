@@ -18,11 +18,13 @@ import numpy.typing as npt
 import soundfile
 
 from gtcrn_frontend.atomic_write import replaced_at_end, write_failure
-from gtcrn_frontend.audio.file_types import HEAD_BYTES, ffmpeg_line, foreign_type
+from gtcrn_frontend.audio.av_decoder import decode, is_av_installed
+from gtcrn_frontend.audio.file_types import HEAD_BYTES, ffmpeg_line, foreign_files, foreign_type
 from gtcrn_frontend.audio.headers import UNKNOWN_SIZE, PatchedFile, inspect
 from gtcrn_frontend.audio.output_format import container_of as container_of
 from gtcrn_frontend.audio.output_format import file_format
 from gtcrn_frontend.errors import AudioFormatError
+from gtcrn_frontend.install_hint import install_hint
 
 Source = str | Path | bytes | IO[bytes]
 Samples = npt.NDArray[Any]
@@ -69,7 +71,8 @@ def open_audio(source: Source) -> Iterator[AudioFile]:
     """Opens an audio file for reading.
 
     A path may also be a pipe, such as `/dev/stdin`: it is read to its end first. A header that announces no samples,
-    as a killed recorder leaves it, is corrected with a warning.
+    as a killed recorder leaves it, is corrected with a warning. What libsndfile cannot decode goes through PyAV if that
+    is there, as 16-bit PCM in a temporary file.
 
     Raises:
         AudioFormatError: the file is missing, unreadable for libsndfile, truncated, or several files joined; the
@@ -93,7 +96,7 @@ def open_audio(source: Source) -> Iterator[AudioFile]:
             if verdict.patches:
                 _log.warning("%s: the header announces no samples, as after a crash: reading all that follow", name)
                 target = PatchedFile(file, verdict.patches)
-        audio = stack.enter_context(_audio_file(target, name, file))
+        audio = stack.enter_context(_audio_file(target, name, file, stack))
         if audio.frames >= _UNKNOWN_FRAMES:
             with audio:
                 frames = _count(audio)
@@ -148,19 +151,27 @@ def _opened_path(path: Path, stack: ExitStack) -> IO[bytes]:
     return file
 
 
-def _audio_file(target: object, name: str, file: IO[bytes]) -> AudioFile:
+def _audio_file(target: object, name: str, file: IO[bytes], stack: ExitStack) -> AudioFile:
     try:
         return AudioFile(target, name)
     except (soundfile.LibsndfileError, RuntimeError, TypeError, OSError) as error:
-        head = b""
-        if file.seekable():
-            file.seek(0)
-            head = file.read(HEAD_BYTES)
-        if kind := foreign_type(head):
+        kind = _foreign_kind(file, name)
+        if kind and is_av_installed():
+            return AudioFile(stack.enter_context(decode(file, name)), name)
+        if kind:
             raise AudioFormatError(
-                f"{name}: expected an audio file that libsndfile reads, got {kind}: convert it, {ffmpeg_line(name)}"
+                f"{name}: expected an audio file that libsndfile reads, got {kind}: convert it, {ffmpeg_line(name)}, "
+                f"or {install_hint('av')}"
             ) from error
         raise AudioFormatError(f"{name}: expected an audio file that libsndfile reads: {_reason(error)}") from error
+
+
+def _foreign_kind(file: IO[bytes], name: str) -> str | None:
+    """The format of a file that libsndfile cannot decode, by its first bytes, else by its name."""
+    if not file.seekable():
+        return None
+    file.seek(0)
+    return foreign_type(file.read(HEAD_BYTES)) or next((Path(each).suffix for each in foreign_files([name])), None)
 
 
 def _count(audio: AudioFile) -> int:

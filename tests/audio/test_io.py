@@ -247,7 +247,8 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_libsndfile_cannot_decode_is_named_with_the_way_to_convert_it(tmp_path, name):
+def test_what_libsndfile_cannot_decode_is_named_with_the_way_to_convert_it(tmp_path, name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / name).write_bytes(FOREIGN[name])
     with pytest.raises(AudioFormatError, match=rf"ffmpeg -i '.*{name}' '.*a\.wav'"):
         read(tmp_path / name)
