@@ -15,6 +15,9 @@ from gtcrn_frontend.cli._stdin import STDIN, until_stopped
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 from gtcrn_frontend.install_hint import install_hint
 
+STDIN_NAME, MICROPHONE_NAME = "stdin", "microphone"
+"""What stands for the name of a file."""
+
 _READ_S = 0.1  # of the microphone, at a time
 
 _log = logging.getLogger(__name__)
@@ -39,7 +42,7 @@ def transcribe_stdin(
     if os.isatty(STDIN):
         raise ConfigError("expected raw PCM on stdin, got a terminal: pipe audio into it, or name a file")
     with until_stopped() as pieces:
-        _listen(pipeline, sink, sample_rate, map(mono, pcm_chunks(pieces, pcm_format, channels)), "stdin")
+        _listen(pipeline, sink, sample_rate, map(mono, pcm_chunks(pieces, pcm_format, channels)), STDIN_NAME)
 
 
 def transcribe_microphone(pipeline: Pipeline, sink: TranscriptSink, sample_rate: int) -> None:
@@ -59,7 +62,7 @@ def transcribe_microphone(pipeline: Pipeline, sink: TranscriptSink, sample_rate:
         raise ConfigError(f"--mic needs sounddevice ({error}): {install_hint('mic')}") from error
     try:
         with sounddevice.InputStream(samplerate=sample_rate, channels=1, dtype="float32") as microphone:
-            _listen(pipeline, sink, sample_rate, _until_interrupted(microphone, sample_rate), "microphone")
+            _listen(pipeline, sink, sample_rate, _until_interrupted(microphone, sample_rate), MICROPHONE_NAME)
     except sounddevice.PortAudioError as error:
         raise ConfigError(f"cannot record from a microphone at {sample_rate} Hz: {error}") from error
 
@@ -80,6 +83,7 @@ def _listen(pipeline: Pipeline, sink: TranscriptSink, sample_rate: int, chunks: 
     finally:  # the results up to here
         session.input_finished()
         show_new()
+        sink.end(name)
 
 
 def _until_interrupted(microphone: object, sample_rate: int) -> Iterator[Samples]:
