@@ -3,6 +3,7 @@
 import argparse
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -191,6 +192,30 @@ def test_wrong_use_is_said_before_anything_is_measured(
     with pytest.raises(error, match=message):
         run(*arguments)
     assert not (folder / "cache").exists()
+
+
+def test_a_file_without_counterpart_is_listed_and_the_others_are_measured(folder: Path, capsys) -> None:
+    (folder / "pairs" / "lonely_noisy.wav").write_bytes((folder / "pairs" / "a_noisy.wav").read_bytes())
+    assert run("--pairs", "pairs", "--metrics", "si-snr") == 1
+    captured = capsys.readouterr()
+    assert "pairs in pairs: 2 signals, 0.1 minutes, 1 failed and left out" in captured.out
+    assert re.search(r"failed: lonely: .*lonely_noisy\.wav: .*found no counterpart", captured.err)
+
+
+def test_names_that_are_not_utf_8(folder: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    for kind in ("clean", "noisy"):
+        (folder / "pairs" / f"a_{kind}.wav").rename(folder / "pairs" / f"{name}_{kind}.wav")
+    (folder / "pairs" / os.fsdecode(b"bad\xe9_noisy.wav")).write_bytes(b"")
+    outputs = [os.fsdecode(b"s\xe9.csv"), os.fsdecode(b"s\xe9.json")]
+    command = [sys.executable, "-m", "gtcrn_frontend.cli.main", "evaluate", "--pairs", "pairs", "--metrics", "si-snr"]
+    done = subprocess.run([*command, "--csv", outputs[0], "--json", outputs[1]], capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == 1, done.stderr
+    assert b"2 signals, 0.1 minutes, 1 failed" in done.stdout
+    (result,) = json.loads(Path(outputs[1]).read_text())["results"].values()
+    assert sorted(signal["name"] for signal in result["signals"]) == sorted(["b", name])
+    assert Path(outputs[0]).read_text(errors="surrogateescape")
 
 
 def test_lengths_that_differ_are_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

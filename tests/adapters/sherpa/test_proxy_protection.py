@@ -218,7 +218,8 @@ def test_a_token_is_asked_of_everyone(tmp_path):
             assert await transcribed(proxy, "/?token=s3cret&strength=0.5") == 16_000
             for path in ("", "/?token=", "/?token=s3cre", "/?token=s3cret2", "/?token=%ff"):
                 assert await refusal(proxy, path) == 401
-            assert await refusal(proxy, additional_headers={"Authorization": "Basic s3cret"}) == 401
+            for header in ("Basic s3cret", "Bearer s3cr\xe9t"):
+                assert await refusal(proxy, additional_headers={"Authorization": header}) == 401
             url = proxy.admin_address
             assert (await get(f"{url}/metrics"))[0] == 401
             assert (await get(f"{url}/metrics", authorization="Bearer s3cret"))[0] == 200
