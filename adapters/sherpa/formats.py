@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 
 from gtcrn_frontend.adapters.sherpa.results import Segment
+from gtcrn_frontend.parsing import json_line_of
 
 FORMS = ("text", "json", "srt", "vtt")
 HEADINGS = {"vtt": "WEBVTT\n"}
@@ -40,13 +40,7 @@ def text_line(segment: Segment, name: str = "") -> str:
 
 def json_line(segment: Segment, name: str = "") -> str:
     """Returns all fields of a segment as one line of JSON."""
-    return dumped(({"file": name} if name else {}) | dataclasses.asdict(segment))
-
-
-def dumped(values: object) -> str:
-    """Returns a line of JSON, in plain text but for a file name that is not UTF-8: that is escaped."""
-    line = json.dumps(values, ensure_ascii=False)
-    return line if _is_utf_8(line) else json.dumps(values)
+    return json_line_of(({"file": name} if name else {}) | dataclasses.asdict(segment))
 
 
 def srt_block(segment: Segment) -> str:
@@ -78,11 +72,3 @@ def _time(time_s: float, point: str) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{seconds:02}{point}{milliseconds:03}"
-
-
-def _is_utf_8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

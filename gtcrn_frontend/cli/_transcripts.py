@@ -16,6 +16,7 @@ from gtcrn_frontend.adapters.sherpa.results import Segment
 from gtcrn_frontend.atomic_write import write_text
 from gtcrn_frontend.cli._file_plan import is_folder
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.parsing import json_line_of
 
 SUFFIXES = {"text": ".txt", "json": ".jsonl", "srt": ".srt", "vtt": ".vtt"}
 
@@ -128,7 +129,7 @@ class Comparison:
         if self._form == "json":
             lists = ([dataclasses.asdict(segment) for segment in segments] for segments in both)
             keys = (heading.replace(" ", "_").replace("-", "") for heading in HEADINGS)
-            _print(formats.dumped({"file": name, **dict(zip(keys, lists, strict=True))}))
+            _print(json_line_of({"file": name, **dict(zip(keys, lists, strict=True))}))
             return
         for line in side_by_side(name, *both, shutil.get_terminal_size((WIDTH, 24)).columns):
             _print(line)
