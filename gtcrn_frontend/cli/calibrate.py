@@ -31,7 +31,7 @@ EXAMPLES = """examples:
   gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --noise noise/ \\
       --snr 0,5,10,clean --write frontend.yaml --report report.html
   gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --noise noise/ \\
-      --channel microphone,telephone,room --rooms rooms/ --vad silero_vad.onnx
+      --channel microphone,telephone,room --rooms rooms/ --vad silero-vad
   gtcrn-frontend calibrate --recognizer my_asr:transcribe --manifest recordings/ \\
       --report report.html
   gtcrn-frontend calibrate --recognizer 'whisper-cli -m base.bin -np -nt -f {}' \\
@@ -179,7 +179,8 @@ def add_measure_args(parser: argparse.ArgumentParser) -> None:
         "--vad",
         type=Path,
         metavar="ONNX",
-        help="with --noise, also measure false starts and missed speech of Silero VAD, run by sherpa-onnx",
+        help="with --noise, also measure false starts and missed speech of Silero VAD, run by sherpa-onnx; silero-vad "
+        "for the file that the package of this name ships",
     )
 
 

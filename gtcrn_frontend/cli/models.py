@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gtcrn_frontend.adapters.sherpa.silero_model import WHERE, installed_silero_vad
 from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import absent_engines, load
@@ -98,6 +99,9 @@ def _list(args: argparse.Namespace) -> int:
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    silero = installed_silero_vad()
+    where = silero or f"not here: {WHERE}"
+    print(f"silero_vad.onnx, for sherpa-onnx's voice activity detector: {where}", file=sys.stderr)
     return 0
 
 

@@ -219,7 +219,7 @@ def test_what_is_wrong_is_said_with_file_and_key(folder, online, change, said):
         ({}, "expected one of silero_vad and ten_vad, got none"),
         ({"silero": {}}, "unknown 'silero': did you mean 'silero_vad'"),
         ({"silero_vad": {}, "ten_vad": {}}, "got silero_vad and ten_vad"),
-        ({"silero_vad": {"threshold": 0.5}}, "silero_vad: expected settings by name, model among them"),
+        ({"ten_vad": {"threshold": 0.5}}, "ten_vad: expected settings by name, model among them"),
         ({"silero_vad": {"model": "nothing.onnx"}}, "silero_vad: model: expected a file, found nothing"),
         ({"silero_vad": {"model": "vad.onnx", "treshold": 0.5}}, "unknown 'treshold': did you mean 'threshold'"),
         ({"silero_vad": {"model": "vad.onnx", "threshold": 1}}, "threshold: expected 0.01 to 1, got 1"),
