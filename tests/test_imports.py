@@ -103,6 +103,7 @@ ALLOWED = {
     "streaming": FOUNDATION | {"engines"},
     "enhancer": FOUNDATION | {"engines", "streaming"},
     "pool": FOUNDATION | {"engines", "streaming"},
+    "duplex": FOUNDATION | {"streaming", "enhancer"},
     "file_enhancement": FOUNDATION | {"enhancer"},
     "export": FOUNDATION | {"engines", "weights"},
     "evaluation": FOUNDATION | {"engines", "weights", "streaming", "enhancer", "pool", "file_enhancement"},
