@@ -45,30 +45,26 @@ EXAMPLES = """examples:
   gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --fit-auto-strength \\
       --write frontend.yaml
 
-manifest:
-  JSON lines with audio and text, a CSV or TSV file with such a heading, a Kaldi folder, or a
-  folder of recordings each beside a .txt file. An entry may be a segment of its file (offset and
-  duration in seconds, or start and stop in samples), and may name its condition. Without --noise,
-  recordings are used as they are.
+Manifest: JSON lines with audio and text, a CSV or TSV file with such a heading, a Kaldi folder, or a
+folder of recordings each beside a .txt file. An entry may be a segment of its file (offset and
+duration in seconds, or start and stop in samples), and may name its condition. Without --noise,
+recordings are used as they are.
 
-recogniser:
-  faster-whisper:NAME_OR_FOLDER[,option=value...] takes options of faster-whisper such as
-  beam_size, language, temperature (0, or 0+0.2+0.4), condition_on_previous_text, vad_filter and
-  compute_type. Nothing is downloaded. openai:URL[,option=value...] takes model, language,
-  temperature, prompt, timeout and retries; the key is read from the environment variable
-  OPENAI_API_KEY.
+Recogniser: faster-whisper:NAME_OR_FOLDER[,option=value...] takes options of faster-whisper such as
+beam_size, language, temperature (0, or 0+0.2+0.4), condition_on_previous_text, vad_filter and
+compute_type. Nothing is downloaded. openai:URL[,option=value...] takes model, language,
+temperature, prompt, timeout and retries; the key is read from the environment variable
+OPENAI_API_KEY.
 
-cache:
-  Results are cached, so that an interrupted run can be resumed. Those of a function or a command
-  are invalidated when a file in its folder or in the working directory changes; recordings, .log
-  and .html files and hidden files do not count. If the recogniser's state is elsewhere, such as
-  in a remote service, give --no-cache.
+Cache: results are cached, so that an interrupted run can be resumed. Those of a function or a command
+are invalidated when a file in its folder or in the working directory changes; recordings, .log
+and .html files and hidden files do not count. If the recogniser's state is elsewhere, such as
+in a remote service, give --no-cache.
 
-measures:
-  Beside the error rate, which counts at most as many errors in an utterance as it has words,
-  the tables show substitutions, deletions and insertions apart, and, with --noise, hallucinated
-  words per minute where nobody speaks. A setting that adds such words significantly is ruled out,
-  and the decision says so.
+Measures: beside the error rate, which counts at most as many errors in an utterance as it has words,
+the tables show substitutions, deletions and insertions apart, and, with --noise, hallucinated
+words per minute where nobody speaks. A setting that adds such words significantly is ruled out,
+and the decision says so.
 
 The file of --write is for --config of other commands, and for `frontend:` in a pipeline file. It
 says `bypass: true` unless a front-end helps significantly.

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.install_hint import install_hint
 
@@ -24,8 +25,10 @@ manifest and a split by speaker, recording and room. Prints the lines of a train
 """
 EPILOG = """
 examples:
-  gtcrn-frontend data --librispeech train-clean-100.tar.gz --esc50 ESC-50-master.zip --rirs-noises RIRS_NOISES
-  gtcrn-frontend data --voicebank-demand clean_trainset_28spk_wav.zip noisy_trainset_28spk_wav.zip --output vbd
+  gtcrn-frontend data --librispeech train-clean-100.tar.gz --esc50 ESC-50-master.zip \\
+      --rirs-noises RIRS_NOISES
+  gtcrn-frontend data --output vbd \\
+      --voicebank-demand clean_trainset_28spk_wav.zip noisy_trainset_28spk_wav.zip
 """
 
 
@@ -36,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="prepare downloaded public data sets for training",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     for name, title in DATA_SETS.items():
         parser.add_argument(f"--{name}", nargs="+", type=Path, metavar="PATH", help=f"folders or archives of {title}")

@@ -58,9 +58,9 @@ def test_where_it_is_missing_it_says_where_to_get_it(absent, tmp_path):
 
 def test_models_tells_where_it_is(installed, capsys):
     assert main(["models", "list"]) == 0
-    assert str(installed) in capsys.readouterr().err
+    assert str(installed) in capsys.readouterr().out
 
 
 def test_models_tells_where_to_get_it(absent, capsys):
     assert main(["models", "list"]) == 0
-    assert "not here: pip install --no-deps silero-vad brings it" in capsys.readouterr().err
+    assert "not here: pip install --no-deps silero-vad brings it" in capsys.readouterr().out
