@@ -202,6 +202,19 @@ def test_a_file_without_counterpart_is_listed_and_the_others_are_measured(folder
     assert re.search(r"failed: lonely: .*lonely_noisy\.wav: .*found no counterpart", captured.err)
 
 
+def test_tables_fit_100_columns(folder: Path, random_checkpoint: Path, capsys) -> None:
+    models = ["gtcrn-asr"]
+    for number in range(3):
+        path = folder / "an_experiment_that_ran_for_weeks" / f"part_{number}_of_three" / "best.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(random_checkpoint.read_bytes())
+        models.append(str(path))
+    run("--pairs", "pairs", "--metrics", "si-snr", "clean", "--model", *models, "--strength", "0.5", "auto")
+    text = capsys.readouterr().out
+    assert "part_2_of_three/best auto" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
 def test_names_that_are_not_utf_8(folder: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     for kind in ("clean", "noisy"):
