@@ -266,6 +266,7 @@ def test_systems_have_names_that_tell_them_apart(random_checkpoint: Path, tmp_pa
     for copy in copies:
         copy.write_bytes(random_checkpoint.read_bytes())
     paths = [str(copy) for copy in copies]
-    assert list(systems_of(["gtcrn-asr", *paths, "gtcrn-asr"], [1.0], "auto")) == ["noisy", "gtcrn-asr", *paths]
+    names = [f"{tmp_path.name}/best", "deep/best", f"{tmp_path.name}/noisy"]
+    assert list(systems_of(["gtcrn-asr", *paths, "gtcrn-asr"], [1.0], "auto")) == ["noisy", "gtcrn-asr", *names]
     assert list(systems_of(["gtcrn-asr"], [0.7], "auto")) == ["noisy", "gtcrn-asr 0.7"]
     assert list(systems_of([paths[0]], [1.0, "auto"], "auto")) == ["noisy", "best 1", "best auto"]
