@@ -43,11 +43,18 @@ def decode(file: IO[bytes], name: str) -> IO[bytes]:
             if not container.streams.audio:
                 raise AudioFormatError(f"{name}: expected a file with audio, found none in it")
             stream = container.streams.audio[0]
+            if stream.codec_context is None or not stream.rate or not stream.channels:
+                raise AudioFormatError(f"{name}: expected audio that FFmpeg can decode, found another codec, or none")
             announced_s = _announced_s(container, stream)
             frames = _write(av, container, stream, decoded)
     except av.FFmpegError as error:
         decoded.close()
         raise AudioFormatError(f"{name}: damaged or truncated audio file: {error.strerror}") from error
+    except (ValueError, OverflowError, soundfile.LibsndfileError) as error:  # a rate that changes, or is out of range
+        decoded.close()
+        if isinstance(error, AudioFormatError):
+            raise
+        raise AudioFormatError(f"{name}: damaged audio file: {error}") from error
     except BaseException:
         decoded.close()
         raise
