@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +22,13 @@ HPARAMS = "hparams"
 
 
 def run_as_command(recipe: Callable[[Sequence[str]], object]) -> None:
-    """Runs a recipe with the arguments of the command line; prints this package's errors without a traceback."""
+    """Runs a recipe with the arguments of the command line; prints this package's errors without a traceback.
+
+    torch gets one thread on the CPU, unless the environment variable `OMP_NUM_THREADS` is set: layers this small are not
+    worth dividing, and on busy cores several threads wait for each other.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
     try:
         recipe(sys.argv[1:])
     except GtcrnFrontendError as error:
