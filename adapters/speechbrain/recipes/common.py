@@ -12,6 +12,7 @@ import gtcrn_frontend.adapters.speechbrain  # noqa: F401  # before SpeechBrain, 
 
 # isort: split
 import speechbrain as sb
+import torch
 from hyperpyyaml import load_hyperpyyaml  # type: ignore[import-untyped]
 from torch import nn
 
@@ -24,8 +25,8 @@ HPARAMS = "hparams"
 def run_as_command(recipe: Callable[[Sequence[str]], object]) -> None:
     """Runs a recipe with the arguments of the command line; prints this package's errors without a traceback.
 
-    torch gets one thread on the CPU, unless the environment variable `OMP_NUM_THREADS` is set: layers this small are not
-    worth dividing, and on busy cores several threads wait for each other.
+    torch gets one thread on the CPU, unless the environment variable `OMP_NUM_THREADS` is set: layers this small are
+    not worth dividing, and on busy cores several threads wait for each other.
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
