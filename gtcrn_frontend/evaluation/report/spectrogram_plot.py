@@ -108,7 +108,8 @@ def _draw_waveform(axes: Axes, recording: Outline, peak: float, title: str) -> N
     edges_s = np.linspace(0, recording.duration_s, len(recording.lowest) + 1)
     axes.stairs(recording.highest, edges_s, baseline=recording.lowest, fill=True, color="#31688e")
     axes.set_ylim(-peak, peak)
-    axes.set_title(title)
+    # A file name: not a formula, even with dollar signs, and not UTF-8 of necessity.
+    axes.set_title(title.encode(errors="replace").decode(), parse_math=False)
     axes.grid(alpha=0.3)
 
 
