@@ -30,7 +30,7 @@ def has_token(request: Request, token: str) -> bool:
     """Returns whether a request has the token: `Authorization: Bearer TOKEN`, or `?token=TOKEN`, as browsers do."""
     given = [value.removeprefix("Bearer ") for value in request.headers.get_all("Authorization")]
     given += parse_qs(urlsplit(request.path).query).get("token", [])
-    return any(hmac.compare_digest(value.encode(), token.encode()) for value in given)
+    return any(hmac.compare_digest(value.encode(errors="surrogatepass"), token.encode()) for value in given)
 
 
 def descriptors_needed(max_connections: int, max_handshakes: int) -> int:

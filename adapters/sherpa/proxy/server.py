@@ -64,7 +64,9 @@ class Proxy:
         self._server_tls = settings.server_tls()
         upstream_tls = settings.upstream_tls()
         self._endpoints = Endpoints(settings, self._metrics, upstream_tls, lambda: self._draining)
-        self._handshakes = Handshakes(*limits, self._metrics.dropped_handshakes.inc)
+        self._handshakes = Handshakes(
+            *limits, self._metrics.dropped_handshakes.inc, self._server_tls, settings.handshake_seconds
+        )
         self._metrics.handshakes.set_function(lambda: len(self._handshakes))
         pool = BatchedPool(settings.enhancer, self._metrics.count_compute)
         self._service = Service(settings, pool, self._metrics, upstream_tls)
@@ -102,11 +104,10 @@ class Proxy:
             self._converse,
             settings.host,
             settings.port,
-            ssl=self._server_tls,
             process_request=self._endpoints.for_clients,
             origins=settings.origins,
             open_timeout=settings.handshake_seconds,
-            create_connection=self._handshakes.new_connection,  # type: ignore[arg-type]  # takes any factory
+            create_connection=self._handshakes.new_connection,  # type: ignore[arg-type]  # with TLS, if there is any
             max_size=settings.max_message_bytes,
             server_header=None,
             logger=websocket_logger,
@@ -141,6 +142,7 @@ class Proxy:
         if self._server is not None and self._batching is not None:
             for server in filter(None, (self._server, self._admin)):
                 server.close()
+                self._handshakes.abort()
                 await server.wait_closed()
             self._batching.cancel()
             await asyncio.wait([self._batching])
@@ -155,7 +157,7 @@ class Proxy:
             settings.admin_port,
             process_request=self._endpoints.for_admin,
             open_timeout=settings.handshake_seconds,
-            create_connection=self._handshakes.new_connection,  # type: ignore[arg-type]  # takes any factory
+            create_connection=self._handshakes.new_admin_connection,  # type: ignore[arg-type]  # takes any factory
             server_header=None,
             logger=websocket_logger,
             **OPTIONS,
@@ -163,7 +165,7 @@ class Proxy:
 
     async def _converse(self, client: ServerConnection) -> None:
         """Serves one connection, from handshake to close."""
-        self._handshakes.end(client)
+        self._handshakes.end(client)  # type: ignore[arg-type]  # made by `new_connection`
         number = next(self._numbers)
         if len(self._sessions) >= self._settings.max_connections:
             await self._turn_away(client, number)
