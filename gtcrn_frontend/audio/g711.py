@@ -14,9 +14,15 @@ import numpy.typing as npt
 Law = Literal["mulaw", "alaw"]
 LAWS: tuple[Law, ...] = ("mulaw", "alaw")
 
+SAMPLE_RATE_HZ = 8000
 FULL_SCALE = 32768.0  # levels are those of 16-bit samples
 MULAW_BIAS = 0x84
 ALAW_TOGGLE = 0x55  # every second bit of a code is inverted on the line
+
+
+def law_of(name: str) -> Law | None:
+    """Returns the law of this name; None if it names something else, such as a format of linear PCM."""
+    return next((law for law in LAWS if law == name), None)
 
 
 def decode(codes: npt.NDArray[np.uint8], law: Law) -> npt.NDArray[np.float32]:
@@ -47,6 +53,6 @@ def _levels(law: Law) -> npt.NDArray[np.float32]:
 
 @cache
 def _sorted_levels(law: Law) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    levels = _levels(law)
-    order = np.argsort(levels, kind="stable")
-    return levels[order], order.astype(np.uint8)
+    """Returns the levels in ascending order, and a code of each; of the two zeros of mu-law, the positive one."""
+    levels, first = np.unique(_levels(law)[::-1], return_index=True)
+    return levels, (255 - first).astype(np.uint8)
