@@ -23,6 +23,39 @@ class ErrorLog(Protocol):
         """Logs a message and the exception that is being handled."""
 
 
+class DelayedInput:
+    """The input of a stream that has no output yet: what is passed on in its place if the enhancer fails.
+
+    Args:
+        lag_samples: samples that stay behind while the input is passed on.
+    """
+
+    def __init__(self, lag_samples: int) -> None:
+        self._lag_samples = lag_samples
+        self._waiting: Samples | None = None
+
+    def enhanced(self, raw: Samples, count: int) -> None:
+        """Takes input, after which `count` samples of output have been delivered."""
+        self._waiting = self._joined(raw)[count:]
+
+    def passed(self, raw: Samples) -> Samples:
+        """Takes input; returns the samples to pass on, as late as the output would be."""
+        joined = self._joined(raw)
+        count = max(0, len(joined) - self._lag_samples)
+        self._waiting = joined[count:]
+        return joined[:count]
+
+    def rest(self) -> Samples:
+        """Returns the samples without output, and starts over."""
+        rest = np.empty(0, np.float32) if self._waiting is None else self._waiting
+        self._waiting = None
+        return rest
+
+    def _joined(self, raw: Samples) -> Samples:
+        """Returns the waiting samples and new ones; a copy, since the caller may reuse its buffer."""
+        return raw.copy() if self._waiting is None else np.concatenate([self._waiting, raw])
+
+
 class FailOpenEnhancer:
     """An `Enhancer` that passes the input on after an internal error, until the stream ends.
 
@@ -48,7 +81,7 @@ class FailOpenEnhancer:
         self.enhancer = enhancer
         self._log = log
         self._on_error = check_on_error(on_error)
-        self._waiting: Samples | None = None  # input whose output has not been delivered
+        self._input = DelayedInput(enhancer.lag_samples)
         self._failed = False
 
     @property
@@ -72,12 +105,9 @@ class FailOpenEnhancer:
             except Exception:  # noqa: BLE001  # logged, or raised again
                 self._fail()
             else:
-                self._waiting = self._joined(raw)[len(enhanced) :]
+                self._input.enhanced(raw, len(enhanced))
                 return enhanced
-        joined = self._joined(raw)
-        count = max(0, len(joined) - self.enhancer.lag_samples)
-        self._waiting = joined[count:]
-        return joined[:count]
+        return self._input.passed(raw)
 
     def flush(self) -> Samples:
         """Returns the remaining samples, see `Enhancer.flush`, and resets the stream."""
@@ -89,28 +119,25 @@ class FailOpenEnhancer:
             except Exception:  # noqa: BLE001  # logged, or raised again
                 self._fail()
             else:
-                self._waiting = None
+                self._input.rest()
                 return enhanced
-        rest = np.empty(0, np.float32) if self._waiting is None else self._waiting
+        rest = self._input.rest()
         self.reset()
         return rest
 
     def reset(self) -> None:
         """Resets the stream; samples not delivered are lost."""
-        self._waiting, self._failed = None, False
+        self._input.rest()
+        self._failed = False
         self.enhancer.reset()
 
     def _fail(self) -> None:
         """Changes to the input; called while the exception is being handled."""
         if self._on_error == "raise":
-            self._waiting = None  # the enhancer has reset its stream
+            self._input.rest()  # the enhancer has reset its stream
             raise
         self._failed = True
         self._log.exception("the enhancer failed: the input passes unfiltered from here to the end of the stream")
-
-    def _joined(self, raw: Samples) -> Samples:
-        """Returns the waiting samples and new ones; a copy, since the caller may reuse its buffer."""
-        return raw.copy() if self._waiting is None else np.concatenate([self._waiting, raw])
 
     def _raw(self, chunk: npt.ArrayLike) -> npt.NDArray[Any]:
         """Returns the input in the shape of the output."""

@@ -20,6 +20,7 @@ from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport
 from gtcrn_frontend.streaming.mixer import AlignedChunk
 from gtcrn_frontend.streaming.stream import Samples, Stream
 
+
 class Enhancer:
     """Enhances one stream chunk by chunk: noisy speech in, enhanced speech out, aligned to the sample.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from gtcrn_frontend.adapters.sherpa.proxy.close_codes import CloseReason
+from gtcrn_frontend.adapters.servers.close_codes import CloseReason
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -42,6 +42,11 @@ class Metrics:
         self.dropped_handshakes = Counter(
             "gtcrn_proxy_handshakes_dropped",
             "Connections dropped before their handshake was complete, as there were too many.",
+            registry=self._registry,
+        )
+        self.passed_streams = Counter(
+            "gtcrn_proxy_streams_passed",
+            "Utterances that passed on unfiltered after an internal error.",
             registry=self._registry,
         )
         self._errors = Counter(

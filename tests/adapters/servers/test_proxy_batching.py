@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gtcrn_frontend import Enhancer, EnhancerConfig
-from gtcrn_frontend.adapters.sherpa.proxy.batching import BatchedPool
+from gtcrn_frontend.adapters.servers.batching import BatchedPool
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gtcrn_frontend.adapters.fail_open import DelayedInput, check_on_error
+from gtcrn_frontend.adapters.servers.log_limits import RepeatLimit
+from gtcrn_frontend.audio.resampler import Resampler
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.errors import AudioFormatError
 from gtcrn_frontend.pool import StreamPool
+
+logger = logging.getLogger(__name__)
+logger.addFilter(RepeatLimit())
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,20 +30,59 @@ class _Job:
     done: asyncio.Future[F32]
 
 
+class _Bypass:
+    """What a stream passes on if the enhancer fails: its input, at the rate and as late as the output."""
+
+    def __init__(self, rate: int, output_rate: int, lag_samples: int) -> None:
+        self._input = DelayedInput(lag_samples)
+        self._resampler = Resampler(rate, output_rate) if rate != output_rate else None
+        self.is_active = False
+
+    def dry(self, samples: F32, *, last: bool) -> F32:
+        """Returns input at the output's rate, after which the other methods are called."""
+        if self._resampler is None:
+            return samples
+        pieces = [self._resampler.push(samples), *([self._resampler.flush()] if last else [])]
+        return np.concatenate(pieces)
+
+    def enhanced(self, dry: F32, count: int) -> None:
+        """Notes that so many samples have been delivered."""
+        self._input.enhanced(dry, count)
+
+    def passed(self, dry: F32, *, last: bool) -> F32:
+        """Returns the input in place of the output."""
+        samples = self._input.passed(dry)
+        return np.concatenate([samples, self._input.rest()]) if last else samples
+
+
 class BatchedPool:
     """Runs a `StreamPool` in a thread: chunks that arrive during a call are batched into the next one.
 
     A chunk therefore waits for at most one call before its own, and the batches grow with the load. Queues cannot grow:
         a stream has at most one pending chunk.
 
+    After an internal error, the input of the streams of that call passes on unfiltered until each of them is closed;
+    with `on_error="raise"`, `process` raises it instead.
+
     Args:
         config: model, engine, threads, providers and segment latency of the pool.
         on_call: called after each call with its duration in seconds.
+        on_error: `pass` or `raise`.
+        on_pass: called for each stream that passes on unfiltered.
     """
 
-    def __init__(self, config: EnhancerConfig, on_call: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        config: EnhancerConfig,
+        on_call: Callable[[float], None],
+        on_error: str = "pass",
+        on_pass: Callable[[], object] = lambda: None,
+    ) -> None:
         self._pool = StreamPool(config.model, config.engine, **config.engine_settings)
         self._on_call = on_call
+        self._on_error = check_on_error(on_error)
+        self._on_pass = on_pass
+        self._bypasses: dict[int, _Bypass] = {}
         self._executor = ThreadPoolExecutor(1, "enhance")
         self._waiting: dict[int, _Job] = {}
         self._arrived = asyncio.Event()
@@ -53,11 +100,15 @@ class BatchedPool:
 
     def open(self, config: EnhancerConfig) -> int:
         """Opens a stream with the settings of `config`; returns its id."""
-        return self._pool.open(**config.stream_settings)
+        stream_id = self._pool.open(**config.stream_settings)
+        info = self._pool.info(stream_id)
+        self._bypasses[stream_id] = _Bypass(info.sample_rate, info.output_sample_rate, info.lag_samples)
+        return stream_id
 
     def close(self, stream_id: int) -> None:
         """Closes a stream, also while its chunk is being processed."""
         self._waiting.pop(stream_id, None)
+        self._bypasses.pop(stream_id, None)
         if self._in_call:  # that call may be about to look up this stream
             self._closed_in_call.append(stream_id)
         else:
@@ -67,9 +118,28 @@ class BatchedPool:
         """Returns the complete samples; with `last`, all remaining ones. One call per stream at a time.
 
         Raises:
-            GtcrnFrontendError: the samples are invalid, or the engine has failed; all streams of that call have been
-                reset.
+            AudioFormatError: the samples are invalid. All streams of that call have been reset: check them before.
+            Exception: the engine has failed, with `on_error="raise"`. All streams of that call have been reset.
         """
+        bypass = self._bypasses[stream_id]
+        dry = bypass.dry(samples, last=last)
+        if not bypass.is_active:
+            try:
+                enhanced = await self._enhanced(stream_id, samples, last=last)
+            except AudioFormatError:
+                raise
+            except Exception:
+                if self._on_error == "raise":
+                    raise
+                logger.exception("the enhancer failed: a stream passes on unfiltered until it ends")
+                bypass.is_active = True
+                self._on_pass()
+            else:
+                bypass.enhanced(dry, len(enhanced))
+                return enhanced
+        return bypass.passed(dry, last=last)
+
+    async def _enhanced(self, stream_id: int, samples: F32, *, last: bool) -> F32:
         done: asyncio.Future[F32] = asyncio.get_running_loop().create_future()
         self._waiting[stream_id] = _Job(samples, last, done)
         self._arrived.set()

@@ -1,4 +1,4 @@
-"""WebSocket proxy for sherpa-onnx servers: enhances the clients' audio and relays the answers."""
+"""Proxies in front of recognition servers and of telephone calls: they enhance the audio and relay all else."""
 
 try:
     import prometheus_client as prometheus_client
@@ -6,7 +6,7 @@ try:
 except ImportError as error:
     raise ImportError(f"the proxy needs {error.name}: pip install 'gtcrn-frontend[proxy]'", name=error.name) from error
 
-from gtcrn_frontend.adapters.sherpa.proxy.server import Proxy, serve
-from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings
+from gtcrn_frontend.adapters.servers.server import Proxy, serve
+from gtcrn_frontend.adapters.servers.settings import ProxySettings
 
 __all__ = ["Proxy", "ProxySettings", "serve"]

@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given
 from websockets.frames import CloseCode
 
-from gtcrn_frontend.adapters.sherpa.proxy.close_codes import MAX_REASON_BYTES, SessionEnd
-from gtcrn_frontend.adapters.sherpa.proxy.framing import (
-    Audio,
-    BadMessageError,
-    Begin,
-    End,
-    OfflineFraming,
-    OnlineFraming,
-    Text,
-)
+from gtcrn_frontend.adapters.servers.close_codes import MAX_REASON_BYTES, SessionEnd
+from gtcrn_frontend.adapters.servers.protocols.base import Audio, BadMessageError, Begin, End, Pass
+from gtcrn_frontend.adapters.servers.protocols.sherpa_onnx import OfflineFraming, OnlineFraming
 
 
 def audio_of(events):
@@ -61,7 +54,7 @@ def test_offline_utterances_are_the_same_however_their_bytes_are_cut(drawn):
     for _ in drawn:
         framing.answer("text")
     assert not framing.in_flight
-    assert framing.receive("Done") == [Text("Done")]
+    assert framing.receive("Done") == [Pass("Done")]
 
 
 @given(st.lists(st.lists(st.integers(0, 30), max_size=5), min_size=1, max_size=3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -14,35 +14,40 @@ from websockets.exceptions import InvalidURI
 from websockets.typing import Origin
 from websockets.uri import parse_uri
 
-from gtcrn_frontend.adapters.sherpa.proxy.framing import Framing, OfflineFraming, OnlineFraming
+from gtcrn_frontend.adapters.relay_settings import RelaySettings
+from gtcrn_frontend.adapters.servers.protocols import PROTOCOLS
+from gtcrn_frontend.adapters.servers.protocols.base import Framing
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.settings import check_settings, document_settings, parse_value, setting
-
-PROTOCOLS: dict[str, Callable[[], Framing]] = {"online": OnlineFraming, "offline": OfflineFraming}
+from gtcrn_frontend.settings import document_settings, parse_value, setting
 
 
 @document_settings
 @dataclass(frozen=True)
-class ProxySettings:
-    """All settings of a proxy.
+class ProxySettings(RelaySettings):
+    """All settings of a proxy in front of a server of one of `PROTOCOLS`.
 
     Raises:
         ConfigError: a value is out of range, or two do not go together.
     """
 
-    upstream: str = setting(help="WebSocket address of the recogniser's server, ws://HOST:PORT or wss://...")
-    host: str = setting("127.0.0.1", help="interface to listen on")
-    port: int = setting(6005, low=0, high=65_535, help="port to listen on; 0 takes a free one, see `Proxy.address`")
-    protocol: str = setting(
-        "online", choices=("online", "offline"), help="protocol of the server: sherpa-onnx's online or offline one"
+    upstream: str = setting(
+        help="address of the recogniser's server, ws://HOST:PORT or wss://...; for the protocol openai also http://..."
     )
+    port: int = setting(6005, low=0, high=65_535, help="port to listen on; 0 takes a free one, see `Proxy.address`")
     enhancer: EnhancerConfig = setting(
         factory=EnhancerConfig,
         help="model, engine, strength and so on. sample_rate and output_sample_rate are those of the clients and of "
-        "the recogniser, each the model's unless given; offline, every utterance names its own",
+        "the recogniser, each the protocol's or the model's unless given; in most protocols, messages name the rate",
     )
-    max_connections: int = setting(256, low=1, help="further clients are turned away with close code 1013")
+    admin_port: int | None = setting(
+        None,
+        low=0,
+        high=65_535,
+        default_text="the clients' port",
+        help="port for /metrics, /healthz and /readyz, which are then not on the clients' port",
+    )
+    protocol: str = setting("online", choices=tuple(PROTOCOLS), help="protocol of clients and server")
     max_handshakes: int | None = setting(
         None,
         low=1,
@@ -53,32 +58,6 @@ class ProxySettings:
         None, low=1, default_text="half of max_handshakes", help="of these, those from one address"
     )
     handshake_seconds: float = setting(10.0, above=0, unit="s", help="time limit of a client's handshake")
-    max_stream_seconds: float | None = setting(
-        None,
-        above=0,
-        unit="s",
-        default_text="no limit",
-        help="audio of one utterance; more closes its connection with code 1008",
-    )
-    max_bytes_per_second: int | None = setting(
-        None,
-        low=1,
-        unit="bytes/s",
-        default_text="no limit",
-        help="a client is not read faster; live float32 audio of 16 kHz has 64,000",
-    )
-    max_message_bytes: int = setting(
-        1 << 20,
-        low=1,
-        unit="bytes",
-        help="a larger message closes its connection with code 1009. Up to four messages of a client, and of the "
-        "recogniser to it, are held in memory",
-    )
-    idle_seconds: float = setting(
-        60.0, above=0, unit="s", help="a connection without traffic for this long is closed with code 1008"
-    )
-    connect_seconds: float = setting(5.0, above=0, unit="s", help="time limit to connect to the recogniser")
-    drain_seconds: float = setting(10.0, low=0, unit="s", help="time for sessions to finish at shutdown")
     allow_origin: Sequence[str] = setting(
         (),
         help="web pages that may connect, by their origin, such as https://example.org, or *; clients that are no "
@@ -86,14 +65,6 @@ class ProxySettings:
     )
     token_file: Path | None = setting(
         None, default_text="no token", help="file with a token that clients must send, as bearer token or as ?token="
-    )
-    admin_host: str = setting("127.0.0.1", help="interface of the admin port")
-    admin_port: int | None = setting(
-        None,
-        low=0,
-        high=65_535,
-        default_text="the clients' port",
-        help="port for /metrics, /healthz and /readyz, which are then not on the clients' port",
     )
     tls_cert: Path | None = setting(None, help="PEM file with the certificate chain; clients then connect by wss://")
     tls_key: Path | None = setting(
@@ -104,26 +75,14 @@ class ProxySettings:
     )
 
     def __post_init__(self) -> None:
-        check_settings(self)
-        if not _is_websocket_uri(self.upstream):
+        super().__post_init__()
+        if not _is_websocket_uri(self.websocket_upstream):
             raise ConfigError(
                 f"upstream: expected an address such as ws://127.0.0.1:6006 or wss://example.org, got {self.upstream!r}"
             )
         if self.enhancer.channels != 1:
-            raise ConfigError(f"channels: expected 1, as sherpa-onnx's servers do, got {self.enhancer.channels}")
-        rates = (self.enhancer.sample_rate, self.enhancer.output_sample_rate)
-        if self.protocol == "offline" and rates != (None, None):
-            raise ConfigError(
-                "expected no sample rate for the protocol offline, where each utterance names its own: "
-                f"leave out sample_rate and output_sample_rate, got {rates[0]} and {rates[1]}"
-            )
-        rate = self.max_bytes_per_second
-        lowest = self.max_message_bytes / self.idle_seconds
-        if rate is not None and rate < lowest:
-            raise ConfigError(
-                f"max_bytes_per_second: expected at least {lowest:.0f}, one message of max_message_bytes in "
-                f"idle_seconds, got {rate}"
-            )
+            raise ConfigError(f"channels: expected 1, as recognition servers do, got {self.enhancer.channels}")
+        self._check_rates()
         for origin in self.allow_origin:
             if origin != "*" and not _is_origin(origin):
                 raise ConfigError(f"allow_origin: expected an origin such as https://example.org, or *, got {origin!r}")
@@ -131,6 +90,19 @@ class ProxySettings:
             raise ConfigError("tls_key: expected tls_cert beside it, got none")
         if self.upstream_ca and not self.upstream_is_secure:
             raise ConfigError(f"upstream_ca: expected an upstream with wss://, got {self.upstream}")
+
+    def _check_rates(self) -> None:
+        rate, output_rate = self.enhancer.sample_rate, self.enhancer.output_sample_rate
+        if self.protocol == "offline" and (rate, output_rate) != (None, None):
+            raise ConfigError(
+                "expected no sample rate for the protocol offline, where each utterance names its own: "
+                f"leave out sample_rate and output_sample_rate, got {rate} and {output_rate}"
+            )
+        if PROTOCOLS[self.protocol].names_rate and output_rate is not None:
+            raise ConfigError(
+                f"output_sample_rate: expected none for the protocol {self.protocol}, in which clients tell the server "
+                f"the rate of what they send, got {output_rate}: leave it out"
+            )
 
     @property
     def handshake_limits(self) -> tuple[int, int]:
@@ -147,14 +119,21 @@ class ProxySettings:
         return [None, *(Origin(origin.lower()) for origin in self.allow_origin)]
 
     @property
+    def websocket_upstream(self) -> str:
+        """The address of the recogniser as a WebSocket's; that of HTTP's where the protocol has both."""
+        scheme, colon, rest = self.upstream.partition("://")
+        is_http = self.protocol == "openai" and scheme in ("http", "https")
+        return f"{scheme.replace('http', 'ws')}{colon}{rest}" if is_http else self.upstream
+
+    @property
     def upstream_is_secure(self) -> bool:
         """Whether the upstream connection uses TLS."""
-        return parse_uri(self.upstream).secure
+        return parse_uri(self.websocket_upstream).secure
 
     @property
     def upstream_shown(self) -> str:
         """The address of the recogniser without name and password, for logs."""
-        uri = parse_uri(self.upstream)
+        uri = parse_uri(self.websocket_upstream)
         host = f"[{uri.host}]" if ":" in uri.host else uri.host
         return f"{'wss' if uri.secure else 'ws'}://{host}:{uri.port}"
 
@@ -198,18 +177,6 @@ class ProxySettings:
             return ssl.create_default_context(cafile=self.upstream_ca)
         except OSError as error:
             raise ConfigError(f"expected certificates as PEM in {self.upstream_ca}: {error}") from error
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """Splits `HOST:PORT` (IPv6 hosts in brackets); raises `ConfigError`."""
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or port is None or parts.netloc != text:
-        raise ConfigError(f"expected HOST:PORT, for example 127.0.0.1:6005 or [::1]:6005, got {text!r}")
-    return host, port
 
 
 def _is_origin(value: str) -> bool:

@@ -21,8 +21,8 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gtcrn_frontend import Enhancer, StreamPool
-from gtcrn_frontend.adapters.sherpa.proxy import Proxy, ProxySettings
-from gtcrn_frontend.adapters.sherpa.proxy.batching import BatchedPool
+from gtcrn_frontend.adapters.servers import Proxy, ProxySettings
+from gtcrn_frontend.adapters.servers.batching import BatchedPool
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
 
@@ -570,11 +570,45 @@ def test_bytes_that_are_no_websocket():
     run(test())
 
 
-def test_a_failing_engine_ends_its_clients_and_the_proxy_serves_on(monkeypatch):
+def fail(*arguments):
+    raise RuntimeError("out of memory")
+
+
+@pytest.mark.parametrize("after", [0, 300, 5000])
+@pytest.mark.parametrize("rates", [(16_000, 16_000), (8000, 16_000), (48_000, 16_000)])
+def test_where_the_engine_fails_the_rest_of_the_utterance_passes_unfiltered(monkeypatch, rates, after):
+    samples = noise(10_000)
+    enhancer = EnhancerConfig(sample_rate=rates[0], output_sample_rate=rates[1])
+    settings = {"sample_rate": rates[0], "output_sample_rate": rates[1]}
+    reference = Enhancer(**settings)
+    before, dry = reference.process_chunk(samples[:after]), Enhancer(**settings, strength=0).enhance(samples)
+
     async def test():
-        async with Upstream() as upstream, behind(upstream) as proxy:
+        async with Upstream() as upstream, behind(upstream, enhancer=enhancer) as proxy, connected(proxy) as client:
+            if after:
+                await client.send(samples[:after].tobytes())
+                if len(before):
+                    await client.recv()
             with monkeypatch.context() as patch:
-                patch.setattr(StreamPool, "process", lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory")))
+                patch.setattr(StreamPool, "process", fail)
+                await say(client, samples[after:], [300, 1, 2000])
+            await say(client, samples, [1000])  # the next one is enhanced again
+            assert (await metrics(proxy))["gtcrn_proxy_streams_passed_total"] == 1
+            await errors_are(proxy, {})
+        audio = upstream.received[0].audio
+        first, second = audio[: len(dry)], audio[len(dry) :]
+        np.testing.assert_allclose(first[: len(before)], before, atol=1e-6)
+        np.testing.assert_allclose(first[len(before) :], dry[len(before) :], atol=1e-6)
+        np.testing.assert_allclose(second, Enhancer(**settings).enhance(samples), atol=1e-5)
+
+    run(test())
+
+
+def test_a_failing_engine_ends_its_clients_if_told_to_and_the_proxy_serves_on(monkeypatch):
+    async def test():
+        async with Upstream() as upstream, behind(upstream, on_error="raise") as proxy:
+            with monkeypatch.context() as patch:
+                patch.setattr(StreamPool, "process", fail)
                 async with connected(proxy) as client:
                     await client.send(noise(1000).tobytes())
                     assert await close_of(client) == (INTERNAL, "internal error of the proxy")

@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 
-from gtcrn_frontend.adapters.sherpa.proxy import ProxySettings
-from gtcrn_frontend.adapters.sherpa.proxy.framing import OfflineFraming, OnlineFraming
-from gtcrn_frontend.adapters.sherpa.proxy.settings import split_address
+from gtcrn_frontend.adapters.servers import ProxySettings
+from gtcrn_frontend.adapters.servers.protocols import PROTOCOLS
+from gtcrn_frontend.adapters.servers.protocols.sherpa_onnx import OfflineFraming, OnlineFraming
 from gtcrn_frontend.cli import proxy
+from gtcrn_frontend.cli._relay_args import split_address
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
 
@@ -75,7 +76,7 @@ def test_each_connection_gets_the_protocol_for_itself():
         first, second = settings.new_framing(), settings.new_framing()
         assert isinstance(first, kind)
         assert first is not second
-    with pytest.raises(ConfigError, match="protocol: expected online or offline, got 'both'"):
+    with pytest.raises(ConfigError, match=r"protocol: expected one of online, offline, .*, got 'both'"):
         ProxySettings(upstream=UPSTREAM, protocol="both")
 
 
@@ -88,7 +89,7 @@ def test_the_command_has_the_same_defaults(monkeypatch):
     """They are written twice, because the command line must not need the libraries of the proxy to print its help."""
     import argparse
 
-    import gtcrn_frontend.adapters.sherpa.proxy as package
+    import gtcrn_frontend.adapters.servers as package
 
     seen = []
 
@@ -100,4 +101,5 @@ def test_the_command_has_the_same_defaults(monkeypatch):
     proxy.add_parser(parser.add_subparsers())
     args = parser.parse_args(["proxy", "--upstream", UPSTREAM])
     assert args.run(args) == 0
+    assert tuple(PROTOCOLS) == proxy.PROTOCOLS
     assert [dataclasses.asdict(settings) for settings in seen] == [dataclasses.asdict(ProxySettings(upstream=UPSTREAM))]

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
-import ssl
 import time
+from collections.abc import Awaitable, Callable
 
 import numpy as np
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.connection import Connection
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import CloseCode
 
-from gtcrn_frontend.adapters.sherpa.proxy.batching import BatchedPool
-from gtcrn_frontend.adapters.sherpa.proxy.close_codes import CloseReason, SessionEnd, end_by_client, end_by_upstream
-from gtcrn_frontend.adapters.sherpa.proxy.connections import OPTIONS, close
-from gtcrn_frontend.adapters.sherpa.proxy.framing import SAMPLE, Audio, BadMessageError, Begin, End, Event, Text
-from gtcrn_frontend.adapters.sherpa.proxy.limits import ByteRate, StreamLength, TooLongError
-from gtcrn_frontend.adapters.sherpa.proxy.log_limits import RepeatLimit
-from gtcrn_frontend.adapters.sherpa.proxy.metrics import Metrics
-from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings
+from gtcrn_frontend.adapters.relay_settings import RelaySettings
+from gtcrn_frontend.adapters.servers.batching import BatchedPool
+from gtcrn_frontend.adapters.servers.close_codes import CloseReason, SessionEnd, end_by_client, end_by_upstream
+from gtcrn_frontend.adapters.servers.connections import Link, close
+from gtcrn_frontend.adapters.servers.limits import ByteRate, StreamLength, TooLongError
+from gtcrn_frontend.adapters.servers.log_limits import RepeatLimit
+from gtcrn_frontend.adapters.servers.metrics import Metrics
+from gtcrn_frontend.adapters.servers.protocols.base import (
+    Audio,
+    BadMessageError,
+    Begin,
+    End,
+    Event,
+    Framing,
+    Message,
+    Pass,
+)
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import check_chunk
 from gtcrn_frontend.config import EnhancerConfig
@@ -34,17 +41,14 @@ logger.addFilter(RepeatLimit())
 SLICE_S = 0.5
 """Larger messages are split, so that a client with a whole file does not block live ones."""
 
-_EMPTY = np.empty(0, np.float32)
-
 
 @dataclasses.dataclass(frozen=True)
 class Service:
     """Resources shared by all sessions of a proxy."""
 
-    settings: ProxySettings
+    settings: RelaySettings
     pool: BatchedPool
     metrics: Metrics
-    upstream_tls: ssl.SSLContext | None
 
 
 class Session:
@@ -58,16 +62,29 @@ class Session:
         number: of the connection, for the log.
         service: resources shared by all sessions.
         enhancer: rates, strength and bypass for this client.
+        framing: the protocol of this connection.
+        connect: opens the upstream connection; raises `OSError` or `WebSocketException`.
     """
 
-    def __init__(self, client: ServerConnection, number: int, service: Service, enhancer: EnhancerConfig) -> None:
+    def __init__(
+        self,
+        client: Link,
+        number: int,
+        service: Service,
+        enhancer: EnhancerConfig,
+        framing: Framing,
+        connect: Callable[[], Awaitable[Link]],
+    ) -> None:
         self._client = client
         self._number = number
         self._service = service
         self._enhancer = enhancer
-        self._framing = service.settings.new_framing()
-        self._upstream: ClientConnection | None = None
+        self._framing = framing
+        self._connect = connect
+        self._upstream: Link | None = None
         self._stream: int | None = None
+        self._channels = 1
+        self._empty = np.empty(0, np.float32)  # no samples, of so many channels
         self._sample_rate = service.pool.sample_rate
         self._loop = asyncio.get_running_loop()
         self._ending: asyncio.Future[SessionEnd] = self._loop.create_future()
@@ -75,7 +92,7 @@ class Session:
         self._byte_rate = ByteRate(service.settings.max_bytes_per_second)
         self._length = StreamLength(service.settings.max_stream_seconds)
         self._last_move_s = self._loop.time()
-        self._sending_since_s: dict[Connection, float] = {}
+        self._sending_since_s: dict[Link, float] = {}
 
     def end(self, ending: SessionEnd) -> None:
         """Ends the session; the first call determines the close code."""
@@ -103,25 +120,18 @@ class Session:
 
     async def close(self, ending: SessionEnd) -> None:
         """Closes both connections, with code and reason for the client."""
-        closings = [close(self._client, ending.code, ending.reason)]
+        last_message = self._framing.farewell(ending.reason) if ending.trouble else None
+        closings = [close(self._client, ending.code, ending.reason, last_message)]
         if self._upstream:
             closings.append(close(self._upstream, CloseCode.NORMAL_CLOSURE, ""))
         await asyncio.gather(*closings)
 
     async def _converse(self) -> None:
-        settings = self._service.settings
         try:
-            self._upstream = await connect(
-                settings.upstream,
-                ssl=self._service.upstream_tls,
-                open_timeout=settings.connect_seconds,
-                max_size=settings.max_message_bytes,
-                proxy=None,  # ignore proxy settings of the environment: this is a proxy itself
-                **OPTIONS,
-            )
+            self._upstream = await self._connect()
         except (OSError, WebSocketException) as error:
             why = str(error) or type(error).__name__
-            shown = settings.upstream_shown
+            shown = self._service.settings.upstream_shown
             logger.warning("connection %d: cannot reach the recogniser at %s: %s", self._number, shown, why)
             reason = "the recogniser behind the proxy is not reachable"
             self.end(SessionEnd(CloseCode.TRY_AGAIN_LATER, reason, CloseReason.UPSTREAM_REFUSED))
@@ -135,12 +145,14 @@ class Session:
             logger.error("connection %d: the session failed", self._number, exc_info=error)
             self.end(SessionEnd(CloseCode.INTERNAL_ERROR, "internal error of the proxy", CloseReason.INTERNAL))
 
-    async def _to_upstream(self, upstream: ClientConnection) -> None:
+    async def _to_upstream(self, upstream: Link) -> None:
         latency = self._service.metrics.latency_seconds
         while True:
             try:
                 message = await self._client.recv()
             except ConnectionClosed as closed:
+                if closed.sent is None:  # else it broke the protocol
+                    await self._hang_up(upstream)
                 return self.end(end_by_client(closed))
             started = time.perf_counter()
             if message:  # an empty message is no traffic: it would hold the place of an idle client
@@ -161,56 +173,65 @@ class Session:
                 await asyncio.sleep(wait_s)
                 self._last_move_s = self._loop.time()
 
-    async def _to_client(self, upstream: ClientConnection) -> None:
+    async def _to_client(self, upstream: Link) -> None:
         while True:
             try:
                 message = await upstream.recv()
             except ConnectionClosed as closed:
                 return self.end(end_by_upstream(closed))
-            self._framing.answer(message)
             try:
-                await self._send(self._client, message)
+                for answer in self._framing.answer(message):
+                    await self._send(self._client, answer)
             except ConnectionClosed as closed:
                 return self.end(end_by_client(closed))
             if self._finishing:
                 self.finish()
 
-    async def _handle(self, event: Event, upstream: ClientConnection) -> None:
+    async def _hang_up(self, upstream: Link) -> None:
+        """Delivers what the enhancer still holds when the client has ended the connection."""
+        with contextlib.suppress(ConnectionClosed):
+            for event in self._framing.hang_up():
+                await self._handle(event, upstream)
+
+    async def _handle(self, event: Event, upstream: Link) -> None:
         match event:
             case Begin():
-                self._open_stream(event.sample_rate)
+                self._open_stream(event)
                 if event.header:
                     await self._send(upstream, event.header)
             case Audio():
                 await self._enhance(event.samples, upstream)
             case End():
-                await self._enhance(_EMPTY, upstream, last=True)
+                await self._enhance(self._empty, upstream, last=True)
                 self._close_stream()
-                if event.text is not None:
-                    await self._send(upstream, event.text)
-            case Text():
-                await self._send(upstream, event.text)
+                if event.message is not None:
+                    await self._send(upstream, event.message)
+            case Pass():
+                await self._send(upstream, event.message)
 
-    async def _enhance(self, samples: F32, upstream: ClientConnection, *, last: bool = False) -> None:
-        check_chunk(samples)  # validate the whole message before enhancing any of it
+    async def _enhance(self, samples: F32, upstream: Link, *, last: bool = False) -> None:
         pool, metrics, stream = self._service.pool, self._service.metrics, self._stream
         assert stream is not None  # a framing yields Begin before Audio
+        check_chunk(samples, self._channels)  # validate the whole message before enhancing any of it
         self._length.add(len(samples) / self._sample_rate)
         metrics.count_audio(len(samples) / self._sample_rate)
         step = max(1, round(SLICE_S * self._sample_rate))
         for start in range(0, max(len(samples), 1), step):
             enhanced = await pool.process(stream, samples[start : start + step], last=last)
-            if len(enhanced):
-                await self._send(upstream, enhanced.astype(SAMPLE, copy=False).tobytes())
+            for message in self._framing.encode(enhanced, more=start + step < len(samples)):
+                await self._send(upstream, message)
 
-    def _open_stream(self, sample_rate: int | None) -> None:
-        """Opens a stream; an utterance that states its rate keeps it, as the server was told its size in bytes."""
-        model_rate = self._service.pool.sample_rate
-        rate = sample_rate or self._enhancer.sample_rate or model_rate
-        output_rate = sample_rate or self._enhancer.output_sample_rate or model_rate
-        self._stream = self._service.pool.open(
-            dataclasses.replace(self._enhancer, sample_rate=rate, output_sample_rate=output_rate)
+    def _open_stream(self, begin: Begin) -> None:
+        """Opens a stream; one whose rate is named keeps it, as the server was told the same."""
+        default = self._framing.default_rate_hz or self._service.pool.sample_rate
+        rate = begin.sample_rate or self._enhancer.sample_rate or default
+        output_rate = rate if self._framing.names_rate else self._enhancer.output_sample_rate or default
+        config = dataclasses.replace(
+            self._enhancer, sample_rate=rate, output_sample_rate=output_rate, channels=begin.channels
         )
+        self._stream = self._service.pool.open(config)
+        self._channels = begin.channels
+        self._empty = np.empty(0 if begin.channels == 1 else (0, begin.channels), np.float32)
         self._sample_rate = rate
         self._length.reset()
         self._service.metrics.streams.inc()
@@ -220,7 +241,7 @@ class Session:
             self._service.pool.close(self._stream)
             self._stream = None
 
-    async def _send(self, connection: Connection, message: str | bytes) -> None:
+    async def _send(self, connection: Link, message: Message) -> None:
         self._sending_since_s[connection] = self._loop.time()
         try:
             await connection.send(message)

@@ -16,10 +16,10 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gtcrn_frontend.adapters.sherpa.proxy import Proxy, ProxySettings
-from gtcrn_frontend.adapters.sherpa.proxy.access import check_descriptors, descriptors_needed
-from gtcrn_frontend.adapters.sherpa.proxy.limits import ByteRate
-from gtcrn_frontend.adapters.sherpa.proxy.log_limits import RepeatLimit
+from gtcrn_frontend.adapters.servers import Proxy, ProxySettings
+from gtcrn_frontend.adapters.servers.access import check_descriptors, descriptors_needed
+from gtcrn_frontend.adapters.servers.limits import ByteRate
+from gtcrn_frontend.adapters.servers.log_limits import RepeatLimit
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
 
@@ -267,7 +267,7 @@ def test_the_admin_port_takes_the_endpoints_from_the_clients_port():
 
 
 def test_readiness_includes_the_upstream(monkeypatch):
-    from gtcrn_frontend.adapters.sherpa.proxy import endpoints
+    from gtcrn_frontend.adapters.servers import endpoints
 
     monkeypatch.setattr(endpoints, "READY_CACHE_S", 0.0)
 

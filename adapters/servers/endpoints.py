@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import WebSocketException
 from websockets.http11 import Request, Response
 
-from gtcrn_frontend.adapters.sherpa.proxy.access import has_token, read_token
-from gtcrn_frontend.adapters.sherpa.proxy.connections import OPTIONS
-from gtcrn_frontend.adapters.sherpa.proxy.metrics import CONTENT_TYPE, Metrics
-from gtcrn_frontend.adapters.sherpa.proxy.settings import ProxySettings
+from gtcrn_frontend.adapters.servers.access import has_token, read_token
+from gtcrn_frontend.adapters.servers.connections import Link
+from gtcrn_frontend.adapters.servers.metrics import CONTENT_TYPE, Metrics
+from gtcrn_frontend.adapters.servers.settings import ProxySettings
 from gtcrn_frontend.errors import ConfigError
 
 READY_CACHE_S = 1.0
@@ -25,14 +23,48 @@ READY_CACHE_S = 1.0
 PATHS = ("/healthz", "/readyz", "/metrics")
 
 
-class Endpoints:
-    """Answers plain HTTP requests.
+class AdminEndpoints:
+    """Answers plain HTTP requests on a port without WebSockets.
+
+    Args:
+        metrics: for `/metrics`.
+        connect: opens a connection to the recogniser, for `/readyz`.
+        is_draining: whether new clients are turned away.
+    """
+
+    def __init__(
+        self, metrics: Metrics, connect: Callable[[], Awaitable[Link]], is_draining: Callable[[], bool]
+    ) -> None:
+        self._metrics = metrics
+        self._is_draining = is_draining
+        self._upstream = _Upstream(connect)
+
+    async def for_admin(self, client: ServerConnection, request: Request) -> Response:
+        """Answers a request on the admin port, where there are no WebSockets."""
+        path = request.path.partition("?")[0]
+        if path in PATHS:
+            return await self._answer(client, path)
+        return client.respond(HTTPStatus.NOT_FOUND, f"expected one of {', '.join(PATHS)}\n")
+
+    async def _answer(self, client: ServerConnection, path: str) -> Response:
+        if path == "/metrics":
+            response = client.respond(HTTPStatus.OK, self._metrics.exposition())
+            del response.headers["Content-Type"]
+            response.headers["Content-Type"] = CONTENT_TYPE
+            return response
+        if self._is_draining():
+            return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
+        if path == "/readyz" and (problem := await self._upstream.problem()):
+            return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{problem}\n")
+        return client.respond(HTTPStatus.OK, "ok\n")
+
+
+class Endpoints(AdminEndpoints):
+    """Answers plain HTTP requests, and those for WebSockets that are refused.
 
     Args:
         settings: those of the proxy.
-        metrics: for `/metrics`.
-        upstream_tls: for `/readyz`.
-        is_draining: whether new clients are turned away.
+        metrics, connect, is_draining: see `AdminEndpoints`.
 
     Raises:
         ConfigError: there is no token in the token file.
@@ -42,14 +74,12 @@ class Endpoints:
         self,
         settings: ProxySettings,
         metrics: Metrics,
-        upstream_tls: ssl.SSLContext | None,
+        connect: Callable[[], Awaitable[Link]],
         is_draining: Callable[[], bool],
     ) -> None:
+        super().__init__(metrics, connect, is_draining)
         self._settings = settings
-        self._metrics = metrics
-        self._is_draining = is_draining
         self._token = read_token(settings.token_file) if settings.token_file else None
-        self._upstream = _Upstream(settings, upstream_tls)
 
     async def for_clients(self, client: ServerConnection, request: Request) -> Response | None:
         """Answers a request on the clients' port; None continues the WebSocket handshake."""
@@ -75,31 +105,12 @@ class Endpoints:
             return client.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
         return None
 
-    async def for_admin(self, client: ServerConnection, request: Request) -> Response:
-        """Answers a request on the admin port, where there are no WebSockets."""
-        path = request.path.partition("?")[0]
-        if path in PATHS:
-            return await self._answer(client, path)
-        return client.respond(HTTPStatus.NOT_FOUND, f"expected one of {', '.join(PATHS)}\n")
-
-    async def _answer(self, client: ServerConnection, path: str) -> Response:
-        if path == "/metrics":
-            response = client.respond(HTTPStatus.OK, self._metrics.exposition())
-            del response.headers["Content-Type"]
-            response.headers["Content-Type"] = CONTENT_TYPE
-            return response
-        if self._is_draining():
-            return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
-        if path == "/readyz" and (problem := await self._upstream.problem()):
-            return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{problem}\n")
-        return client.respond(HTTPStatus.OK, "ok\n")
-
 
 class _Upstream:
     """Whether the recogniser behind the proxy accepts connections."""
 
-    def __init__(self, settings: ProxySettings, tls: ssl.SSLContext | None) -> None:
-        self._settings, self._tls = settings, tls
+    def __init__(self, connect: Callable[[], Awaitable[Link]]) -> None:
+        self._open = connect
         self._lock = asyncio.Lock()
         self._problem: str | None = None
         self._known_until_s = float("-inf")
@@ -114,11 +125,8 @@ class _Upstream:
             return self._problem
 
     async def _connect(self) -> str | None:
-        settings = self._settings
         try:
-            connection = await connect(
-                settings.upstream, ssl=self._tls, open_timeout=settings.connect_seconds, proxy=None, **OPTIONS
-            )
+            connection = await self._open()
         except (OSError, WebSocketException):  # includes TimeoutError
             return "the recogniser behind the proxy is not reachable"
         await connection.close()

@@ -14,80 +14,42 @@ All numbers are little-endian. Source: sherpa-onnx/csrc/{online,offline}-websock
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from websockets.frames import CloseCode
 
+from gtcrn_frontend.adapters.servers.protocols.base import (
+    Audio,
+    BadMessageError,
+    Begin,
+    End,
+    Event,
+    Framing,
+    Message,
+    Pass,
+    shown,
+)
 from gtcrn_frontend.audio.resampler import MAX_RATE_HZ, MIN_RATE_HZ
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.errors import GtcrnFrontendError
 
 SAMPLE = np.dtype("<f4")
 DONE = "Done"
 FINISHED = "Done!"
 HEADER = struct.Struct("<ii")
 
-_SHOWN = 30  # characters of a client's text quoted in a close reason
+
+class Float32Framing(Framing):
+    """Sends float32 samples, in binary messages without a header."""
+
+    def encode(self, samples: F32, *, more: bool) -> list[Message]:
+        """Returns one message; none without samples."""
+        return [samples.astype(SAMPLE, copy=False).tobytes()] if len(samples) else []
 
 
-class BadMessageError(GtcrnFrontendError):
-    """A protocol violation; `code` is the WebSocket close code."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(frozen=True)
-class Begin:
-    """Start of an utterance: its sample rate in Hz (None: the configured one), and bytes for the server."""
-
-    sample_rate: int | None
-    header: bytes
-
-
-@dataclass(frozen=True, eq=False)
-class Audio:
-    """Samples of the utterance, `(n,)`, float32."""
-
-    samples: F32
-
-
-@dataclass(frozen=True)
-class End:
-    """End of the utterance, with a text to send after it, if any."""
-
-    text: str | None
-
-
-@dataclass(frozen=True)
-class Text:
-    """A text for the server outside of any utterance."""
-
-    text: str
-
-
-Event = Begin | Audio | End | Text
-
-
-class Framing(Protocol):
-    """Parser of a client's messages, for one connection."""
-
-    @property
-    def in_flight(self) -> bool:
-        """Whether the answer to an utterance is pending."""
-
-    def receive(self, message: str | bytes) -> list[Event]:
-        """Parses a client's message; raises `BadMessageError` if it is not allowed here."""
-
-    def answer(self, message: str | bytes) -> None:
-        """Processes a message of the server before it is relayed."""
-
-
-class OnlineFraming:
+class OnlineFraming(Float32Framing):
     """The protocol of the streaming server."""
+
+    names_rate = False
 
     def __init__(self) -> None:
         self._begun = False
@@ -98,7 +60,7 @@ class OnlineFraming:
         """Whether an utterance has begun whose answer is not complete."""
         return self._begun
 
-    def receive(self, message: str | bytes) -> list[Event]:
+    def receive(self, message: Message) -> list[Event]:
         """Returns what a client's message means; raises `BadMessageError` if it may not come here."""
         if self._done:
             raise BadMessageError(
@@ -117,13 +79,14 @@ class OnlineFraming:
         self._begun = True
         return [*begin, Audio(np.frombuffer(message, SAMPLE))]
 
-    def answer(self, message: str | bytes) -> None:
-        """Notes a message of the server, before it is passed on."""
+    def answer(self, message: Message) -> list[Message]:
+        """Notes a message of the server, and passes it on."""
         if self._done and message == FINISHED:
             self._begun = self._done = False
+        return [message]
 
 
-class OfflineFraming:
+class OfflineFraming(Float32Framing):
     """The protocol of the server for whole utterances."""
 
     def __init__(self) -> None:
@@ -136,7 +99,7 @@ class OfflineFraming:
         """Whether an utterance has begun whose answer is not complete."""
         return self._unanswered > 0 or self._missing_bytes > 0
 
-    def receive(self, message: str | bytes) -> list[Event]:
+    def receive(self, message: Message) -> list[Event]:
         """Returns what a client's message means; raises `BadMessageError` if it may not come here."""
         if isinstance(message, str):
             _check_text(message)
@@ -144,7 +107,7 @@ class OfflineFraming:
                 raise BadMessageError(
                     CloseCode.UNSUPPORTED_DATA, f"expected {self._missing_bytes} more bytes of samples, got {DONE!r}"
                 )
-            return [Text(DONE)]
+            return [Pass(DONE)]
         events: list[Event] = []
         if self._missing_bytes == 0:
             events.append(self._begin(message))
@@ -164,9 +127,10 @@ class OfflineFraming:
             events.append(End(None))
         return events
 
-    def answer(self, message: str | bytes) -> None:
-        """Notes a message of the server, before it is passed on."""
+    def answer(self, message: Message) -> list[Message]:
+        """Notes a message of the server, and passes it on."""
         self._unanswered = max(self._unanswered - 1, 0)
+        return [message]
 
     def _begin(self, message: bytes) -> Begin:
         if len(message) < HEADER.size:
@@ -192,7 +156,6 @@ class OfflineFraming:
 
 def _check_text(text: str) -> None:
     if text != DONE:
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
         raise BadMessageError(
-            CloseCode.UNSUPPORTED_DATA, f"expected binary messages of samples or the text {DONE!r}, got {shown!r}"
+            CloseCode.UNSUPPORTED_DATA, f"expected binary messages of samples or the text {DONE!r}, got {shown(text)}"
         )
