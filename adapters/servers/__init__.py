@@ -6,7 +6,7 @@ try:
 except ImportError as error:
     raise ImportError(f"the proxy needs {error.name}: pip install 'gtcrn-frontend[proxy]'", name=error.name) from error
 
-from gtcrn_frontend.adapters.servers.server import Proxy, serve
+from gtcrn_frontend.adapters.servers.server import Proxy, new_proxy, serve
 from gtcrn_frontend.adapters.servers.settings import ProxySettings
 
-__all__ = ["Proxy", "ProxySettings", "serve"]
+__all__ = ["Proxy", "ProxySettings", "new_proxy", "serve"]

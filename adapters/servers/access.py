@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,8 +29,13 @@ def read_token(path: Path) -> str:
 
 def has_token(request: Request, token: str) -> bool:
     """Returns whether a request has the token: `Authorization: Bearer TOKEN`, or `?token=TOKEN`, as browsers do."""
-    given = [value.removeprefix("Bearer ") for value in request.headers.get_all("Authorization")]
-    given += parse_qs(urlsplit(request.path).query).get("token", [])
+    return is_token(token, request.headers.get_all("Authorization"), request.path)
+
+
+def is_token(token: str, authorizations: Iterable[str], path: str) -> bool:
+    """Returns whether the headers `Authorization` or the query of a request have the token."""
+    given = [value.removeprefix("Bearer ") for value in authorizations]
+    given += parse_qs(urlsplit(path).query).get("token", [])
     return any(hmac.compare_digest(value.encode(), token.encode()) for value in given)
 
 

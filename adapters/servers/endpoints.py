@@ -43,20 +43,25 @@ class AdminEndpoints:
         """Answers a request on the admin port, where there are no WebSockets."""
         path = request.path.partition("?")[0]
         if path in PATHS:
-            return await self._answer(client, path)
+            return await self._respond(client, path)
         return client.respond(HTTPStatus.NOT_FOUND, f"expected one of {', '.join(PATHS)}\n")
 
-    async def _answer(self, client: ServerConnection, path: str) -> Response:
+    async def answer(self, path: str) -> tuple[HTTPStatus, str]:
+        """Returns status and text for one of `PATHS`."""
         if path == "/metrics":
-            response = client.respond(HTTPStatus.OK, self._metrics.exposition())
+            return HTTPStatus.OK, self._metrics.exposition()
+        if self._is_draining():
+            return HTTPStatus.SERVICE_UNAVAILABLE, "draining\n"
+        if path == "/readyz" and (problem := await self._upstream.problem()):
+            return HTTPStatus.SERVICE_UNAVAILABLE, f"{problem}\n"
+        return HTTPStatus.OK, "ok\n"
+
+    async def _respond(self, client: ServerConnection, path: str) -> Response:
+        response = client.respond(*await self.answer(path))
+        if path == "/metrics":
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = CONTENT_TYPE
-            return response
-        if self._is_draining():
-            return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
-        if path == "/readyz" and (problem := await self._upstream.problem()):
-            return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{problem}\n")
-        return client.respond(HTTPStatus.OK, "ok\n")
+        return response
 
 
 class Endpoints(AdminEndpoints):
@@ -92,7 +97,7 @@ class Endpoints(AdminEndpoints):
             if self._settings.admin_port is not None:
                 return client.respond(HTTPStatus.NOT_FOUND, "expected this path on the admin port\n")
             if is_open or path != "/metrics":
-                return await self._answer(client, path)
+                return await self._respond(client, path)
         if not is_open:
             response = client.respond(HTTPStatus.UNAUTHORIZED, "expected a token: Authorization: Bearer TOKEN\n")
             response.headers["WWW-Authenticate"] = "Bearer"

@@ -16,6 +16,7 @@ from gtcrn_frontend.adapters.servers.endpoints import AdminEndpoints, Endpoints
 from gtcrn_frontend.adapters.servers.handshakes import Handshakes
 from gtcrn_frontend.adapters.servers.relay import Relay, address_of, run_until_stopped, websocket_logger
 from gtcrn_frontend.adapters.servers.settings import ProxySettings
+from gtcrn_frontend.errors import ConfigError
 
 
 class Proxy(Relay):
@@ -39,6 +40,10 @@ class Proxy(Relay):
     """
 
     def __init__(self, settings: ProxySettings) -> None:
+        if settings.protocol == "openai":
+            raise ConfigError(
+                "expected another protocol than openai, which has HTTP beside WebSockets: use OpenAiProxy"
+            )
         self._settings = settings
         limits = settings.handshake_limits
         check_descriptors(descriptors_needed(settings.max_connections, limits[0]))
@@ -117,7 +122,7 @@ class Proxy(Relay):
         )
 
 
-async def serve(settings: ProxySettings, announce: Callable[[Proxy], None]) -> None:
+async def serve(settings: ProxySettings, announce: Callable[[Relay], None]) -> None:
     """Runs a proxy until SIGTERM or SIGINT, then drains it; a second signal closes all connections.
 
     Raises the limit of file descriptors of this process if the settings need it, and limits repeated lines of asyncio's
@@ -131,4 +136,18 @@ async def serve(settings: ProxySettings, announce: Callable[[Proxy], None]) -> N
         ConfigError, ModelError, OSError: see `Proxy`.
     """
     check_descriptors(descriptors_needed(settings.max_connections, settings.handshake_limits[0]), raise_limit=True)
-    await run_until_stopped(Proxy(settings), announce)
+    await run_until_stopped(new_proxy(settings), announce)
+
+
+def new_proxy(settings: ProxySettings) -> Relay:
+    """Returns the proxy for a protocol.
+
+    Raises:
+        ImportError: the protocol is openai, and aiohttp is not installed.
+        ConfigError, ModelError: see `Proxy`.
+    """
+    if settings.protocol != "openai":
+        return Proxy(settings)
+    from gtcrn_frontend.adapters.servers.openai import OpenAiProxy  # needs aiohttp
+
+    return OpenAiProxy(settings)

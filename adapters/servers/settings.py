@@ -48,6 +48,9 @@ class ProxySettings(RelaySettings):
         help="port for /metrics, /healthz and /readyz, which are then not on the clients' port",
     )
     protocol: str = setting("online", choices=tuple(PROTOCOLS), help="protocol of clients and server")
+    max_file_bytes: int = setting(
+        25 << 20, low=1, unit="bytes", help="size of a file in a request, for the protocol openai"
+    )
     max_handshakes: int | None = setting(
         None,
         low=1,

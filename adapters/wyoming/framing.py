@@ -143,9 +143,9 @@ class WyomingFraming(Framing):
             self._unanswered = False
         return [self._info(message) if kind == "info" else message]
 
-    def hang_up(self) -> list[Event]:
-        """Returns the end of the stream, for a client that does not send `audio-stop`."""
-        return list(self._end(None))
+    def hang_up(self) -> Iterator[Event]:
+        """Yields the end of the stream, for a client that does not send `audio-stop`."""
+        yield from self._end(None)
 
     def farewell(self, reason: str) -> Message:
         """Returns an `error`."""

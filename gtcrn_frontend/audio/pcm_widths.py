@@ -16,10 +16,11 @@ def decode_linear(data: bytes, encoding: str, channels: int) -> tuple[F32, bytes
     size = WIDTHS[encoding] * channels
     whole = len(data) - len(data) % size
     raw = np.frombuffer(data, np.uint8, whole)
+    samples: F32
     if encoding == "f32le":
         samples = raw.view("<f4").astype(np.float32)
     elif encoding == "u8":
-        samples = (raw.astype(np.float32) - 128) / 128
+        samples = ((raw - 128.0) / 128).astype(np.float32)
     elif encoding == "s24le":
         wide = np.zeros((whole // 3, 4), np.uint8)
         wide[:, 1:] = raw.reshape(-1, 3)

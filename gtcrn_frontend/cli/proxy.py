@@ -14,7 +14,7 @@ from gtcrn_frontend.config import add_enhancer_args
 from gtcrn_frontend.errors import ModelError
 
 if TYPE_CHECKING:
-    from gtcrn_frontend.adapters.servers import Proxy
+    from gtcrn_frontend.adapters.servers.relay import Relay
 
 PROTOCOLS = ("online", "offline", "vosk", "funasr", "whisperlive", "openai")
 
@@ -69,6 +69,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     limits.add_argument(
         "--handshake-seconds", type=float, default=10.0, metavar="S", help="of a client (default: %(default)g)"
     )
+    limits.add_argument(
+        "--max-file-bytes",
+        type=int,
+        default=25 << 20,
+        metavar="N",
+        help="size of a file in a request, with --protocol openai (default: %(default)s)",
+    )
     access = parser.add_argument_group("access")
     access.add_argument(
         "--allow-origin",
@@ -106,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
         max_handshakes=args.max_handshakes,
         max_handshakes_per_address=args.max_handshakes_per_address,
         handshake_seconds=args.handshake_seconds,
+        max_file_bytes=args.max_file_bytes,
         allow_origin=args.allow_origin,
         token_file=args.token_file,
         tls_cert=args.tls_cert,
@@ -115,10 +123,13 @@ def run(args: argparse.Namespace) -> int:
     )
     log_with_times()
 
-    def announce(proxy: Proxy) -> None:
+    def announce(proxy: Relay) -> None:
         print(f"listening on {proxy.address} for {settings.upstream_shown} ({settings.protocol})", flush=True)
         if settings.admin_port is not None:
             print(f"admin port on {proxy.admin_address}", flush=True)
 
-    asyncio.run(serve(settings, announce))
+    try:
+        asyncio.run(serve(settings, announce))
+    except ImportError as error:  # the library of one protocol
+        raise ModelError(str(error)) from error
     return 0

@@ -67,7 +67,7 @@ Event = Begin | Audio | End | Pass
 class Framing:
     """The protocol of one connection: how audio, settings, the end of a stream and other messages pass.
 
-    It does no I/O. A protocol is a subclass; what it does not override passes as it is.
+    It does no I/O. Each event is handled before the next one is asked for. A protocol is a subclass; what it does not override passes as it is.
     """
 
     default_rate_hz: ClassVar[int | None] = None
@@ -97,7 +97,7 @@ class Framing:
         """Returns what the client gets for a message of the server."""
         return [message]
 
-    def hang_up(self) -> list[Event]:
+    def hang_up(self) -> Iterable[Event]:
         """Returns what it means that the client has ended the connection."""
         return []
 

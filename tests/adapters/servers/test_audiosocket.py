@@ -1,4 +1,4 @@
-"""Calls through the AudioSocket proxy: a client that frames as Asterisk does, and an application that keeps all it gets.
+"""Calls through the AudioSocket proxy: a client that frames as Asterisk does, and an application that keeps it all.
 
 Asterisk itself is not among the packages that tests install; both ends here are written from its sources
 (res/res_audiosocket.c). At strength 0 the enhancer delays the samples and leaves them as they are.
@@ -142,7 +142,7 @@ def test_the_delay_is_that_of_the_enhancer_and_less_than_a_message(kind):
 
     async def test():
         async with Application() as application, behind(application) as proxy:
-            reader, writer = await dial(proxy)
+            _, writer = await dial(proxy)
             writer.write(message(ID, UUID))
             lag = Enhancer(sample_rate=rate).lag_samples
             for sent, piece in enumerate(cut(pcm(rate), size), start=1):

@@ -587,8 +587,8 @@ def test_where_the_engine_fails_the_rest_of_the_utterance_passes_unfiltered(monk
         async with Upstream() as upstream, behind(upstream, enhancer=enhancer) as proxy, connected(proxy) as client:
             if after:
                 await client.send(samples[:after].tobytes())
-                if len(before):
-                    await client.recv()
+                while len(before) and json.loads(await client.recv())["samples"] < len(before):
+                    pass  # a long message is enhanced in pieces
             with monkeypatch.context() as patch:
                 patch.setattr(StreamPool, "process", fail)
                 await say(client, samples[after:], [300, 1, 2000])
