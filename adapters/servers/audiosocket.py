@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from gtcrn_frontend.adapters.relay_settings import RelaySettings
 from gtcrn_frontend.adapters.servers.access import check_descriptors, descriptors_needed
-from gtcrn_frontend.adapters.servers.protocols.audiosocket import AudioSocketFraming, read_message
+from gtcrn_frontend.adapters.servers.protocols.audiosocket import AudioSocketFraming, first_message
 from gtcrn_frontend.adapters.servers.relay import run_until_stopped
 from gtcrn_frontend.adapters.servers.tcp_proxy import TcpProtocol, TcpProxy
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.settings import document_settings, setting
 
 PORT = 9092
-PROTOCOL = TcpProtocol(read_message, lambda settings: AudioSocketFraming())
+PROTOCOL = TcpProtocol(first_message, lambda settings: AudioSocketFraming())
 
 
 @document_settings

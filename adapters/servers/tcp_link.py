@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
@@ -13,19 +13,30 @@ from websockets.frames import Close, CloseCode
 from gtcrn_frontend.adapters.servers.connections import CLOSE_TIMEOUT_S
 from gtcrn_frontend.adapters.servers.protocols.base import BadMessageError, Message
 
-ReadMessage = Callable[[asyncio.StreamReader, int], Awaitable[bytes]]
-"""Reads one message of at most so many bytes.
+FirstMessage = Callable[[bytes, int, int], int]
+"""Returns where the first message of data ends that begins at a position, or 0 if it is incomplete.
 
-Raises `BadMessageError` where it is none or too long, and `IncompleteReadError` at the end of the stream.
+Its third argument is the most bytes of a message; it raises `BadMessageError` for longer ones, and where there is none.
 """
+
+_READ_BYTES = 65_536
+
+
+def messages_of(data: bytes, first_message: FirstMessage) -> Iterator[bytes]:
+    """Yields the messages of data that holds whole ones."""
+    start = 0
+    while start < len(data):
+        end = first_message(data, start, len(data))
+        yield data[start:end]
+        start = end
 
 
 class TcpLink:
-    """Messages over a TCP connection.
+    """Messages over a TCP connection, as many at a time as have come: under load, they cost less together.
 
     Args:
         reader, writer: of the connection.
-        read_message: the framing of messages.
+        first_message: the framing of messages.
         max_message_bytes: a longer one ends the connection.
     """
 
@@ -33,12 +44,13 @@ class TcpLink:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        read_message: ReadMessage,
+        first_message: FirstMessage,
         max_message_bytes: int,
     ) -> None:
         self._reader, self._writer = reader, writer
-        self._read_message = read_message
+        self._first_message = first_message
         self._max_message_bytes = max_message_bytes
+        self._rest = b""  # of an incomplete message
 
     @property
     def remote_address(self) -> Any:
@@ -46,22 +58,32 @@ class TcpLink:
         return self._writer.get_extra_info("peername")
 
     async def recv(self) -> bytes:
-        """Returns the next message.
+        """Returns the next messages, at least one.
 
         Raises:
             ConnectionClosedOK: the peer has ended the connection after a whole message.
             ConnectionClosedError: the connection was lost, or what came is no message.
         """
         try:
-            return await self._read_message(self._reader, self._max_message_bytes)
-        except asyncio.IncompleteReadError as error:
-            if error.partial:
-                raise ConnectionClosedError(None, None) from error
-            raise ConnectionClosedOK(Close(CloseCode.NORMAL_CLOSURE, ""), None) from error
+            while True:
+                data = await self._reader.read(_READ_BYTES)
+                if not data and self._rest:
+                    raise ConnectionClosedError(None, None)
+                if not data:
+                    raise ConnectionClosedOK(Close(CloseCode.NORMAL_CLOSURE, ""), None)
+                data = self._rest + data
+                end = 0
+                try:
+                    while next_end := self._first_message(data, end, self._max_message_bytes):
+                        end = next_end
+                except BadMessageError as error:
+                    if not end:
+                        raise ConnectionClosedError(None, Close(error.code, str(error))) from error
+                self._rest = data[end:]
+                if end:
+                    return data[:end]
         except OSError as error:
             raise ConnectionClosedError(None, None) from error
-        except BadMessageError as error:
-            raise ConnectionClosedError(None, Close(error.code, str(error))) from error
 
     async def send(self, message: Message) -> None:
         """Sends a message, and waits while the peer does not read; raises `ConnectionClosedError`."""

@@ -13,7 +13,7 @@ from gtcrn_frontend.adapters.servers.connections import Link
 from gtcrn_frontend.adapters.servers.endpoints import AdminEndpoints
 from gtcrn_frontend.adapters.servers.protocols.base import Framing
 from gtcrn_frontend.adapters.servers.relay import Relay, address_of
-from gtcrn_frontend.adapters.servers.tcp_link import ReadMessage, TcpLink
+from gtcrn_frontend.adapters.servers.tcp_link import FirstMessage, TcpLink
 from gtcrn_frontend.errors import ConfigError
 
 _BACKLOG = 1024  # hundreds of calls may begin at once
@@ -24,11 +24,11 @@ class TcpProtocol:
     """A protocol over TCP.
 
     Attributes:
-        read_message: reads one message.
+        first_message: finds the end of a message.
         new_framing: returns the parser of one connection, for its settings.
     """
 
-    read_message: ReadMessage
+    first_message: FirstMessage
     new_framing: Callable[[RelaySettings], Framing]
 
 
@@ -61,9 +61,7 @@ class TcpProxy(Relay):
 
     async def _listen(self) -> None:
         settings = self._relay_settings
-        self._server = await asyncio.start_server(
-            self._serve, settings.host, settings.port, backlog=_BACKLOG, limit=settings.max_message_bytes
-        )
+        self._server = await asyncio.start_server(self._serve, settings.host, settings.port, backlog=_BACKLOG)
 
     async def _stop_listening(self) -> None:
         if self._server is not None:
@@ -80,11 +78,10 @@ class TcpProxy(Relay):
 
     async def _connect(self) -> Link:
         async with asyncio.timeout(self._relay_settings.connect_seconds):
-            limit = self._relay_settings.max_message_bytes
-            return self._link(*await asyncio.open_connection(*self._upstream, limit=limit))
+            return self._link(*await asyncio.open_connection(*self._upstream))
 
     def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> TcpLink:
-        return TcpLink(reader, writer, self._protocol.read_message, self._relay_settings.max_message_bytes)
+        return TcpLink(reader, writer, self._protocol.first_message, self._relay_settings.max_message_bytes)
 
 
 def split_tcp_uri(text: str, name: str) -> tuple[str, int]:

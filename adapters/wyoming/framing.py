@@ -8,7 +8,6 @@ Source: the package wyoming 1.10, wyoming/event.py, wyoming/audio.py and wyoming
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from collections.abc import Iterator
@@ -34,6 +33,7 @@ from gtcrn_frontend.adapters.servers.protocols.base import (
     Pass,
     shown,
 )
+from gtcrn_frontend.adapters.servers.tcp_link import messages_of
 from gtcrn_frontend.audio.pcm_widths import decode_linear, encode_linear
 from gtcrn_frontend.audio.resampler import MAX_RATE_HZ, MIN_RATE_HZ
 from gtcrn_frontend.audio.types import F32
@@ -59,24 +59,23 @@ class _Format:
         )
 
 
-async def read_message(reader: asyncio.StreamReader, max_bytes: int) -> bytes:
-    """Reads one event as bytes; see `ReadMessage`."""
-    try:
-        line = await reader.readuntil(b"\n")
-    except asyncio.LimitOverrunError as error:
-        raise BadMessageError(CloseCode.MESSAGE_TOO_BIG, f"expected a line of at most {max_bytes} bytes") from error
-    header = _header(line)
+def first_message(data: bytes, start: int, max_bytes: int) -> int:
+    """Returns the end of an event; see `FirstMessage`."""
+    end = data.find(b"\n", start) + 1
+    if not end:
+        if len(data) - start > max_bytes:
+            raise BadMessageError(CloseCode.MESSAGE_TOO_BIG, f"expected a line of at most {max_bytes} bytes")
+        return 0
+    header = _header(data[start:end])
     lengths = [header.get(name) or 0 for name in ("data_length", "payload_length")]
     if any(type(length) is not int or length < 0 for length in lengths):
         raise BadMessageError(CloseCode.INVALID_DATA, f"expected lengths in bytes, got {lengths[0]!r}, {lengths[1]!r}")
-    if len(line) + sum(lengths) > max_bytes:
+    end += sum(lengths)
+    if end - start > max_bytes:
         raise BadMessageError(
-            CloseCode.MESSAGE_TOO_BIG, f"expected an event of at most {max_bytes} bytes, got {len(line) + sum(lengths)}"
+            CloseCode.MESSAGE_TOO_BIG, f"expected an event of at most {max_bytes} bytes, got {end - start}"
         )
-    try:
-        return line + await reader.readexactly(sum(lengths))
-    except asyncio.IncompleteReadError as error:
-        raise asyncio.IncompleteReadError(line + error.partial, len(line) + sum(lengths)) from error
+    return end if end <= len(data) else 0
 
 
 def to_bytes(event: WyomingEvent) -> bytes:
@@ -108,16 +107,17 @@ class WyomingFraming(Framing):
         return self._format is not None or self._unanswered
 
     def receive(self, message: Message) -> Iterator[Event]:
-        """Yields what an event means; each is to be handled before the next one is asked for."""
+        """Yields what events mean."""
         assert isinstance(message, bytes)
-        kind = _header(message).get("type")
-        if kind == "audio-chunk":
-            yield from self._chunk(message)
-        elif AudioStop.is_type(str(kind)):
-            self._unanswered = True
-            yield from self._end(message)
-        else:
-            yield Pass(message)
+        for one in messages_of(message, first_message):
+            kind = _header(one)["type"]
+            if AudioChunk.is_type(kind):
+                yield from self._chunk(one)
+            elif AudioStop.is_type(kind):
+                self._unanswered = True
+                yield from self._end(one)
+            else:
+                yield Pass(one)
 
     def encode(self, samples: F32, *, more: bool) -> list[Message]:
         """Returns one `audio-chunk` of the format that came; none without samples."""
@@ -136,12 +136,15 @@ class WyomingFraming(Framing):
         return [to_bytes(AudioChunk(form.rate, form.width, form.channels, audio, timestamp_ms).event())]
 
     def answer(self, message: Message) -> list[Message]:
-        """Returns an event of the service; in `info`, what the proxy changes is changed."""
+        """Returns events of the service; in `info`, what the proxy changes is changed."""
         assert isinstance(message, bytes)
-        kind = _header(message).get("type")
-        if kind in ("transcript", "error"):
-            self._unanswered = False
-        return [self._info(message) if kind == "info" else message]
+        answers: list[Message] = []
+        for one in messages_of(message, first_message):
+            kind = _header(one)["type"]
+            if kind in ("transcript", "error"):
+                self._unanswered = False
+            answers.append(self._info(one) if kind == "info" else one)
+        return answers
 
     def hang_up(self) -> Iterator[Event]:
         """Yields the end of the stream, for a client that does not send `audio-stop`."""

@@ -10,7 +10,7 @@ from typing import Self
 from gtcrn_frontend.adapters.relay_settings import RelaySettings
 from gtcrn_frontend.adapters.servers.relay import run_until_stopped
 from gtcrn_frontend.adapters.servers.tcp_proxy import TcpProtocol, TcpProxy, split_tcp_uri
-from gtcrn_frontend.adapters.wyoming.framing import WyomingFraming, read_message
+from gtcrn_frontend.adapters.wyoming.framing import WyomingFraming, first_message
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.settings import document_settings, setting
 
@@ -57,7 +57,7 @@ class WyomingProxy(TcpProxy):
     """
 
     def __init__(self, settings: WyomingSettings) -> None:
-        super().__init__(settings, TcpProtocol(read_message, _new_framing))
+        super().__init__(settings, TcpProtocol(first_message, _new_framing))
         self._settings = settings
 
     async def __aenter__(self) -> Self:

@@ -12,7 +12,6 @@ Source: Asterisk, res/res_audiosocket.c and include/asterisk/res_audiosocket.h.
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from collections import deque
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from gtcrn_frontend.adapters.servers.protocols.base import (
     from_pcm16,
     to_pcm16,
 )
+from gtcrn_frontend.adapters.servers.tcp_link import messages_of
 from gtcrn_frontend.audio.types import F32
 
 HEADER = struct.Struct(">BH")
@@ -54,18 +54,17 @@ def message_of(kind: int, payload: bytes = b"") -> bytes:
     return HEADER.pack(kind, len(payload)) + payload
 
 
-async def read_message(reader: asyncio.StreamReader, max_bytes: int) -> bytes:
-    """Reads one message with its header; see `ReadMessage`."""
-    header = await reader.readexactly(HEADER.size)
-    _, length = HEADER.unpack(header)
+def first_message(data: bytes, start: int, max_bytes: int) -> int:
+    """Returns the end of a message; see `FirstMessage`."""
+    if len(data) - start < HEADER.size:
+        return 0
+    _, length = HEADER.unpack_from(data, start)
     if HEADER.size + length > max_bytes:
         raise BadMessageError(
             CloseCode.MESSAGE_TOO_BIG, f"expected a message of at most {max_bytes} bytes, got {HEADER.size + length}"
         )
-    try:
-        return header + await reader.readexactly(length)
-    except asyncio.IncompleteReadError as error:
-        raise asyncio.IncompleteReadError(header + error.partial, HEADER.size + length) from error
+    end: int = start + HEADER.size + length
+    return end if end <= len(data) else 0
 
 
 class AudioSocketFraming(Framing):
@@ -84,37 +83,42 @@ class AudioSocketFraming(Framing):
         return self._kind is not None
 
     def receive(self, message: Message) -> Iterator[Event]:
-        """Yields what a message of Asterisk means; each event is to be handled before the next one is asked for."""
+        """Yields what messages of Asterisk mean; their audio is joined as far as it is of one rate."""
         assert isinstance(message, bytes)
-        kind, payload = message[0], message[HEADER.size :]
-        if kind == HANG_UP:
-            yield from self._end(message)
-        elif kind in RATES_HZ and payload:
-            if kind != self._kind:
-                yield from self._end(None)
-                self._kind, self._ending, self._odd_byte = kind, False, b""
-                yield Begin(RATES_HZ[kind])
-            payload = self._odd_byte + payload
-            whole = len(payload) - len(payload) % 2
-            self._odd_byte = payload[whole:]
-            if whole:
-                self._lengths.append(whole)
-                yield Audio(from_pcm16(payload[:whole]))
-        else:
-            yield Pass(message)
+        payloads: list[bytes] = []
+        for one in messages_of(message, first_message):
+            kind, payload = one[0], one[HEADER.size :]
+            is_audio = kind in RATES_HZ and bool(payload)
+            if payloads and not (is_audio and kind == self._kind):
+                yield Audio(self._samples(payloads))
+                payloads = []
+            if is_audio:
+                if kind != self._kind:
+                    yield from self._end(None)
+                    self._kind, self._ending, self._odd_byte = kind, False, b""
+                    yield Begin(RATES_HZ[kind])
+                payloads.append(payload)
+            elif kind == HANG_UP:
+                yield from self._end(one)
+            else:
+                yield Pass(one)
+        if payloads:
+            yield Audio(self._samples(payloads))
 
     def encode(self, samples: F32, *, more: bool) -> list[Message]:
         """Returns messages as long as those that came, as far as they are complete."""
         self._ready += to_pcm16(samples)
-        messages: list[Message] = []
+        messages: list[bytes] = []
         assert self._kind is not None  # since `Begin`
-        while self._lengths and len(self._ready) >= self._lengths[0]:
-            length = self._lengths.popleft()
-            messages.append(message_of(self._kind, self._ready[:length]))
-            self._ready = self._ready[length:]
+        start = 0
+        while self._lengths and len(self._ready) - start >= self._lengths[0]:
+            end = start + self._lengths.popleft()
+            messages.append(message_of(self._kind, self._ready[start:end]))
+            start = end
+        self._ready = self._ready[start:]
         if self._ending and not more:
             self._kind = None
-        return messages
+        return [b"".join(messages)] if messages else []
 
     def hang_up(self) -> list[Event]:
         """Returns the end of the stream, for a connection that ends without a hang-up message."""
@@ -123,6 +127,19 @@ class AudioSocketFraming(Framing):
     def farewell(self, reason: str) -> Message:
         """Returns a hang-up."""
         return message_of(HANG_UP)
+
+    def _samples(self, payloads: list[bytes]) -> F32:
+        """Returns samples of payloads, whose lengths those of the output will be; a sample may be split."""
+        missing = len(self._odd_byte)
+        for payload in payloads:
+            whole = (missing + len(payload)) // 2 * 2
+            missing += len(payload) - whole
+            if whole:
+                self._lengths.append(whole)
+        data = self._odd_byte + b"".join(payloads)
+        whole = len(data) - len(data) % 2
+        self._odd_byte = data[whole:]
+        return from_pcm16(data[:whole])
 
     def _end(self, message: bytes | None) -> list[Event]:
         if self._kind is None:

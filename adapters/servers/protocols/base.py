@@ -67,7 +67,8 @@ Event = Begin | Audio | End | Pass
 class Framing:
     """The protocol of one connection: how audio, settings, the end of a stream and other messages pass.
 
-    It does no I/O. Each event is handled before the next one is asked for. A protocol is a subclass; what it does not override passes as it is.
+    It does no I/O. Each event is handled before the next one is asked for. A protocol is a subclass; what it does not
+        override passes as it is.
     """
 
     default_rate_hz: ClassVar[int | None] = None
