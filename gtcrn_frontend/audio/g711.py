@@ -36,6 +36,16 @@ def encode(samples: npt.NDArray[np.floating], law: Law) -> npt.NDArray[np.uint8]
     return order[np.searchsorted((levels[1:] + levels[:-1]) / 2, samples)]
 
 
+def decode_int16(codes: npt.NDArray[np.uint8], law: Law) -> npt.NDArray[np.int16]:
+    """Returns the samples of codes as 16-bit integers, which hold every level exactly."""
+    return _int16_levels(law)[codes]
+
+
+def encode_int16(samples: npt.NDArray[np.int16], law: Law) -> npt.NDArray[np.uint8]:
+    """Returns the codes of 16-bit integers, those of `encode`."""
+    return _int16_codes(law)[samples.astype("=i2", copy=False).view(np.uint16)]
+
+
 @cache
 def _levels(law: Law) -> npt.NDArray[np.float32]:
     """Returns the level of each of the 256 codes."""
@@ -56,3 +66,14 @@ def _sorted_levels(law: Law) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.ui
     """Returns the levels in ascending order, and a code of each; of the two zeros of mu-law, the positive one."""
     levels, first = np.unique(_levels(law)[::-1], return_index=True)
     return levels, (255 - first).astype(np.uint8)
+
+
+@cache
+def _int16_levels(law: Law) -> npt.NDArray[np.int16]:
+    return (_levels(law) * np.float32(FULL_SCALE)).astype(np.int16)
+
+
+@cache
+def _int16_codes(law: Law) -> npt.NDArray[np.uint8]:
+    """Returns the code of each 16-bit integer, by its value as an unsigned one."""
+    return encode(np.arange(65_536).astype(np.uint16).view(np.int16) / np.float32(FULL_SCALE), law)

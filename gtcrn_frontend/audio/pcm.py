@@ -49,7 +49,7 @@ def whole_frames(data: bytes, pcm_format: str, channels: int) -> tuple[npt.NDArr
     dtype = PCM_FORMATS[pcm_format]
     samples = np.frombuffer(data[:whole], dtype).astype(dtype.newbyteorder("="), copy=False)
     if law := g711.law_of(pcm_format):
-        samples = (g711.decode(samples, law) * np.float32(INT16_SCALE)).astype(np.int16)  # exact
+        samples = g711.decode_int16(samples, law)
     return samples if channels == 1 else samples.reshape(-1, channels), data[whole:]
 
 
@@ -62,9 +62,8 @@ def pcm_bytes(samples: npt.NDArray[Any], pcm_format: str) -> bytes:
     """
     dtype = PCM_FORMATS[pcm_format]
     if law := g711.law_of(pcm_format):
-        if samples.dtype == np.int16:
-            samples = samples / np.float32(INT16_SCALE)
-        return g711.encode(samples, law).tobytes()
+        encode = g711.encode_int16 if samples.dtype == np.int16 else g711.encode
+        return encode(samples, law).tobytes()
     if samples.dtype == np.int16 and dtype.kind == "f":
         samples = samples / np.float32(INT16_SCALE)
     elif samples.dtype != np.int16 and dtype.kind == "i":
