@@ -59,26 +59,29 @@ class WyomingProxy(TcpProxy):
     def __init__(self, settings: WyomingSettings) -> None:
         super().__init__(settings, TcpProtocol(first_message, _new_framing))
         self._settings = settings
+        self._announcement: object = None  # lasts as long as this reference
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         if self._settings.zeroconf is not None:
             try:
-                await _announce(self._settings.zeroconf, self.address)
+                self._announcement = await _announce(self._settings.zeroconf, self.address)
             except BaseException:
                 await self.close()
                 raise
         return self
 
 
-async def _announce(name: str, address: str) -> None:
+async def _announce(name: str, address: str) -> object:
     try:
         from wyoming.zeroconf import HomeAssistantZeroconf
     except ImportError as error:
         raise ModelError("--zeroconf needs zeroconf: pip install 'gtcrn-frontend[wyoming]' zeroconf") from error
     host, port = split_tcp_uri(address, "address")
     is_any = host in ("0.0.0.0", "::")
-    await HomeAssistantZeroconf(port=port, name=name, host=None if is_any else host).register_server()
+    announcement = HomeAssistantZeroconf(port=port, name=name, host=None if is_any else host)
+    await announcement.register_server()
+    return announcement
 
 
 async def serve(settings: WyomingSettings, announce: Callable[[WyomingProxy], None]) -> None:

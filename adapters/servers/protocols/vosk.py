@@ -97,24 +97,26 @@ class VoskFraming(Framing):
     def answer(self, message: Message) -> list[Message]:
         """Returns the answer, unless the client has not sent what it answers."""
         if self._is_relayed and not self._is_relayed.popleft():
-            self._held = _parsed(message)
+            self._held = _result(message)
             return []
         held, self._held = self._held, None
-        return [_with_words_before(held, message) if held and held.get("text") else message]
+        return [_with_words_before(held, message) if held else message]
 
 
-def _parsed(message: Message) -> dict[str, Any] | None:
+def _result(message: Message) -> dict[str, Any] | None:
+    """Returns a result with words; None for other answers."""
     try:
         content = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) else None
+    is_result = isinstance(content, dict) and isinstance(content.get("text", ""), str)
+    return content if is_result and isinstance(content.get("result", []), list) else None
 
 
 def _with_words_before(held: dict[str, Any], message: Message) -> Message:
     """Puts a result whose answer was held back before the next one, as if the recogniser had found no pause there."""
-    content = _parsed(message)
-    if content is None:
+    content = _result(message)
+    if content is None or not held.get("text"):
         return message
     content["text"] = f"{held['text']} {content.get('text', '')}".strip()
     if words := held.get("result", []) + content.get("result", []):

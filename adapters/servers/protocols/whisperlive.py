@@ -20,6 +20,7 @@ from gtcrn_frontend.adapters.servers.protocols.base import (
     Framing,
     Message,
     Pass,
+    shown,
 )
 from gtcrn_frontend.adapters.servers.protocols.json_text import object_of
 from gtcrn_frontend.audio.pcm_widths import decode_linear, encode_linear
@@ -49,9 +50,10 @@ class WhisperLiveFraming(Framing):
         """Returns what a client's message means; raises `BadMessageError` if it may not come here."""
         if self._format is None:  # the server reads options from a binary message, too
             name = object_of(message, "options").get("audio_format", "float32")
-            if name not in FORMATS:
+            if name not in tuple(FORMATS):  # of any type
                 raise BadMessageError(
-                    CloseCode.UNSUPPORTED_DATA, f"audio_format: expected one of {', '.join(FORMATS)}, got {name!r}"
+                    CloseCode.UNSUPPORTED_DATA,
+                    f"audio_format: expected one of {', '.join(FORMATS)}, got {shown(str(name))}",
                 )
             self._format = FORMATS[name]
             return [Pass(message)]

@@ -7,15 +7,20 @@ Asterisk itself is not among the packages that tests install; both ends here are
 import asyncio
 import contextlib
 import struct
+import subprocess
+import sys
 import urllib.request
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool
 from gtcrn_frontend.adapters.servers.audiosocket import AudioSocketProxy, AudioSocketSettings
 from gtcrn_frontend.adapters.servers.protocols.audiosocket import RATES_HZ
+from gtcrn_frontend.audio.resampler import resampled
 from gtcrn_frontend.errors import ConfigError
 
 DRY = EnhancerConfig(strength=0)
@@ -356,3 +361,15 @@ def test_other_upstreams_are_refused(upstream):
 def test_rates_are_those_of_the_messages():
     with pytest.raises(ConfigError, match="messages name the rate"):
         AudioSocketSettings(upstream="tcp://127.0.0.1:1", enhancer=EnhancerConfig(sample_rate=8000))
+
+
+def test_the_example_records_what_the_application_hears(audio_folder, tmp_path):
+    example = Path(__file__).parents[3] / "examples" / "audiosocket_call.py"
+    output = tmp_path / "heard.wav"
+    command = [sys.executable, str(example), str(audio_folder / "speech_a.flac"), str(output), "--strength", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert "s of 8 kHz" in done.stdout
+    heard, rate = soundfile.read(output, dtype="float32")
+    samples, source_rate = soundfile.read(audio_folder / "speech_a.flac", dtype="float32")
+    assert rate == 8000
+    np.testing.assert_allclose(heard, resampled(samples, source_rate, 8000), atol=1e-4)
