@@ -182,19 +182,16 @@ class Enhancer:
         return stream.process(samples, dtype)
 
     def process_bytes(self, data: bytes | bytearray | memoryview, encoding: str = "s16le") -> bytes:
-        """Returns the complete enhanced samples in the encoding of the data; may be empty.
-
-        Bytes of an incomplete frame are kept for the next call, and in saved states; `flush_bytes` ends the stream.
+        """Returns the complete enhanced samples in the encoding of the data; `flush_bytes` returns the rest.
 
         Args:
-            data: interleaved samples, any number of bytes.
-            encoding: of data and result: `s16le` (16-bit PCM), or G.711's `mulaw` or `alaw`.
+            data: interleaved samples, any number of bytes; those of an incomplete frame are kept for the next call.
+            encoding: `s16le` (16-bit PCM), or G.711's `mulaw` or `alaw`.
 
         Raises:
-            AudioFormatError: not a bytes-like object, or an unknown encoding.
+            AudioFormatError: not a bytes-like object, or an unknown encoding. The stream is unchanged.
         """
-        data = checked_bytes(data, encoding)
-        stream = self._current_stream()
+        stream, data = self._current_stream(), checked_bytes(data, encoding)
         if encoding == "s16le":
             return stream.process_bytes(data)
         return recoded(stream.process_bytes(recoded(data, encoding, "s16le")), "s16le", encoding)
