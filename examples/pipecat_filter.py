@@ -3,8 +3,8 @@
     python examples/pipecat_filter.py examples/noisy.flac
     python examples/pipecat_filter.py examples/noisy.flac --strength 0    # the input as it is
 
-Needs `pip install 'gtcrn-frontend[pipecat]' 'pipecat-ai[whisper]'`. Whisper's model is downloaded, unless `--whisper`
-names a folder.
+Needs `pip install -c constraints.txt '.[pipecat]' 'pipecat-ai[whisper]'`. Whisper's model is downloaded, unless
+`--whisper` names a folder.
 """
 
 import argparse

@@ -123,7 +123,7 @@ ONLY_IN = {
     "speechbrain": ("adapters.speechbrain",),
     "cffi": ("native",),
     "onnxruntime": ("engines.onnx", "evaluation", "adapters"),
-    "websockets": ("adapters.sherpa.proxy",),
+    "websockets": ("adapters.servers", "adapters.wyoming"),
 }
 
 

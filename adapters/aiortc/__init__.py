@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gtcrn_frontend.install_hint import install_hint
+
 if TYPE_CHECKING:
     from gtcrn_frontend.adapters.aiortc.enhanced_track import EnhancedTrack
 
@@ -20,6 +22,6 @@ def __getattr__(name: str) -> Any:
         from gtcrn_frontend.adapters.aiortc import enhanced_track
     except ImportError as error:
         raise ImportError(
-            f"{name} needs the package aiortc ({error}): pip install 'gtcrn-frontend[aiortc]'", name=error.name
+            f"{name} needs the package aiortc ({error}): {install_hint('aiortc')}", name=error.name
         ) from error
     return getattr(enhanced_track, name)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gtcrn_frontend.install_hint import install_hint
+
 if TYPE_CHECKING:
     from gtcrn_frontend.adapters.livekit.frame_processor import (
         GtcrnNoiseSuppression,
@@ -24,6 +26,6 @@ def __getattr__(name: str) -> Any:
         from gtcrn_frontend.adapters.livekit import frame_processor
     except ImportError as error:
         raise ImportError(
-            f"{name} needs the package livekit ({error}): pip install 'gtcrn-frontend[livekit]'", name=error.name
+            f"{name} needs the package livekit ({error}): {install_hint('livekit')}", name=error.name
         ) from error
     return getattr(frame_processor, name)

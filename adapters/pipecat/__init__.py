@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gtcrn_frontend.install_hint import install_hint
+
 if TYPE_CHECKING:
     from gtcrn_frontend.adapters.pipecat.audio_filter import GtcrnFilter
 
@@ -20,6 +22,6 @@ def __getattr__(name: str) -> Any:
         from gtcrn_frontend.adapters.pipecat import audio_filter
     except ImportError as error:
         raise ImportError(
-            f"{name} needs the package pipecat-ai ({error}): pip install 'gtcrn-frontend[pipecat]'", name=error.name
+            f"{name} needs the package pipecat-ai ({error}): {install_hint('pipecat')}", name=error.name
         ) from error
     return getattr(audio_filter, name)

@@ -14,7 +14,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from gtcrn_frontend.cli import bench, calibrate, data, enhance, evaluate, export, info, models, proxy, train, transcribe
+from gtcrn_frontend.cli import (
+    audiosocket,
+    bench,
+    calibrate,
+    data,
+    enhance,
+    evaluate,
+    export,
+    info,
+    models,
+    proxy,
+    train,
+    transcribe,
+    wyoming,
+)
 from gtcrn_frontend.cli._completion import add_completion_option
 from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.errors import GtcrnFrontendError
@@ -67,7 +81,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help=VERBOSE)
     add_completion_option(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (enhance, transcribe, proxy, calibrate, evaluate, models, export, bench, info, data, train):
+    for command in (
+        enhance,
+        transcribe,
+        proxy,
+        audiosocket,
+        wyoming,
+        calibrate,
+        evaluate,
+        models,
+        export,
+        bench,
+        info,
+        data,
+        train,
+    ):
         command.add_parser(commands)
     for command_parser in commands.choices.values():  # also after the command
         command_parser.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=VERBOSE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from gtcrn_frontend.audio.g711 import SAMPLE_RATE_HZ, law_of
 from gtcrn_frontend.audio.pcm import PCM_FORMATS
 from gtcrn_frontend.cli._argtypes import count
 from gtcrn_frontend.cli._help import HelpFormatter
@@ -76,7 +77,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--mic", action="store_true", help="transcribe the microphone (needs sounddevice) until Ctrl-C")
     raw = parser.add_argument_group("raw PCM, for -, and the microphone")
-    raw.add_argument("--rate", type=count, metavar="HZ", help=f"sample rate (default: {LIVE_RATE})")
+    raw.add_argument(
+        "--rate",
+        type=count,
+        metavar="HZ",
+        help=f"sample rate (default: {SAMPLE_RATE_HZ} for mulaw and alaw, else {LIVE_RATE})",
+    )
     raw.add_argument("--channels", type=count, metavar="N", help="of stdin, interleaved; averaged (default: 1)")
     raw.add_argument("--format", choices=PCM_FORMATS, help="of stdin (default: s16le)")
     parser.set_defaults(run=run, usage_error=parser.error)
@@ -113,7 +119,9 @@ def run(args: argparse.Namespace) -> int:
         transcribe_microphone(pipeline, sink, args.rate or LIVE_RATE)
         return 0
     if args.paths == [PIPE]:
-        transcribe_stdin(pipeline, sink, args.rate or LIVE_RATE, args.format or "s16le", args.channels or 1)
+        pcm_format = args.format or "s16le"
+        rate = args.rate or (SAMPLE_RATE_HZ if law_of(pcm_format) else LIVE_RATE)
+        transcribe_stdin(pipeline, sink, rate, pcm_format, args.channels or 1)
         return 0
     with audio_bar(args.paths) as bar:
         result = transcribe(pipeline, args.paths, compare=args.compare, jobs=args.jobs, sink=sink, progress=bar)

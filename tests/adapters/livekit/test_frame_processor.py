@@ -13,6 +13,7 @@ from livekit import rtc
 
 from gtcrn_frontend import ConfigError, Enhancer, EnhancerConfig
 from gtcrn_frontend.adapters.livekit import GtcrnNoiseSuppression, noise_suppression, per_participant
+from gtcrn_frontend.install_hint import install_hint
 
 ROOT = Path(__file__).resolve().parents[3]
 RATES = (8_000, 16_000, 24_000, 44_100, 48_000)
@@ -170,7 +171,7 @@ def test_a_missing_package_is_named_with_its_extra(host):
             print(error)
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert f"pip install 'gtcrn-frontend[{host}]'" in done.stdout
+    assert install_hint(host) in done.stdout
 
 
 def test_between_a_local_track_and_an_audio_stream():
