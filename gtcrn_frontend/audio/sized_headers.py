@@ -61,22 +61,18 @@ def _mat5(file: IO[bytes], size: int, order: str) -> tuple[int, int] | None:
     """As for MAT4; the values of a matrix are its fourth element, behind flags, dimensions and name."""
     position, found = _MAT5_BYTES, None
     for _ in range(_MAX_MATRICES):
-        file.seek(position)
-        if len(file.read(8)) < 8:
-            break
-        start, announced = position + 8, 0
+        position += 8  # the header of the matrix, whose length libsndfile does not write as others do
         for _ in range(4):
-            file.seek(start)
-            element = file.read(8)
-            if len(element) < 8:
+            file.seek(position)
+            header = file.read(8)
+            if len(header) < 8:
                 return found
-            kind, announced = struct.unpack(f"{order}II", element)
-            is_small = kind >> 16 > 0  # its value is in the second half of these eight bytes
-            end = start + 8 if is_small else start + 8 + announced
-            start += 8 + (0 if is_small else announced + 7 & ~7)
-        if not is_small:
-            found = (announced, size - end + announced)
-        position = start
-        if position > size:
-            break
+            kind, length = struct.unpack(f"{order}II", header)
+            position += 8
+            if kind >> 16:  # a small element: its value is in the second half of these eight bytes
+                values = None
+            else:
+                values = length, size - position
+                position += length + 7 & ~7
+        found = values or found
     return found
