@@ -78,7 +78,7 @@ def single_frame_streaming_graph(weights: Mapping[str, F32], spec: ModelSpec, or
 
 
 def _with_weights(weights: Mapping[str, F32], spec: ModelSpec, strength: float) -> onnx.ModelProto:
-    model = onnx.ModelProto.FromString(installed_model_file(f"{spec.name}.onnx").read_bytes())
+    model: onnx.ModelProto = onnx.ModelProto.FromString(installed_model_file(f"{spec.name}.onnx").read_bytes())
     embed_weights(model, weights)
     if strength != 1:
         _mix_in_the_input(model, strength)

@@ -75,7 +75,7 @@ def _pointwise(p: Mapping[str, F32], path: str, name: str, order: npt.NDArray[np
 
 def _convolution(p: Mapping[str, F32], path: str, block: Block) -> dict[str, Any]:
     scale, shift = batch_norm(p, f"{path}.2")
-    weight = p[f"{path}.1.weight"]
+    weight: Any = p[f"{path}.1.weight"]
     if block.transposed and block.kind == "conv":
         weight = weight * scale[None, :, None, None]
     else:
