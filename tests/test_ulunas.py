@@ -13,7 +13,7 @@ from gtcrn_frontend.model_spec import ULUNAS_SPEC
 
 HOP = ULUNAS_SPEC.hop_length
 MODEL = "random:ulunas"
-WAYS = ["onnx", "torch", "exported", "sherpa-onnx"]
+WAYS = ["native", "onnx", "torch", "exported", "sherpa-onnx"]
 
 
 def noise(samples, seed=0):
@@ -59,7 +59,7 @@ def test_any_chunks_are_the_whole(enhancer, cuts):
 
 
 def test_a_stream_moves_between_engines_as_bytes():
-    samples, engines = noise(20 * HOP), ["torch", "onnx"]
+    samples, engines = noise(20 * HOP), ["native", "torch", "onnx"]
     expected = Enhancer(MODEL, "torch", strength=1).enhance(samples)
     enhancer, pieces = Enhancer(MODEL, "torch", strength=1), []
     for i, chunk in enumerate(np.split(samples, 8)):
@@ -73,7 +73,7 @@ def test_a_stream_moves_between_engines_as_bytes():
 def test_the_released_checkpoint_is_the_published_file(shared):
     folder, samples = shared / "reference/ulunas", noise(40 * HOP)
     expected = Enhancer(folder / "ulunas_stream_simple.onnx", strength=1).enhance(samples)
-    for engine in ("auto", "onnx", "torch"):
+    for engine in ("native", "onnx", "torch"):
         enhancer = Enhancer(folder / "model_trained_on_dns3.tar", engine, strength=1)
         np.testing.assert_allclose(enhancer.enhance(samples), expected, atol=1e-5)
 

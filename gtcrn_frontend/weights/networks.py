@@ -81,7 +81,7 @@ NETWORKS = {
     for network in (
         Network(GTCRN_SPEC, ("native", "onnx", "torch"), "gtcrn_frontend.nets.gtcrn:GTCRN", gtcrn_parameters),
         Network(LITE_RTSE_SPEC, ("onnx", "torch"), "gtcrn_frontend.nets.lite_rtse:LiteRTSE", lite_rtse_parameters),
-        Network(ULUNAS_SPEC, ("onnx", "torch"), "gtcrn_frontend.nets.ulunas:ULUNAS", ulunas_parameters),
+        Network(ULUNAS_SPEC, ("native", "onnx", "torch"), "gtcrn_frontend.nets.ulunas:ULUNAS", ulunas_parameters),
         Network(FRCRN_SPEC, ("torch",), "gtcrn_frontend.nets.frcrn:FRCRN", *_OF_FRCRN),
         # The same weights: chosen by name only, as a checkpoint of FRCRN is the usual one unless it says so.
         Network(FRCRN_CAUSAL_SPEC, ("torch",), "gtcrn_frontend.nets.frcrn_causal:CausalFRCRN", *_OF_FRCRN),
