@@ -12,6 +12,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = Path("gtcrn_frontend/native")
+SOURCES = ("model", "unas", "dispatch", "path", "parallel", "auto_strength", "resample")
 HEADERS = ("auto_strength.h", "gtcrn.h", "resample.h")  # the second one includes the first
 WINDOWS = os.name == "nt"
 
@@ -92,7 +93,7 @@ if __name__ == "__main__":
     limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")  # one binary for all versions of Python
     native = Extension(
         "gtcrn_frontend.native._native",
-        [str(FOLDER / f"{name}.c") for name in ("model", "dispatch", "path", "parallel", "auto_strength", "resample")],
+        [str(FOLDER / f"{name}.c") for name in SOURCES],
         include_dirs=[str(FOLDER)],
         depends=[str(path) for path in sorted(FOLDER.glob("*.[ch]"))],
         # One rounding per operation, as in numpy, so that mixing gives the same result in C and Python.

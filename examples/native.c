@@ -11,7 +11,7 @@
 
 int main(int argc, char **argv)
 {
-    static char blob[1 << 20];
+    static char blob[1 << 21];
     const char *error = "usage: native weights.bin < noisy.f32 > enhanced.f32";
     FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
     size_t bytes = file ? fread(blob, 1, sizeof blob, file) : 0;

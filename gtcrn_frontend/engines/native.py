@@ -14,9 +14,8 @@ from gtcrn_frontend.engines.native_direct_path import MIN_TOGETHER, NativePath, 
 from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.native.binding import FLOATS, chosen_instruction_set, ffi, for_c, lib, raise_for
-from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import Model
-from gtcrn_frontend.weights.pack import pack_gtcrn
+from gtcrn_frontend.weights.pack import pack_model
 
 _JOB = ffi and ffi.typeof("gtcrn_job *")
 
@@ -37,7 +36,7 @@ class NativeState:
 
 
 class NativeEngine(Engine[NativeState]):
-    """GTCRN in C; calls release the GIL and allocate only their result.
+    """GTCRN or UL-UNAS in C; calls release the GIL and allocate only their result.
 
     Args:
         model: a checkpoint.
@@ -54,7 +53,7 @@ class NativeEngine(Engine[NativeState]):
         self.instruction_set = chosen_instruction_set()
         self.description = f"C, {self.instruction_set}"
         self._num_threads = num_threads
-        self._model = load_blob(pack_gtcrn(fold_gtcrn(parameters)), self.instruction_set)
+        self._model = load_blob(pack_model(self.spec.name, parameters), self.instruction_set)
 
     def new_state(self) -> NativeState:
         """Returns the initial state of a stream, see `Engine`."""
@@ -100,7 +99,7 @@ class NativeEngine(Engine[NativeState]):
 
     def export_state(self, state: NativeState) -> dict[str, F32]:
         """Returns the canonical arrays, see `Engine`."""
-        flat = np.empty(lib.GTCRN_STATE_FLOATS, np.float32)
+        flat = np.empty(lib.gtcrn_state_floats(self._model), np.float32)
         raise_for(lib.gtcrn_stream_export(state.stream, _pointer(flat), len(flat)))
         arrays, start = {}, 0
         for name, shape in self.spec.cache_shapes.items():

@@ -50,7 +50,7 @@ class NativePath:
     def position(self) -> Position:
         """See `DirectPath`."""
         taken, hop = self._path.taken, lib.GTCRN_HOP
-        state = np.empty(lib.GTCRN_STATE_FLOATS, np.float32)
+        state = np.empty(lib.gtcrn_state_floats(self._model), np.float32)
         raise_for(lib.gtcrn_stream_export(self._stream, ffi.from_buffer(FLOATS, state), len(state)))
         held = taken % hop
         rest = np.frombuffer(ffi.buffer(self._path.rest), np.float32)[:held]

@@ -117,10 +117,12 @@ gtcrn_dot *gtcrn_find_dot(const char *isa)
 
 int gtcrn_process(const gtcrn_model *model, const gtcrn_job *job)
 {
-    if (!gtcrn_enter(job->stream)) return GTCRN_BUSY;
-    gtcrn_process_taken(model, job);
-    gtcrn_leave(job->stream);
-    return 0;
+    gtcrn_stream *stream = job->stream;
+    if (!gtcrn_enter(stream)) return GTCRN_BUSY;
+    const int fits = gtcrn_take_network(stream, model);
+    if (fits) gtcrn_process_taken(model, job);
+    gtcrn_leave(stream);
+    return fits ? 0 : GTCRN_REFUSED;
 }
 
 void gtcrn_process_taken(const gtcrn_model *model, const gtcrn_job *job)

@@ -21,12 +21,12 @@ extern "C" {
 #endif
 
 #define GTCRN_HOP 256            /* samples per hop */
-#define GTCRN_STATE_FLOATS 18560 /* size of an exported state in floats */
+#define GTCRN_STATE_FLOATS 18560 /* size of an exported state of GTCRN in floats */
 
 /* cffi: begin. What is between these marks is also read by setup.py. */
 
 /* Return values of functions that did nothing. */
-#define GTCRN_REFUSED -1 /* invalid state, or wrong size */
+#define GTCRN_REFUSED -1 /* invalid state, wrong size, or another network */
 #define GTCRN_BUSY -2    /* another thread is using the stream */
 #define GTCRN_ROOM -3    /* the output size is not the number of due samples */
 
@@ -68,16 +68,20 @@ int gtcrn_stream_reset(gtcrn_stream *stream);
 /* Returns the size of a stream in bytes. */
 size_t gtcrn_stream_bytes(void);
 
-/* Exports the state in canonical form: analysis (256), synthesis (256), conv (2, 16, 16, 33), tra (2, 3, 16) and inter
- * (2, 33, 16), concatenated; see ModelSpec.cache_shapes. Returns 0, GTCRN_BUSY, or GTCRN_REFUSED if `floats` is not
- * GTCRN_STATE_FLOATS. */
+/* Returns the number of values of the exported state of a model's streams. */
+size_t gtcrn_state_floats(const gtcrn_model *model);
+
+/* Exports the state in canonical form, the arrays of ModelSpec.cache_shapes one behind the other; of GTCRN analysis
+ * (256), synthesis (256), conv (2, 16, 16, 33), tra (2, 3, 16) and inter (2, 33, 16). Returns 0, GTCRN_BUSY, or
+ * GTCRN_REFUSED if `floats` is not the number of values of the stream's network. */
 int gtcrn_stream_export(gtcrn_stream *stream, float *state, size_t floats);
 
 /* Restores a canonical state of `floats` values. Returns 0, GTCRN_BUSY, or GTCRN_REFUSED if the size is wrong or a
  * value is not finite or out of range (see ModelSpec.cache_limits). */
 int gtcrn_stream_import(gtcrn_stream *stream, const float *state, size_t floats);
 
-/* Enhances the hops of one stream. Denormals are flushed to zero during the call only. Returns 0, or GTCRN_BUSY. */
+/* Enhances the hops of one stream. Denormals are flushed to zero during the call only. Returns 0, GTCRN_BUSY, or
+ * GTCRN_REFUSED if the stream has run with a model of another network since its reset. */
 int gtcrn_process(const gtcrn_model *model, const gtcrn_job *job);
 
 /* Enhances the hops of many streams on at most `threads` threads, including the caller's; if threads cannot be started,

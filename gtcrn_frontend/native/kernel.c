@@ -1,6 +1,7 @@
 /* Processes the hops of one stream, and computes the sums of the resampler. Compiled once per instruction set, with
  * GTCRN_KERNEL as the exported name. */
 #include "network.h"
+#include "unas_frame.h"
 #include "resample.h"
 
 #ifndef GTCRN_KERNEL
@@ -31,14 +32,22 @@ void GTCRN_KERNEL(const gtcrn_model *model, const gtcrn_job *job)
         float *output = job->output + HOP * i;
         _Alignas(64) gtcrn_spectrum spectrum;
         _Alignas(64) float frame[FRAME];
-        prefetch(stream->tra, sizeof stream->tra);
-        prefetch(stream->position, sizeof stream->position);
+        if (!model->unas) {
+            prefetch(stream->tra, sizeof stream->tra);
+            prefetch(stream->position, sizeof stream->position);
+        }
         prefetch(stream->synthesis, sizeof stream->synthesis);
-        analyse(&model->tables, stream->analysis, input, &spectrum);
+        if (model->unas)
+            unas_analyse(&model->unas->tables, stream->analysis, input, &spectrum);
+        else
+            gtcrn_analyse(&model->tables, stream->analysis, input, &spectrum);
         if (job->energies) job->energies[2 * i] = energy(stream->analysis);
         memcpy(stream->analysis, input, sizeof stream->analysis);
 
-        enhance_frame(&model->weights, stream, job->strength, &spectrum);
+        if (model->unas)
+            unas_enhance_frame(model->unas, stream, job->strength, &spectrum);
+        else
+            enhance_frame(model->weights, stream, job->strength, &spectrum);
 
         synthesise(&model->tables, &spectrum, frame);
         for (int n = 0; n < HOP; n++) output[n] = frame[n] + stream->synthesis[n];

@@ -80,8 +80,10 @@ int gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *sampl
                   size_t room)
 {
     if (!gtcrn_enter(path->stream)) return GTCRN_BUSY;
-    const int fits = gtcrn_due(path, count) == room;
-    if (fits && count) advance(model, path, samples, count, output); /* else the pointers may be invalid */
+    const int wrong = gtcrn_due(path, count) != room             ? GTCRN_ROOM
+                      : !gtcrn_take_network(path->stream, model) ? GTCRN_REFUSED
+                                                                 : 0;
+    if (!wrong && count) advance(model, path, samples, count, output); /* else the pointers may be invalid */
     gtcrn_leave(path->stream);
-    return fits ? 0 : GTCRN_ROOM;
+    return wrong;
 }

@@ -194,8 +194,10 @@ def _fuse(network: nn.Module) -> None:
     try:
         from gtcrn_frontend.training.cpu_kernels.fused_conv import fuse_convolutions
         from gtcrn_frontend.training.cpu_kernels.fused_gru import fuse_recurrences
+        from gtcrn_frontend.training.cpu_kernels.fused_unas import fuse_ulunas
     except ImportError as error:
         logger.warning("numba is not installed: training takes more than twice the time (%s)", error)
         return
     fuse_recurrences(network)
     fuse_convolutions(network)
+    fuse_ulunas(network)

@@ -21,9 +21,8 @@ from gtcrn_frontend.errors import ModelError, StateError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.native import binding
 from gtcrn_frontend.weights.checkpoint import write_safetensors
-from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model
-from gtcrn_frontend.weights.pack import pack_gtcrn
+from gtcrn_frontend.weights.pack import pack_model
 
 if binding.why_absent():
     pytest.skip(f"native engine: {binding.why_absent()}", allow_module_level=True)
@@ -36,14 +35,15 @@ LIBRARY = ROOT / "gtcrn_frontend/native"
 ffi, lib = binding.ffi, binding.lib
 
 
-@pytest.fixture(scope="module")
-def random_model(random_checkpoint):
-    return load_model(random_checkpoint)
+@pytest.fixture(scope="module", params=["gtcrn", "ulunas"])
+def random_model(request, random_checkpoint):
+    """Random weights of each network that the engine runs."""
+    return load_model(random_checkpoint if request.param == "gtcrn" else Path("random:ulunas"))
 
 
 @pytest.fixture(scope="module")
 def blob(random_model):
-    return pack_gtcrn(fold_gtcrn(random_model.parameters))
+    return pack_model(random_model.spec.name, random_model.parameters)
 
 
 @pytest.fixture(scope="module", params=binding.instruction_sets())
@@ -86,6 +86,16 @@ def test_released_weights_on_the_released_example(shared, isa, name):
     samples, _ = soundfile.read(shared / "reference/gtcrn/mix.flac", dtype="float32")
     hops = samples[: len(samples) // HOP * HOP].reshape(-1, HOP)
     assert_close_to_torch(load_model(shared / f"reference/gtcrn/model_trained_on_{name}.tar"), hops)
+
+
+def test_released_weights_of_ulunas_on_the_released_example(shared, isa):
+    """Its features are logarithms: what two Fourier transforms round in an almost empty bin, they magnify."""
+    samples, _ = soundfile.read(shared / "reference/gtcrn/mix.flac", dtype="float32")
+    hops = samples[: len(samples) // HOP * HOP].reshape(-1, HOP)
+    model = load_model(shared / "reference/ulunas/model_trained_on_dns3.tar")
+    reference, native = TorchEngine(model), NativeEngine(model)
+    expected = reference.process(hops, reference.new_state())
+    np.testing.assert_allclose(native.process(hops, native.new_state()), expected, atol=1e-4)
 
 
 def test_random_weights(isa, random_model):

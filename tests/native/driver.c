@@ -1,4 +1,5 @@
-/* The C library under sanitizers: driver weights.bin. Prints what it ran; any finding ends it with an error. */
+/* The C library under sanitizers: driver weights.bin..., of any networks. Prints what it ran; any finding ends it with
+ * an error. */
 #include <math.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -21,6 +22,7 @@ enum { HOPS = 40, STREAMS = 7 };
     } while (0)
 
 static uint32_t seed = 1;
+static size_t floats; /* of an exported state */
 
 static uint32_t draw(void)
 {
@@ -71,11 +73,11 @@ static void signals(const gtcrn_model *model)
     gtcrn_stream_reset(stream); /* in place, hop by hop, and moved from stream to stream in the middle */
     memcpy(again, in, count * sizeof *in);
     for (size_t i = 0; i < HOPS; i++) {
-        float *state = malloc(GTCRN_STATE_FLOATS * sizeof *state);
+        float *state = malloc(floats * sizeof *state);
         REQUIRE(state);
-        REQUIRE(gtcrn_stream_export(stream, state, GTCRN_STATE_FLOATS) == 0);
+        REQUIRE(gtcrn_stream_export(stream, state, floats) == 0);
         gtcrn_stream *other = gtcrn_stream_new();
-        REQUIRE(other && gtcrn_stream_import(other, state, GTCRN_STATE_FLOATS) == 0);
+        REQUIRE(other && gtcrn_stream_import(other, state, floats) == 0);
         gtcrn_stream_free(stream);
         stream = other;
         process(model, stream, again + i * GTCRN_HOP, again + i * GTCRN_HOP, 1, NULL);
@@ -165,7 +167,7 @@ static void *use(void *argument)
 {
     gtcrn_user *user = argument;
     const float hop[GTCRN_HOP] = {0.1F, -0.1F};
-    float *output = malloc(sizeof hop), *state = malloc(GTCRN_STATE_FLOATS * sizeof *state);
+    float *output = malloc(sizeof hop), *state = malloc(floats * sizeof *state);
     REQUIRE(output && state);
     for (int turn = 0; turn < 300; turn++) {
         const size_t room = turn % 50 ? GTCRN_HOP : 0; /* nothing is due with the first hop alone */
@@ -173,7 +175,7 @@ static void *use(void *argument)
         REQUIRE(told == 0 || told == GTCRN_BUSY || told == GTCRN_ROOM);
         if (!told) user->taken += GTCRN_HOP;
         user->turns[-told]++;
-        const int other = turn % 3 ? gtcrn_stream_export(user->path->stream, state, GTCRN_STATE_FLOATS)
+        const int other = turn % 3 ? gtcrn_stream_export(user->path->stream, state, floats)
                                    : gtcrn_stream_import(user->path->stream, state, 0);
         REQUIRE(other == (turn % 3 ? other ? GTCRN_BUSY : 0 : GTCRN_REFUSED));
     }
@@ -204,40 +206,41 @@ static void shared(const gtcrn_model *model)
 static void states(void)
 {
     gtcrn_stream *stream = gtcrn_stream_new();
-    float *state = calloc(GTCRN_STATE_FLOATS + 1, sizeof *state), *after = calloc(GTCRN_STATE_FLOATS, sizeof *after);
+    float *state = calloc(floats + 1, sizeof *state), *after = calloc(floats, sizeof *after);
     REQUIRE(stream && state && after);
-    for (size_t i = 0; i < GTCRN_STATE_FLOATS; i++) state[i] = noise();
-    REQUIRE(gtcrn_stream_import(stream, state, GTCRN_STATE_FLOATS) == 0);
-    REQUIRE(gtcrn_stream_export(stream, after, GTCRN_STATE_FLOATS - 1) == GTCRN_REFUSED);
-    const size_t sizes[] = {0, 1, 255, GTCRN_STATE_FLOATS - 1, GTCRN_STATE_FLOATS + 1};
+    for (size_t i = 0; i < floats; i++) state[i] = noise();
+    REQUIRE(gtcrn_stream_import(stream, state, floats) == 0);
+    REQUIRE(gtcrn_stream_export(stream, after, floats - 1) == GTCRN_REFUSED);
+    const size_t sizes[] = {0, 1, 255, floats - 1, floats + 1};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         float *damaged = exact(state, sizes[i] * sizeof *state);
         REQUIRE(gtcrn_stream_import(stream, damaged, sizes[i]) == -1);
         free(damaged);
     }
     for (int i = 0; i < 200; i++) {
-        float *damaged = exact(state, GTCRN_STATE_FLOATS * sizeof *state);
+        float *damaged = exact(state, floats * sizeof *state);
         const float values[] = {NAN, -INFINITY, 1e38F, -2e6F};
-        damaged[draw() % GTCRN_STATE_FLOATS] = values[i % 4];
-        REQUIRE(gtcrn_stream_import(stream, damaged, GTCRN_STATE_FLOATS) == -1);
+        damaged[draw() % floats] = values[i % 4];
+        REQUIRE(gtcrn_stream_import(stream, damaged, floats) == -1);
         free(damaged);
     }
     /* What a part may hold at most, and the next number: input, output, activations, two hidden states. */
-    const size_t ends[] = {256, 512, 512 + 16896, 512 + 16896 + 96, GTCRN_STATE_FLOATS};
+    const size_t over_time = floats == 18560 ? 96 : 402, inter = 1056;
+    const size_t ends[] = {256, 512, floats - inter - over_time, floats - inter, floats};
     const float limits[] = {32, 512, 1e6F, 1.001F, 1.001F};
     for (int i = 0; i < 5; i++) {
-        float *edge = exact(state, GTCRN_STATE_FLOATS * sizeof *state);
+        float *edge = exact(state, floats * sizeof *state);
         edge[ends[i] - 1] = nextafterf(limits[i], INFINITY);
-        REQUIRE(gtcrn_stream_import(stream, edge, GTCRN_STATE_FLOATS) == GTCRN_REFUSED);
+        REQUIRE(gtcrn_stream_import(stream, edge, floats) == GTCRN_REFUSED);
         edge[ends[i] - 1] = -limits[i];
         gtcrn_stream *other = gtcrn_stream_new();
-        REQUIRE(other && gtcrn_stream_import(other, edge, GTCRN_STATE_FLOATS) == 0);
+        REQUIRE(other && gtcrn_stream_import(other, edge, floats) == 0);
         gtcrn_stream_free(other);
         free(edge);
     }
     /* None of them has changed the stream. */
-    REQUIRE(gtcrn_stream_export(stream, after, GTCRN_STATE_FLOATS) == 0);
-    REQUIRE(memcmp(state, after, GTCRN_STATE_FLOATS * sizeof *state) == 0);
+    REQUIRE(gtcrn_stream_export(stream, after, floats) == 0);
+    REQUIRE(memcmp(state, after, floats * sizeof *state) == 0);
     gtcrn_stream_free(stream);
     free(state), free(after);
 }
@@ -336,26 +339,60 @@ static void resampling(gtcrn_dot *dot)
     }
 }
 
-int main(int argc, char **argv)
+/* A stream belongs to the network that it has run first, until it is reset. */
+static void strangers(const gtcrn_model *model, const gtcrn_model *other)
 {
-    static char blob[1 << 20];
-    FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
-    REQUIRE(file);
-    const size_t bytes = fread(blob, 1, sizeof blob, file);
-    fclose(file);
-    states();
+    float hop[GTCRN_HOP] = {0}, output[GTCRN_HOP], *state = calloc(20000, sizeof *state);
+    gtcrn_stream *stream = gtcrn_stream_new();
+    REQUIRE(state && stream && gtcrn_state_floats(model) != gtcrn_state_floats(other));
+    gtcrn_job job = {.stream = stream, .input = hop, .output = output, .hops = 1, .strength = 1};
+    gtcrn_path path = {.stream = stream, .strength = 1};
+    REQUIRE(gtcrn_process(model, &job) == 0 && gtcrn_process(other, &job) == GTCRN_REFUSED);
+    REQUIRE(gtcrn_advance(other, &path, hop, GTCRN_HOP, output, 0) == GTCRN_REFUSED && path.taken == 0);
+    REQUIRE(gtcrn_stream_export(stream, state, gtcrn_state_floats(other)) == GTCRN_REFUSED);
+    REQUIRE(gtcrn_stream_export(stream, state, gtcrn_state_floats(model)) == 0);
+    REQUIRE(gtcrn_stream_reset(stream) == 0 && gtcrn_process(other, &job) == 0);
+    REQUIRE(gtcrn_stream_import(stream, state, gtcrn_state_floats(model)) == 0);
+    REQUIRE(gtcrn_process(other, &job) == GTCRN_REFUSED && gtcrn_process(model, &job) == 0);
+    gtcrn_stream_free(stream);
+    free(state);
+}
+
+static void run(const char *blob, size_t bytes)
+{
     blobs(blob, bytes);
-    auto_strength();
     for (int i = 0; gtcrn_isa(i); i++) {
         const char *error = NULL;
         gtcrn_model *model = gtcrn_model_load(blob, bytes, gtcrn_isa(i), &error);
         REQUIRE(model && !error && strcmp(gtcrn_model_isa(model), gtcrn_isa(i)) == 0);
+        floats = gtcrn_state_floats(model);
+        if (!i) states();
         signals(model);
         paths(model);
         shared(model);
-        resampling(gtcrn_find_dot(gtcrn_isa(i)));
         gtcrn_model_free(model);
         printf("%s: fine\n", gtcrn_isa(i));
     }
+}
+
+int main(int argc, char **argv)
+{
+    static char blob[1 << 21];
+    gtcrn_model *first = NULL;
+    REQUIRE(argc > 1);
+    for (int i = 1; i < argc; i++) {
+        FILE *file = fopen(argv[i], "rb");
+        REQUIRE(file);
+        const size_t bytes = fread(blob, 1, sizeof blob, file);
+        fclose(file);
+        run(blob, bytes);
+        gtcrn_model *model = gtcrn_model_load(blob, bytes, NULL, NULL);
+        if (first) strangers(first, model), strangers(model, first);
+        gtcrn_model_free(first);
+        first = model;
+    }
+    gtcrn_model_free(first);
+    auto_strength();
+    for (int i = 0; gtcrn_isa(i); i++) resampling(gtcrn_find_dot(gtcrn_isa(i)));
     return 0;
 }

@@ -44,9 +44,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     static float hops[2 * GTCRN_HOP];
     if (model) gtcrn_process(model, &(gtcrn_job){.stream = stream, .input = hops, .output = hops, .hops = 2});
     if (accepted) { /* whatever was taken as a state comes out again, and with true weights it makes no noise */
-        float *state = malloc(GTCRN_STATE_FLOATS * sizeof *state);
-        if (!state || gtcrn_stream_export(stream, state, GTCRN_STATE_FLOATS) != 0) abort();
-        for (int i = 0; true_model && i < 12; i++) {
+        const size_t floats = bytes / sizeof(float);
+        float *state = malloc(floats * sizeof *state);
+        if (!state || gtcrn_stream_export(stream, state, floats) != 0) abort();
+        const int runs = true_model && gtcrn_state_floats(true_model) == floats;
+        for (int i = 0; runs && i < 12; i++) {
             float hop[GTCRN_HOP] = {0.5F};
             gtcrn_process(true_model,
                           &(gtcrn_job){.stream = stream, .input = hop, .output = hop, .hops = 1, .strength = 1});
@@ -84,7 +86,7 @@ static void mutate(const uint8_t *good, size_t bytes)
 
 int main(int argc, char **argv)
 {
-    static uint8_t blob[1 << 20], state[GTCRN_STATE_FLOATS * sizeof(float)];
+    static uint8_t blob[1 << 21], state[GTCRN_STATE_FLOATS * sizeof(float)];
     FILE *file = argc == 3 ? fopen(argv[1], "rb") : NULL;
     if (!file) return fprintf(stderr, "usage: fuzz weights.bin ROUNDS\n"), 1;
     const size_t bytes = fread(blob, 1, sizeof blob, file);
@@ -92,7 +94,7 @@ int main(int argc, char **argv)
     if (!(true_model = gtcrn_model_load(blob, bytes, NULL, NULL))) return fprintf(stderr, "no weights\n"), 1;
     for (int i = 0; i < atoi(argv[2]); i++) {
         mutate(blob, bytes);
-        mutate(state, sizeof state);
+        mutate(state, gtcrn_state_floats(true_model) * sizeof(float));
     }
     gtcrn_model_free(true_model);
     printf("%s mutations: fine\n", argv[2]);

@@ -70,19 +70,20 @@ def test_a_network_of_samples_is_judged_by_the_spectrum_of_its_output():
     torch.testing.assert_close(enhanced, Transform(GTCRN_SPEC).forward(0.5 * noisy))
 
 
-def test_lite_rtse_trains_by_name_and_goes_on_where_it_was(settings, write_config, tmp_path):
-    config = load_config(write_config({**settings, "network": "lite_rtse"}))
+@pytest.mark.parametrize("network", ["lite_rtse", "ulunas"])
+def test_another_network_trains_by_name_and_goes_on_where_it_was(network, settings, write_config, tmp_path):
+    config = load_config(write_config({**settings, "network": network}))
     train(config, max_seconds=0)
     scores = train(config, resume=True).scores
     assert load_checkpoint(tmp_path / "run/checkpoint.pt")["step"] == config.optim.steps
     assert all(map(np.isfinite, scores.values()))
-    assert Enhancer(tmp_path / "run/last.safetensors").spec.name == "lite_rtse"
+    assert Enhancer(tmp_path / "run/last.safetensors", strength=1).spec.name == network
     gtcrn = load_config(write_config(settings))
     with pytest.raises(ConfigError, match="does not fit this network"):
         train(gtcrn, resume=True)
 
 
-@pytest.mark.parametrize("name", ["ulunas", "wavenet", ""])
+@pytest.mark.parametrize("name", ["dpcrn", "wavenet", ""])
 def test_a_network_that_cannot_be_trained(name, settings, write_config):
     with pytest.raises(ConfigError, match="network: expected one of gtcrn, lite_rtse"):
         load_config(write_config({**settings, "network": name}))
