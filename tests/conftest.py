@@ -34,6 +34,7 @@ hypothesis.settings.load_profile("any machine")
 
 
 MARKERS = {  # of the tests in a folder
+    "adapters/lhotse": ("lhotse", "torch"),
     "adapters/sherpa": ("sherpa",),
     "adapters/speechbrain": ("speechbrain", "torch"),
     "docs": ("docs",),
