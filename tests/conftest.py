@@ -35,6 +35,7 @@ hypothesis.settings.load_profile("any machine")
 
 MARKERS = {  # of the tests in a folder
     "adapters/lhotse": ("lhotse", "torch"),
+    "adapters/ray": ("hosts",),
     "adapters/sherpa": ("sherpa",),
     "adapters/speechbrain": ("speechbrain", "torch"),
     "docs": ("docs",),

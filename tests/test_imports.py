@@ -102,6 +102,7 @@ ALLOWED = {
     "enhancer": FOUNDATION | {"engines", "streaming"},
     "pool": FOUNDATION | {"engines", "streaming"},
     "file_enhancement": FOUNDATION | {"enhancer"},
+    "corpus": FOUNDATION | {"engines", "enhancer", "file_enhancement", "evaluation"},
     "export": FOUNDATION | {"engines", "weights"},
     "evaluation": FOUNDATION | {"engines", "weights", "streaming", "enhancer", "pool", "file_enhancement"},
     "training": FOUNDATION | {"weights", "nets", "enhancer", "evaluation"},

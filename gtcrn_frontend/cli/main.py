@@ -14,7 +14,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 
-from gtcrn_frontend.cli import bench, calibrate, data, enhance, evaluate, export, info, models, proxy, train, transcribe
+from gtcrn_frontend.cli import (
+    bench,
+    calibrate,
+    data,
+    enhance,
+    enhance_corpus,
+    evaluate,
+    export,
+    info,
+    models,
+    proxy,
+    train,
+    transcribe,
+)
 from gtcrn_frontend.errors import GtcrnFrontendError
 
 PROGRAM = "gtcrn-frontend"
@@ -56,7 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {version(PROGRAM)}")
     parser.add_argument("-v", "--verbose", action="store_true", help=VERBOSE)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (enhance, transcribe, proxy, calibrate, evaluate, models, export, bench, info, data, train):
+    all_commands = (
+        *(enhance, enhance_corpus, transcribe, proxy, calibrate, evaluate),
+        *(models, export, bench, info, data, train),
+    )
+    for command in all_commands:
         command.add_parser(commands)
     for command_parser in commands.choices.values():  # also after the command
         command_parser.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=VERBOSE)
