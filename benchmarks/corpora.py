@@ -144,6 +144,9 @@ def speed(folder: Path, args: argparse.Namespace) -> None:
             kept = best.setdefault(name, row)
             kept |= {rate: max(kept[rate], row[rate]) for rate in RATES}
     print_rows(list(best.values()))
+    hours = args.count * args.seconds / 3600
+    sizes = (sum(map(len, contents(path).values())) / 1e6 / hours for path in (source, reference))
+    print("\nMB per hour of audio: {:.1f} read, {:.1f} written".format(*sizes))
 
 
 def shards(folder: Path, args: argparse.Namespace) -> None:
@@ -210,7 +213,7 @@ def memory(folder: Path, args: argparse.Namespace) -> None:
     enhance_corpus(str(source), str(folder / "local"), run=local_runner(2), progress=threads)
     workers = Sampler("a worker of Ray, MB", workers_of_ray)
     enhance_corpus(str(source), str(folder / "ray"), run=ray_runner(2), progress=workers)
-    print(markdown_table([rows[done] for done in sorted(rows)], {}))
+    print(markdown_table([rows[done] for done in sorted(rows)], dict.fromkeys((threads.column, workers.column), 1)))
     print(f"\nequal: {contents(folder / 'local') == contents(folder / 'ray')}")
 
 

@@ -11,7 +11,6 @@ import gzip
 import io
 import re
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,11 +19,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from gtcrn_frontend.atomic_write import replaced_at_end
-from gtcrn_frontend.audio.io import container_of, open_audio
+from gtcrn_frontend.audio.io import container_of
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.corpus.encoded import enhance_encoded
 from gtcrn_frontend.corpus.items import Problem
 from gtcrn_frontend.errors import AudioFormatError, GtcrnFrontendError
-from gtcrn_frontend.file_enhancement import enhancer_for, write_enhanced_audio
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
@@ -70,7 +69,6 @@ def enhance_shard(
     problems: list[Problem] = []
     audio_s = 0.0
     with replaced_at_end(target) as temporary, ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gtcrn-frontend-")))
         written: IO[bytes] = stack.enter_context(temporary.open("wb"))
         if target.name.endswith((".gz", ".tgz")):  # without a time, so that equal content gives equal bytes
             compressed = gzip.GzipFile("", "wb", fileobj=written, mtime=0)
@@ -79,7 +77,7 @@ def enhance_shard(
         try:
             for key, sample in groupby(_members(source, stack), lambda member: _key(member[0])):
                 try:
-                    enhanced, seconds = _enhanced(list(sample), config, scratch, progress)
+                    enhanced, seconds = _enhanced(list(sample), config, progress)
                 except GtcrnFrontendError as error:
                     problems.append(Problem(key, str(error)))
                     continue
@@ -108,7 +106,7 @@ def _key(info: tarfile.TarInfo) -> str:
 
 
 def _enhanced(
-    sample: list[Member], config: EnhancerConfig, scratch: Path, progress: Callable[[float], None]
+    sample: list[Member], config: EnhancerConfig, progress: Callable[[float], None]
 ) -> tuple[list[Member], float]:
     """The members of a sample, those with audio enhanced, and the seconds of it."""
     members: list[Member] = []
@@ -119,15 +117,11 @@ def _enhanced(
             members.append((info, content))
             continue
         try:
-            with open_audio(content) as audio:
-                rate = audio.samplerate
-                enhancer = enhancer_for(audio, config)
-                target = scratch / f"audio{path.suffix}"
-                write_enhanced_audio(audio, target, enhancer, lambda frames, rate=rate: progress(frames / rate))  # type: ignore[misc]
-                audio_s += audio.frames / rate
+            content, seconds = enhance_encoded(content, config, path.suffix, progress)
         except GtcrnFrontendError as error:
             raise AudioFormatError(f"{info.name}: {str(error).removeprefix('audio data: ')}") from error
-        content, info = target.read_bytes(), copy.copy(info)
+        info = copy.copy(info)
         info.size = len(content)
         members.append((info, content))
+        audio_s += seconds
     return members, audio_s
