@@ -117,6 +117,7 @@ ONLY_IN = {
     "sherpa_onnx": ("adapters.sherpa",),
     "speechbrain": ("adapters.speechbrain",),
     "lhotse": ("adapters.lhotse",),
+    "nemo_curator": ("adapters.nemo_curator",),
     "ray": ("adapters.ray",),
     "fsspec": ("corpus",),
     "cffi": ("native",),

@@ -32,7 +32,8 @@ def test_a_task_keeps_shape_type_and_other_keys(speech: np.ndarray) -> None:
         assert (task.data["sample_rate"], task.data["text"]) == (16000, "one")
 
 
-def test_a_pipeline_on_real_workers(speech: np.ndarray, tmp_path: Path) -> None:
+def test_a_pipeline_on_real_workers(speech: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # workers look for modules there first: in a checkout they would find the sources
     from nemo_curator.backends.ray_data import RayDataExecutor
     from nemo_curator.pipeline import Pipeline
     from nemo_curator.tasks import AudioTask

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Ray cluster of two CPUs on this machine, whose workers see the installed package, not the source tree."""
     import ray  # not at the top: this file is also imported where Ray is not installed
