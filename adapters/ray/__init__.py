@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gtcrn_frontend.adapters.ray.audio import EnhanceAudio
     from gtcrn_frontend.adapters.ray.runner import ray_runner
+    from gtcrn_frontend.adapters.ray.worker_pool import RayPool
 
-__all__ = ["EnhanceAudio", "ray_runner"]
+__all__ = ["EnhanceAudio", "RayPool", "ray_runner"]
 
-_MODULES = {"EnhanceAudio": "audio", "ray_runner": "runner"}
+_MODULES = {"EnhanceAudio": "audio", "RayPool": "worker_pool", "ray_runner": "runner"}
 
 
 def __getattr__(name: str) -> Any:

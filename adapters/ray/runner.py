@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import logging
 import math
-import tempfile
 import warnings
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.adapters.ray.cluster import connect, cpus, imported_ray, prepare_data
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.corpus.enhance_item import enhance_item
 from gtcrn_frontend.corpus.items import Item, Outcome, Problem, Runner
@@ -60,12 +58,11 @@ def ray_runner(workers: int | None = None, address: str | None = None) -> Runner
     Raises:
         ImportError: Ray is not installed.
     """
-    ray = _ray()
+    ray = imported_ray()
 
     def run(items: Sequence[Item], config: EnhancerConfig) -> Generator[Outcome]:
-        if not ray.is_initialized():
-            _connect(ray, address)
-        count = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        connect(address)
+        count = workers or cpus()
         waiting = dict(enumerate(items))
         for is_last in (False, True):
             per_block = 1 if is_last else _items_per_block(items, count)
@@ -83,22 +80,11 @@ def ray_runner(workers: int | None = None, address: str | None = None) -> Runner
     return run
 
 
-def _connect(ray: Any, address: str | None) -> None:
-    # The working directory becomes the first place where workers look for modules: a checkout there would hide the
-    # package that is installed.
-    with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
-        settings = {} if address else {"include_dashboard": False}  # of a new cluster
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
-
-
 def _outcomes(
     ray: Any, items: Mapping[int, Item], config: EnhancerConfig, workers: int, per_block: int
 ) -> Iterable[tuple[int, Outcome]]:
     """Number and outcome of the items, without those whose worker died too often."""
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # the items of these are the ones that are missing
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    prepare_data()
     rows = [
         {"number": number, "source": _everywhere(item.source), "output": _everywhere(item.output)}
         for number, item in items.items()
@@ -139,15 +125,3 @@ def _renamed(outcome: Outcome, item: Item) -> Outcome:
 def _everywhere(path: str) -> str:
     """A path as it is in other working directories, too."""
     return path if is_url(path) else str(Path(path).absolute())
-
-
-def _ray() -> Any:
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise ImportError(
-            f"this needs Ray Data ({error}): pip install 'gtcrn-frontend[ray]', or stay on this machine with --local",
-            name="ray",
-        ) from error
-    return ray

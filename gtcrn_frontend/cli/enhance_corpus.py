@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             runner = ray_runner(args.jobs, args.address)
         except ImportError as error:
-            raise ConfigError(str(error)) from error
+            raise ConfigError(f"{error}; or stay on this machine, with --local") from error
     with CorpusProgress() as progress:
         report = enhance_corpus(
             args.source, args.dest, config_of(args), run=runner, resume=args.resume, progress=progress
