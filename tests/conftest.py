@@ -37,6 +37,8 @@ MARKERS = {  # of the tests in a folder
     "adapters/aiortc": ("aiortc",),
     "adapters/livekit": ("livekit",),
     "adapters/pipecat": ("pipecat", "hosts"),
+    "adapters/lhotse": ("lhotse", "torch"),
+    "adapters/ray": ("hosts",),
     "adapters/sherpa": ("sherpa",),
     "adapters/speechbrain": ("speechbrain", "torch"),
     "docs": ("docs",),
