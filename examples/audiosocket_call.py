@@ -2,7 +2,7 @@
 
     python examples/audiosocket_call.py noisy.wav heard.wav
 
-Needs: pip install 'gtcrn-frontend[proxy]'
+Needs: pip install -c constraints.txt '.[proxy]'
 """
 
 import argparse

@@ -34,6 +34,9 @@ hypothesis.settings.load_profile("any machine")
 
 
 MARKERS = {  # of the tests in a folder
+    "adapters/aiortc": ("aiortc",),
+    "adapters/livekit": ("livekit",),
+    "adapters/pipecat": ("pipecat", "hosts"),
     "adapters/sherpa": ("sherpa",),
     "adapters/speechbrain": ("speechbrain", "torch"),
     "docs": ("docs",),

@@ -36,7 +36,7 @@ def is_token(token: str, authorizations: Iterable[str], path: str) -> bool:
     """Returns whether the headers `Authorization` or the query of a request have the token."""
     given = [value.removeprefix("Bearer ") for value in authorizations]
     given += parse_qs(urlsplit(path).query).get("token", [])
-    return any(hmac.compare_digest(value.encode(), token.encode()) for value in given)
+    return any(hmac.compare_digest(value.encode(errors="surrogatepass"), token.encode()) for value in given)
 
 
 def descriptors_needed(max_connections: int, max_handshakes: int) -> int:

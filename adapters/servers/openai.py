@@ -21,14 +21,13 @@ from gtcrn_frontend.adapters.servers.settings import ProxySettings
 from gtcrn_frontend.adapters.servers.uploads import AudioFile, enhance_file
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.install_hint import install_hint
 
 try:
     import aiohttp
     from aiohttp import web
 except ImportError as error:
-    raise ImportError(
-        "the protocol openai needs aiohttp: pip install 'gtcrn-frontend[openai]'", name=error.name
-    ) from error
+    raise ImportError(f"the protocol openai needs aiohttp: {install_hint('openai')}", name=error.name) from error
 
 from gtcrn_frontend.adapters.servers.aiohttp_link import AiohttpLink
 

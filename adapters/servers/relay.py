@@ -74,6 +74,9 @@ class Relay(abc.ABC):
     async def _stop_listening(self) -> None:
         """Closes the clients' port."""
 
+    def _drop_handshakes(self) -> None:  # noqa: B027  # not all of them count handshakes
+        """Drops the connections whose handshake is not complete."""
+
     @abc.abstractmethod
     def _admin_endpoints(self) -> AdminEndpoints:
         """Returns what answers on the admin port."""
@@ -126,6 +129,7 @@ class Relay(abc.ABC):
             await self._stop_listening()
             if self._admin is not None:
                 self._admin.close()
+                self._drop_handshakes()
                 await self._admin.wait_closed()
             self._batching.cancel()
             await asyncio.wait([self._batching])

@@ -51,7 +51,9 @@ class Proxy(Relay):
         self._upstream_tls = settings.upstream_tls()
         super().__init__(settings)
         self._endpoints = Endpoints(settings, self._metrics, self._connect, lambda: self._draining)
-        self._handshakes = Handshakes(*limits, self._metrics.dropped_handshakes.inc)
+        self._handshakes = Handshakes(
+            *limits, self._metrics.dropped_handshakes.inc, self._server_tls, settings.handshake_seconds
+        )
         self._metrics.handshakes.set_function(lambda: len(self._handshakes))
         self._server: Server | None = None
 
@@ -75,37 +77,37 @@ class Proxy(Relay):
             self._serve,
             settings.host,
             settings.port,
-            ssl=self._server_tls,
             process_request=self._endpoints.for_clients,
             origins=settings.origins,
             max_size=settings.max_message_bytes,
             server_header=None,
             logger=websocket_logger,
             backlog=settings.max_connections,
-            **self._handshake_options(),
+            open_timeout=settings.handshake_seconds,
+            create_connection=self._handshakes.new_connection,  # type: ignore[arg-type]  # with TLS, if there is any
             **OPTIONS,
         )
 
     async def _stop_listening(self) -> None:
         if self._server is not None:
             self._server.close()
+            self._drop_handshakes()
             await self._server.wait_closed()
+
+    def _drop_handshakes(self) -> None:
+        self._handshakes.abort()
 
     def _admin_endpoints(self) -> AdminEndpoints:
         return self._endpoints
 
     async def _open_admin_port(self, **options: Any) -> None:
-        await super()._open_admin_port(**self._handshake_options())
-
-    def _handshake_options(self) -> dict[str, Any]:
-        return {
-            "open_timeout": self._settings.handshake_seconds,
-            "create_connection": self._handshakes.new_connection,
-        }
+        await super()._open_admin_port(
+            open_timeout=self._settings.handshake_seconds, create_connection=self._handshakes.new_admin_connection
+        )
 
     async def _serve(self, client: ServerConnection) -> None:
         """Serves one connection, from handshake to close."""
-        self._handshakes.end(client)
+        self._handshakes.end(client)  # type: ignore[arg-type]  # made by `new_connection`
         settings = self._settings
         enhancer = settings.enhancer_for(client.request.path if client.request else "")
         await self._converse(client, enhancer, settings.new_framing(), partial(self._connect, client))

@@ -76,7 +76,7 @@ async def _announce(name: str, address: str) -> object:
     try:
         from wyoming.zeroconf import HomeAssistantZeroconf
     except ImportError as error:
-        raise ModelError("--zeroconf needs zeroconf: pip install 'gtcrn-frontend[wyoming]' zeroconf") from error
+        raise ModelError("--zeroconf needs zeroconf: {install_hint('wyoming')} and pip install zeroconf") from error
     host, port = split_tcp_uri(address, "address")
     is_any = host in ("0.0.0.0", "::")
     announcement = HomeAssistantZeroconf(port=port, name=name, host=None if is_any else host)

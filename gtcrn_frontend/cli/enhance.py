@@ -50,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "paths",
         nargs="+",
         metavar="PATH",
-        help="files of any format that libsndfile reads, folders, or - for raw PCM on stdin; "
+        help="files of any format that libsndfile reads (and PyAV, the extra av), folders, or - for raw PCM on stdin; "
         "without -o, the last one is the output",
     )
     parser.add_argument(

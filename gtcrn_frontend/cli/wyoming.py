@@ -16,7 +16,7 @@ EXAMPLES = """examples:
       --zeroconf gtcrn-whisper
 
 In Home Assistant, add the integration "Wyoming Protocol" with the address of the proxy. Needs
-pip install 'gtcrn-frontend[wyoming]'.
+pip install -c constraints.txt '.[wyoming]', in a checkout.
 """
 
 

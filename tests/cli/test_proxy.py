@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gtcrn_frontend.cli import main, proxy
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.install_hint import install_hint
 
 PATIENCE_S = 60
 SOFT_AND_HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -240,4 +241,4 @@ def test_an_absent_package_is_named_with_its_extra(package, extra, arguments):
     program += f"; sys.exit(main({arguments}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"needs {package}: pip install 'gtcrn-frontend[{extra}]'" in done.stderr
+    assert f"needs {package}: {install_hint(extra)}" in done.stderr

@@ -8,7 +8,6 @@ import contextlib
 import json
 import ssl
 import struct
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -715,16 +714,6 @@ def test_draining_ends_in_time():
             await closing
 
     run(test())
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-    files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
-    subprocess.run([*command.split(), *files], check=True, capture_output=True)
-    return folder / "cert.pem", folder / "key.pem"
 
 
 def test_tls_on_both_sides(certificate):

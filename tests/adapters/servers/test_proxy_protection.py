@@ -7,6 +7,7 @@ import logging
 import re
 import resource
 import socket
+import ssl
 import urllib.error
 import urllib.request
 
@@ -103,7 +104,7 @@ async def refusal(proxy, path="", **options):
 @contextlib.contextmanager
 def silent_connections(proxy, count):
     """Connections that never say anything."""
-    host, port = proxy.address.removeprefix("ws://").split(":")
+    host, port = proxy.address.partition("://")[2].split(":")
     sockets = [socket.create_connection((host, int(port))) for _ in range(count)]
     try:
         yield sockets
@@ -150,6 +151,56 @@ def test_a_handshake_has_a_time_limit():
     run(test())
 
 
+@pytest.mark.parametrize("kind", ["silent", "garbage", "tls"])
+def test_with_tls_connections_count_from_the_first_moment(certificate, kind, caplog):
+    """Those that say nothing, those that say something else than TLS, and those that say nothing behind TLS."""
+    caplog.set_level(logging.INFO)
+    cert, key = certificate
+    trusting = ssl.create_default_context(cafile=cert)
+    limits = {"max_connections": 200, "max_handshakes": 20, "max_handshakes_per_address": 5, "admin_port": 0}
+
+    def speak(each):
+        if kind == "garbage":
+            each.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        elif kind == "tls":
+            opened.enter_context(trusting.wrap_socket(each, server_hostname="127.0.0.1"))
+
+    async def test():
+        async with proxied(tls_cert=cert, tls_key=key, **limits) as proxy:
+            for _ in range(60 if kind == "tls" else 1):  # one after the other: each completes its TLS handshake
+                sockets = opened.enter_context(silent_connections(proxy, 1 if kind == "tls" else 60))
+                for each in sockets:
+                    with contextlib.suppress(ConnectionError):
+                        await asyncio.to_thread(speak, each)
+            if kind != "garbage":
+                while await metric(proxy, "gtcrn_proxy_handshakes_dropped_total") < 55:
+                    await asyncio.sleep(0.02)
+            assert await transcribed(proxy, ssl=trusting) == 16_000
+            assert await metric(proxy, "gtcrn_proxy_handshakes") <= 5 + 1
+        assert not len(proxy._handshakes)
+
+    with contextlib.ExitStack() as opened:
+        run(test())
+    assert len(caplog.records) < 60
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def test_a_tls_handshake_has_a_time_limit(certificate):
+    cert, key = certificate
+
+    async def test():
+        async with proxied(tls_cert=cert, tls_key=key, handshake_seconds=0.2, admin_port=0) as proxy:
+            with silent_connections(proxy, 3) as sockets:
+                for each in sockets:
+                    each.settimeout(PATIENCE_S)
+                    with contextlib.suppress(ConnectionError):
+                        assert await asyncio.to_thread(each.recv, 4096) == b""
+                while len(proxy._handshakes):
+                    await asyncio.sleep(0.02)
+
+    run(test())
+
+
 def test_file_descriptors_are_checked_before_listening():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = descriptors_needed(10_000, 5)
@@ -177,7 +228,7 @@ def test_file_descriptors_are_checked_before_listening():
 def test_malformed_urls_are_the_clients_fault(path, caplog):
     async def test():
         async with proxied() as proxy:
-            host, port = proxy.address.removeprefix("ws://").split(":")
+            host, port = proxy.address.partition("://")[2].split(":")
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(
                 f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -218,7 +269,8 @@ def test_a_token_is_asked_of_everyone(tmp_path):
             assert await transcribed(proxy, "/?token=s3cret&strength=0.5") == 16_000
             for path in ("", "/?token=", "/?token=s3cre", "/?token=s3cret2", "/?token=%ff"):
                 assert await refusal(proxy, path) == 401
-            assert await refusal(proxy, additional_headers={"Authorization": "Basic s3cret"}) == 401
+            for header in ("Basic s3cret", "Bearer s3cr\xe9t"):
+                assert await refusal(proxy, additional_headers={"Authorization": header}) == 401
             url = proxy.admin_address
             assert (await get(f"{url}/metrics"))[0] == 401
             assert (await get(f"{url}/metrics", authorization="Bearer s3cret"))[0] == 200
