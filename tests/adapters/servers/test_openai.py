@@ -5,7 +5,6 @@ import contextlib
 import io
 import json
 import ssl
-import subprocess
 
 import aiohttp
 import numpy as np
@@ -299,13 +298,8 @@ def test_pages_of_other_origins_get_no_websocket():
     assert run(test()) == 403
 
 
-def test_tls(tmp_path):
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
+def test_tls(certificate):
+    cert, key = certificate
 
     async def test():
         async with Server() as server, behind(server, tls_cert=cert, tls_key=key) as proxy:
