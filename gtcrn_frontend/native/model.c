@@ -93,6 +93,8 @@ gtcrn_model *gtcrn_model_load(const void *blob, size_t bytes, const char *isa, c
         memcpy(&model->weights, blob, bytes);
         wrong = check(&model->weights, bytes);
         fill_tables(&model->tables);
+        atomic_init(&model->users, 1);
+        atomic_flag_clear(&model->filters_taken);
         model->kernel = kernel;
         model->isa = name;
     }
@@ -102,8 +104,15 @@ gtcrn_model *gtcrn_model_load(const void *blob, size_t bytes, const char *isa, c
     return NULL;
 }
 
+void gtcrn_keep_model(gtcrn_model *model)
+{
+    atomic_fetch_add_explicit(&model->users, 1, memory_order_relaxed);
+}
+
 void gtcrn_model_free(gtcrn_model *model)
 {
+    if (!model || atomic_fetch_sub_explicit(&model->users, 1, memory_order_acq_rel) != 1) return;
+    gtcrn_free_filters(model);
     gtcrn_free(model);
 }
 
@@ -201,14 +210,19 @@ static uint32_t bits_of(float value)
     return bits;
 }
 
-int gtcrn_stream_import(gtcrn_stream *stream, const float *state, size_t floats)
+int gtcrn_are_canonical(const float *state)
 {
-    if (floats != GTCRN_STATE_FLOATS) return GTCRN_REFUSED;
     const float *value = state;
     for (size_t part = 0; part < sizeof parts / sizeof *parts; part++)
         /* Bitwise, as the compiler may assume that no value is infinite: NaN exceeds any limit. */
         for (const float *end = value + parts[part].floats; value < end; value++)
-            if ((bits_of(*value) & 0x7fffffff) > bits_of(parts[part].limit)) return GTCRN_REFUSED;
+            if ((bits_of(*value) & 0x7fffffff) > bits_of(parts[part].limit)) return 0;
+    return 1;
+}
+
+int gtcrn_stream_import(gtcrn_stream *stream, const float *state, size_t floats)
+{
+    if (floats != GTCRN_STATE_FLOATS || !gtcrn_are_canonical(state)) return GTCRN_REFUSED;
     if (!gtcrn_enter(stream)) return GTCRN_BUSY;
     reset(stream);
     exchange(stream, (float *)state, to_stream); /* the state is only read in this direction */

@@ -10,7 +10,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "gtcrn.h"
+#include "auto_strength.h"
+#include "engine.h"
+#include "resample.h"
 
 enum {
     HOP = GTCRN_HOP,
@@ -122,15 +124,39 @@ static const int first_slot[BLOCKS] = {0, 2, 6, 16, 26, 30};
 /* Processes the hops of one job; compiled once per instruction set. */
 typedef void gtcrn_kernel(const gtcrn_model *model, const gtcrn_job *job);
 
+/* A filter that enhancers of a model share. */
+typedef struct gtcrn_shared_filter {
+    gtcrn_filter *filter;
+    uint32_t rate_in, rate_out;
+    atomic_int users;
+    struct gtcrn_shared_filter *next;
+} gtcrn_shared_filter;
+
 struct gtcrn_model {
     gtcrn_weights weights;
     gtcrn_tables tables;
     gtcrn_kernel *kernel;
     const char *isa;
+    atomic_int users;             /* enhancers, and whoever loaded it */
+    gtcrn_shared_filter *filters; /* taken by the thread that has set the flag */
+    atomic_flag filters_taken;
 };
+
+/* Adds a user of the model; `gtcrn_model_free` removes one, and frees the model after the last. */
+void gtcrn_keep_model(gtcrn_model *model);
+
+/* Returns the filter of a pair of rates, one user more, or NULL if out of memory. */
+gtcrn_shared_filter *gtcrn_share_filter(gtcrn_model *model, uint32_t rate_in, uint32_t rate_out);
+
+/* Ends the use of a filter; it is freed with the model, or when others are made. */
+void gtcrn_release_filter(gtcrn_shared_filter *shared);
+void gtcrn_free_filters(gtcrn_model *model);
 
 /* `gtcrn_process` for a thread that has taken the stream. */
 void gtcrn_process_taken(const gtcrn_model *model, const gtcrn_job *job);
+
+/* Whether a state (GTCRN_STATE_FLOATS,) holds finite values within the limits of ModelSpec.cache_limits. */
+int gtcrn_are_canonical(const float *state);
 
 /* Returns zeroed memory on a cache line boundary, or NULL; to be freed by `gtcrn_free`. */
 void *gtcrn_allocate(size_t bytes);

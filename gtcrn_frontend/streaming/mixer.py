@@ -65,11 +65,6 @@ class Mixer:
         """The ramp that the strength follows; None if it was set."""
         return self._track
 
-    def is_still_at(self, strength: float) -> bool:
-        """Whether the strength is constant at this value until `set_strength` or `follow`."""
-        is_still = self._position >= self._ramp_length or self._start == self._target
-        return self._target == strength and self._track is None and is_still
-
     @property
     def waiting_dry(self) -> F32:
         """Input samples whose enhanced counterparts have not arrived, `(n,)`."""
@@ -79,10 +74,6 @@ class Mixer:
     def waiting_enhanced(self) -> int:
         """Number of enhanced samples whose input counterparts have not arrived."""
         return len(self._enhanced)
-
-    def resume(self, waiting_dry: F32, samples_out: int) -> None:
-        """Resumes after the signals were mixed elsewhere, at a constant strength or along a `StrengthRamp`."""
-        self._dry, self._enhanced, self._samples_out = waiting_dry, _EMPTY, samples_out
 
     def set_strength(self, strength: float) -> None:
         """Ramps to another strength from the next sample on; immediate before the first sample."""
