@@ -1,8 +1,8 @@
 """C library: GTCRN with its STFT, resampling, mixing and automatic strength, usable without Python.
 
 - `gtcrn.h`: the public C API; `enhancer.c` implements it, on the layout of `enhancer.h`;
-- `signal_path.c`: one channel from input to output; `strength.c`: its ramps and mix; `state.c`: saved states;
-  `parallel.c`: threads;
+- `signal_path.c`: one channel from input to output; `strength.c`: its ramps and mix; `state.h`, `export_state.c`,
+  `import_state.c`: saved states; `parallel.c`: threads;
 - `resample.c`, `filters.c`: filters of the resampler, which the enhancers of a model share; `auto_strength.c`:
   `strength="auto"`;
 - `engine.h`: the network on hops; `model.h`, `model.c`: layout of weights and states;

@@ -105,7 +105,8 @@ int64_t gtcrn_mix(const gtcrn_grid *grid, int64_t hop, const double *strengths, 
                   const float *dry, const float *enhanced, int64_t count, float *mixed)
 {
     for (int64_t over = 0, done = 0;;) {
-        const int64_t begin = gtcrn_grid_start(grid, hop + over), end = gtcrn_grid_start(grid, hop + over + 1), now = sample + done;
+        const int64_t begin = gtcrn_grid_start(grid, hop + over), end = gtcrn_grid_start(grid, hop + over + 1),
+                      now = sample + done;
         if (over < ends && end <= now) {
             over++;
             continue;

@@ -1,4 +1,5 @@
-/* The public functions of an enhancer; signal_path.c processes samples, state.c saves and restores. */
+/* The public functions of an enhancer; signal_path.c processes samples, export_state.c and import_state.c save and
+ * restore. */
 #include "enhancer.h"
 
 #include <math.h>

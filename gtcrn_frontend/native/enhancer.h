@@ -18,9 +18,9 @@ enum {
     MIN_RATE = 8000,
     MAX_RATE = 192000,
     MAX_CHANNELS = 16,
-    MAX_SECONDS = 10 * 365 * 86400, /* of a stream: longer ones could overflow */
-    QUEUE = 8,                               /* most hops whose strength is decided and that are not mixed */
-    MOST_OUT = MAX_RATE / 1000 * 16 + 64,    /* samples at any rate of one block of 16 ms */
+    MAX_SECONDS = 10 * 365 * 86400,       /* of a stream: longer ones could overflow */
+    QUEUE = 8,                            /* most hops whose strength is decided and that are not mixed */
+    MOST_OUT = MAX_RATE / 1000 * 16 + 64, /* samples at any rate of one block of 16 ms */
 };
 
 #define GTCRN_MAX_AMPLITUDE 8.0F  /* of the input */
@@ -102,8 +102,7 @@ typedef struct {
 int gtcrn_are_valid(const float *samples, size_t count);
 
 /* Enhances the next frames of one channel, or its rest; the enhancer is taken, the samples are checked. */
-void gtcrn_push_channel(gtcrn_enhancer *enhancer, uint32_t channel, const float *input, size_t frames,
-                        gtcrn_sink sink);
+void gtcrn_push_channel(gtcrn_enhancer *enhancer, uint32_t channel, const float *input, size_t frames, gtcrn_sink sink);
 void gtcrn_finish_channel(gtcrn_enhancer *enhancer, uint32_t channel, gtcrn_sink sink);
 
 /* Returns where the samples of a channel go. */

@@ -118,7 +118,10 @@ class NativeEnhancer:
 
     def export_state(self) -> dict[str, npt.NDArray[Any]]:
         """Returns copies of the arrays of the state by name, each `(n,)`."""
-        state = np.empty(lib.gtcrn_enhancer_state_bytes(self._handle), np.uint8)
+        size = lib.gtcrn_enhancer_export_state(self._handle, ffi.NULL, 0)
+        if size < 0:
+            _raise_for(size)
+        state = np.empty(size, np.uint8)
         _check(lib.gtcrn_enhancer_export_state(self._handle, ffi.from_buffer(state), len(state)), len(state))
         return unpack_sections(state.tobytes())
 

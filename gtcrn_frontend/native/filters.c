@@ -12,7 +12,8 @@ static void free_filter(gtcrn_shared_filter *shared)
 /* Designing a filter takes up to milliseconds, so it is done outside of these two. */
 static void take_filters(gtcrn_model *model)
 {
-    while (atomic_flag_test_and_set_explicit(&model->filters_taken, memory_order_acquire)) {}
+    while (atomic_flag_test_and_set_explicit(&model->filters_taken, memory_order_acquire)) {
+    }
 }
 
 static void leave_filters(gtcrn_model *model)

@@ -13,9 +13,9 @@
  * Audio is float with full scale 1, channels interleaved; a frame is one sample of each channel. Output frame i
  * corresponds to input frame i, and any chunking gives the same samples.
  *
- * A model may be shared by any number of threads, and is freed with its last enhancer. An enhancer is one stream: a call
- * during another call returns GTCRN_BUSY and does nothing, except where noted. A call that returns an error has changed
- * nothing. Only functions named `..._new` and `..._load` allocate memory, and there is no global state.
+ * A model may be shared by any number of threads, and is freed with its last enhancer. An enhancer is one stream: a
+ * call during another call returns GTCRN_BUSY and does nothing, except where noted. A call that returns an error has
+ * changed nothing. Only functions named `..._new` and `..._load` allocate memory, and there is no global state.
  */
 #ifndef GTCRN_H
 #define GTCRN_H
@@ -89,7 +89,8 @@ int64_t gtcrn_enhancer_rest(const gtcrn_enhancer *enhancer);
  * GTCRN_BUSY, GTCRN_ROOM or GTCRN_REFUSED. */
 int64_t gtcrn_enhancer_push(gtcrn_enhancer *enhancer, const float *input, size_t frames, float *output, size_t room);
 
-/* Writes the remaining frames and resets the enhancer. In total, frames out are ceil(frames in * output rate / rate). */
+/* Writes the remaining frames and resets the enhancer. In total, frames out are ceil(frames in * output rate / rate).
+ */
 int64_t gtcrn_enhancer_finish(gtcrn_enhancer *enhancer, float *output, size_t room);
 
 /* Time-aligned outputs, each for `room` frames, or NULL: the input, the enhanced signal at full strength, and
@@ -130,13 +131,13 @@ typedef struct {
  * GTCRN_REFUSED if there is no such channel or the strength was not automatic in that push. */
 int gtcrn_enhancer_report(const gtcrn_enhancer *enhancer, uint32_t channel, gtcrn_report *report);
 
-/* Saves and restores the stream: `gtcrn_enhancer_state_bytes` returns the size of its state at this moment,
- * `..._export_state` writes it and returns its size, GTCRN_BUSY or GTCRN_ROOM. `..._import_state` takes a state of an
- * enhancer with the same weights, rates and number of channels, also of another process or machine of the same byte
- * order; strength and bypass remain those set here. It returns 0, GTCRN_BUSY, or GTCRN_REFUSED for a state that is
- * damaged or of another version or enhancer. state.c documents the format. */
-size_t gtcrn_enhancer_state_bytes(const gtcrn_enhancer *enhancer);
+/* Writes the state of the stream and returns its size, or GTCRN_BUSY or GTCRN_ROOM; with NULL it only returns the size,
+ * which changes with every push. state.h documents the format. */
 int64_t gtcrn_enhancer_export_state(gtcrn_enhancer *enhancer, void *state, size_t room);
+
+/* Restores a state of an enhancer with the same weights, rates and number of channels, also of another process or
+ * machine of the same byte order; strength and bypass remain those set here. Returns 0, GTCRN_BUSY, or GTCRN_REFUSED
+ * for a state that is damaged or of another version or enhancer. */
 int gtcrn_enhancer_import_state(gtcrn_enhancer *enhancer, const void *state, size_t bytes);
 
 /* The next frames of one enhancer for `gtcrn_push_many`. */

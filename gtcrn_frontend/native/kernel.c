@@ -77,7 +77,8 @@ INLINE void fir_windows(const int windows, const float *weights, size_t width, c
             EACH (part, PARTS) sums[w][part] += row[part] * sample;
         }
     }
-    EACH (w, windows) EACH (part, PARTS) vec_store(output + (size_t)w * apart + part * LANES, sums[w][part]);
+    EACH (w, windows)
+        EACH (part, PARTS) vec_store(output + (size_t)w * apart + part * LANES, sums[w][part]);
 }
 
 static void fir(const float *weights, size_t width, const float *samples, size_t step, size_t windows, float *output,

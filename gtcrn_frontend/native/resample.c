@@ -105,8 +105,8 @@ static int fill(gtcrn_filter *f, const design *d)
 gtcrn_filter *gtcrn_filter_new(uint32_t rate_in, uint32_t rate_out, const char *isa)
 {
     const gtcrn_sums *sums = gtcrn_find_sums(isa);
-    if (!sums || rate_in == rate_out || rate_in < LOWEST_RATE || rate_in > HIGHEST_RATE ||
-        rate_out < LOWEST_RATE || rate_out > HIGHEST_RATE)
+    if (!sums || rate_in == rate_out || rate_in < LOWEST_RATE || rate_in > HIGHEST_RATE || rate_out < LOWEST_RATE ||
+        rate_out > HIGHEST_RATE)
         return NULL;
     gtcrn_filter *f = calloc(1, sizeof *f);
     if (!f) return NULL;

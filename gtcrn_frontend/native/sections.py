@@ -1,4 +1,4 @@
-"""Saved states of the C library as named arrays; native/state.c documents the format."""
+"""Saved states of the C library as named arrays; native/state.h documents the format."""
 
 from __future__ import annotations
 

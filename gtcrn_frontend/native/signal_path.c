@@ -51,8 +51,8 @@ static void run_hop(gtcrn_enhancer *e, gtcrn_channel *c, const float *hop, gtcrn
 {
     float before[HOP], enhanced[HOP], *target = e->to_output ? c->enhanced + e->enhanced_past : enhanced;
     if (c->is_auto) memcpy(before, c->engine->analysis, sizeof before);
-    gtcrn_process_taken(e->model, &(gtcrn_job){
-                                      .stream = c->engine, .input = hop, .output = target, .hops = 1, .strength = 1});
+    gtcrn_process_taken(e->model,
+                        &(gtcrn_job){.stream = c->engine, .input = hop, .output = target, .hops = 1, .strength = 1});
     if (c->is_auto) gtcrn_decide(c, before, target);
     const int is_first = c->hops++ == 0; /* it precedes the stream */
     if (is_first || !e->to_output) {
@@ -61,7 +61,8 @@ static void run_hop(gtcrn_enhancer *e, gtcrn_channel *c, const float *hop, gtcrn
     }
     float output[MOST_OUT];
     const int64_t taken = (c->hops - 2) * HOP;
-    const int64_t due = filter(e->to_output->filter, c->enhanced, e->enhanced_past, e->enhanced_length, taken, HOP, output);
+    const int64_t due =
+        filter(e->to_output->filter, c->enhanced, e->enhanced_past, e->enhanced_length, taken, HOP, output);
     memmove(c->enhanced, c->enhanced + HOP, e->enhanced_past * sizeof *c->enhanced);
     deliver(e, c, output, due, sink);
 }

@@ -1,152 +1,15 @@
-/* Saved states of enhancers: the canonical arrays of a stream, by name, as streaming/stream_state.py has them.
+/* Reads the state of an enhancer, see state.h.
  *
- * A state is a header, and for each array a section: its name, type and number of values, and these, padded to 8 bytes;
- * in the byte order of the machine. What is read is compared with the sample count first, from which the length of
- * every array follows, and nothing changes before all of it is known to be valid.
+ * The number of input samples comes first: the length of every other array follows from it. Nothing changes before all
+ * of them are known to be valid.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "enhancer.h"
+#include "state.h"
 
-enum { VERSION = 2, ORDER = 0x01020304, MOST_SECTIONS = 32, NAME = 48 };
-
-typedef struct {
-    char magic[8];
-    uint32_t version, order, sample_rate, output_sample_rate, paths, sections;
-} header;
-
-typedef struct {
-    char name[NAME]; /* channel.stage.array */
-    uint32_t type;   /* 'f' float, 'd' double, 'i' int64_t */
-    uint32_t count;
-} section;
-
-static const char magic[8] = "GTCRNENH";
-
-/* Arrays of a GTCRN stream in canonical order, with the largest magnitude in each, see `gtcrn_stream_import`. */
-static const struct {
-    const char *name;
-    uint32_t count;
-} engine_arrays[] = {{"engine.analysis", HOP},
-                     {"engine.synthesis", HOP},
-                     {"engine.conv", SLOTS * CHANNELS * WIDTH},
-                     {"engine.tra", BLOCKS * CHANNELS},
-                     {"engine.inter", 2 * WIDTH * CHANNELS}};
-enum { ENGINE_ARRAYS = sizeof engine_arrays / sizeof *engine_arrays };
-
-static size_t bytes_of(uint32_t type, uint32_t count)
-{
-    const size_t bytes = (type == 'f' ? sizeof(float) : sizeof(double)) * (size_t)count;
-    return (bytes + 7) / 8 * 8;
-}
-
-/* Writes sections one behind the other; with `to` NULL it counts their bytes. */
-typedef struct {
-    char *to;
-    size_t bytes;
-    uint32_t channel, sections;
-} writer;
-
-static void write_section(writer *w, const char *name, uint32_t type, const void *values, size_t count)
-{
-    const size_t size = bytes_of(type, (uint32_t)count);
-    if (w->to) {
-        section s = {.type = type, .count = (uint32_t)count};
-        char *end = s.name;
-        if (w->channel >= 10) *end++ = '1';
-        *end++ = (char)('0' + w->channel % 10);
-        *end++ = '.';
-        memcpy(end, name, strlen(name));
-        memcpy(w->to + w->bytes, &s, sizeof s);
-        memset(w->to + w->bytes + sizeof s, 0, size);
-        if (count) memcpy(w->to + w->bytes + sizeof s, values, count * (type == 'f' ? sizeof(float) : sizeof(double)));
-    }
-    w->bytes += sizeof(section) + size;
-    w->sections++;
-}
-
-/* A resampler: the samples that it has taken, and the last ones from the first that the next output needs on. */
-static void write_filter(writer *w, const char *count_name, const char *name, const gtcrn_filter *f, int64_t taken,
-                         const float *end)
-{
-    const int64_t pending = taken - gtcrn_filter_begin(f, gtcrn_filter_ready(f, taken));
-    write_section(w, count_name, 'i', &taken, 1);
-    write_section(w, name, 'f', end - pending, (size_t)pending);
-}
-
-static void write_channel(const gtcrn_enhancer *e, const gtcrn_channel *c, writer *w)
-{
-    static const float silence[HOP] = {0};
-    const gtcrn_position at = gtcrn_position_at(e, c->taken);
-    float state[GTCRN_STATE_FLOATS], *array = state;
-    if (w->to) gtcrn_stream_export(c->engine, state, GTCRN_STATE_FLOATS);
-    for (int i = 0; i < ENGINE_ARRAYS; array += engine_arrays[i++].count)
-        write_section(w, engine_arrays[i].name, 'f', array, engine_arrays[i].count);
-    const int64_t counters[] = {c->taken, at.hops ? 0 : HOP};
-    write_section(w, "path.counters", 'i', counters, 2);
-    const float *input_end = c->input + e->input_past;
-    if (e->to_model)
-        write_filter(w, "path.to_model.samples_in", "path.to_model.pending", e->to_model->filter, c->taken, input_end);
-    if (e->to_output)
-        write_filter(w, "path.to_output.samples_in", "path.to_output.pending", e->to_output->filter, at.enhanced,
-                     c->enhanced + e->enhanced_past);
-    if (e->dry_filter)
-        write_filter(w, "path.dry_to_output.samples_in", "path.dry_to_output.pending", e->dry_filter->filter, c->taken,
-                     input_end);
-    write_section(w, "path.framer.rest", 'f', c->hop, (size_t)at.held);
-    write_section(w, "path.mixer.dry", 'f', c->dry, (size_t)c->waiting);
-    write_section(w, "path.mixer.enhanced", 'f', NULL, 0);
-    const double now = gtcrn_strength_now(e, c), length = (double)e->ramp_length;
-    const double ramp[] = {c->is_following ? now : c->from, c->is_following ? now : c->to,
-                           c->is_following ? length : (double)c->ramped};
-    write_section(w, "path.mixer.ramp", 'd', ramp, 3);
-    write_section(w, "path.mixer.samples_out", 'i', &c->given, 1);
-    if (c->is_auto) {
-        const gtcrn_auto_strength *l = &c->levels;
-        const double levels[] = {l->speech, l->noise, l->recent, l->floor, l->lost, l->doubt, l->strength, l->speech_weight};
-        const int64_t hops[] = {l->hops, l->speech_hops, l->lost_hops, c->to_skip};
-        write_section(w, "path.auto_strength.levels", 'd', levels, 8);
-        write_section(w, "path.auto_strength.hops", 'i', hops, 4);
-        write_section(w, "path.auto_strength.past", 'f', c->to_skip ? silence : c->engine->analysis, HOP);
-    }
-    if (c->is_following) {
-        write_section(w, "path.strength_ramp.strengths", 'd', c->strengths, (size_t)c->queued + 1);
-        write_section(w, "path.strength_ramp.hop", 'i', &c->first_hop, 1);
-    }
-}
-
-static size_t write_state(const gtcrn_enhancer *e, char *to)
-{
-    writer w = {.to = to, .bytes = sizeof(header)};
-    for (; w.channel < e->paths; w.channel++) write_channel(e, &e->channels[w.channel], &w);
-    if (to) {
-        header h = {.version = VERSION,
-                    .order = ORDER,
-                    .sample_rate = e->settings.sample_rate,
-                    .output_sample_rate = e->settings.output_sample_rate,
-                    .paths = e->paths,
-                    .sections = w.sections};
-        memcpy(h.magic, magic, sizeof magic);
-        memcpy(to, &h, sizeof h);
-    }
-    return w.bytes;
-}
-
-size_t gtcrn_enhancer_state_bytes(const gtcrn_enhancer *enhancer)
-{
-    return write_state(enhancer, NULL);
-}
-
-int64_t gtcrn_enhancer_export_state(gtcrn_enhancer *e, void *state, size_t room)
-{
-    if (!gtcrn_take(e)) return GTCRN_BUSY;
-    const size_t bytes = write_state(e, NULL);
-    if (bytes <= room) write_state(e, state);
-    gtcrn_give_back(e);
-    return bytes <= room ? (int64_t)bytes : GTCRN_ROOM;
-}
+enum { MOST_SECTIONS = 32 };
 
 /* The sections of one channel. */
 typedef struct {
@@ -158,7 +21,7 @@ typedef struct {
 static const char *find(channel_state *state, const char *name, uint32_t type, int64_t count)
 {
     for (int i = 0; i < state->count; i++) {
-        section s;
+        gtcrn_section s;
         memcpy(&s, state->sections[i], sizeof s);
         const char *after = strchr(s.name, '.');
         if (strcmp(after + 1, name) != 0) continue;
@@ -171,7 +34,7 @@ static const char *find(channel_state *state, const char *name, uint32_t type, i
 static uint32_t count_of(channel_state *state, const char *name)
 {
     for (int i = 0; i < state->count; i++) {
-        section s;
+        gtcrn_section s;
         memcpy(&s, state->sections[i], sizeof s);
         if (strcmp(strchr(s.name, '.') + 1, name) == 0) return s.count;
     }
@@ -301,13 +164,14 @@ static int read_channel(const gtcrn_enhancer *e, channel_state *state, imported 
     if (e->to_output && !read_filter(state, "path.to_output.samples_in", "path.to_output.pending", e->to_output->filter,
                                      at.enhanced, GTCRN_MAX_ENHANCED, &in->to_output, &in->output_pending))
         return 0;
-    if (e->dry_filter && !read_filter(state, "path.dry_to_output.samples_in", "path.dry_to_output.pending",
-                                      e->dry_filter->filter, in->taken, GTCRN_MAX_AMPLITUDE, &in->dry_pending,
-                                      &in->input_pending))
+    if (e->dry_filter &&
+        !read_filter(state, "path.dry_to_output.samples_in", "path.dry_to_output.pending", e->dry_filter->filter,
+                     in->taken, GTCRN_MAX_AMPLITUDE, &in->dry_pending, &in->input_pending))
         return 0;
     if (in->to_model && in->dry_pending) /* both are the end of the input */
         for (int64_t i = 1; i <= in->model_pending && i <= in->input_pending; i++)
-            if (float_at(in->to_model, in->model_pending - i) != float_at(in->dry_pending, in->input_pending - i)) return 0;
+            if (float_at(in->to_model, in->model_pending - i) != float_at(in->dry_pending, in->input_pending - i))
+                return 0;
 
     in->rest = find(state, "path.framer.rest", 'f', at.held);
     in->dry = find(state, "path.mixer.dry", 'f', at.dry - at.out);
@@ -373,25 +237,25 @@ static void set_channel(const gtcrn_enhancer *e, gtcrn_channel *c, const importe
 /* Divides a state into the sections of its channels; returns whether it is one of this enhancer. */
 static int divide(const gtcrn_enhancer *e, const char *state, size_t bytes, channel_state *channels)
 {
-    header h;
+    gtcrn_state_header h;
     if (bytes < sizeof h) return 0;
     memcpy(&h, state, sizeof h);
-    if (memcmp(h.magic, magic, sizeof magic) != 0 || h.version != VERSION || h.order != ORDER ||
+    if (memcmp(h.magic, state_magic, sizeof state_magic) != 0 || h.version != STATE_VERSION || h.order != STATE_ORDER ||
         h.sample_rate != e->settings.sample_rate || h.output_sample_rate != e->settings.output_sample_rate ||
         h.paths != e->paths)
         return 0;
     size_t place = sizeof h;
     for (uint32_t i = 0; i < h.sections; i++) {
-        section s;
+        gtcrn_section s;
         if (bytes - place < sizeof s) return 0;
         memcpy(&s, state + place, sizeof s);
-        if (s.name[NAME - 1] || (s.type != 'f' && s.type != 'd' && s.type != 'i')) return 0;
+        if (s.name[SECTION_NAME - 1] || (s.type != 'f' && s.type != 'd' && s.type != 'i')) return 0;
         char *after;
         const unsigned long channel = s.name[0] >= '0' && s.name[0] <= '9' ? strtoul(s.name, &after, 10) : MAX_CHANNELS;
         if (channel >= e->paths || *after != '.' || channels[channel].count == MOST_SECTIONS) return 0;
-        if (bytes - place - sizeof s < bytes_of(s.type, s.count)) return 0;
+        if (bytes - place - sizeof s < gtcrn_bytes_of(s.type, s.count)) return 0;
         channels[channel].sections[channels[channel].count++] = state + place;
-        place += sizeof s + bytes_of(s.type, s.count);
+        place += sizeof s + gtcrn_bytes_of(s.type, s.count);
     }
     return place == bytes;
 }
