@@ -89,6 +89,15 @@ static int allocate(gtcrn_enhancer *e)
     return 1;
 }
 
+int gtcrn_take(gtcrn_enhancer *e)
+{
+    if (atomic_exchange_explicit(&e->busy, 1, memory_order_acquire)) return 0;
+    const unsigned long long bits = atomic_load_explicit(&e->wanted_strength, memory_order_relaxed);
+    memcpy(&e->strength, &bits, sizeof bits);
+    e->bypass = atomic_load_explicit(&e->wanted_bypass, memory_order_relaxed);
+    return 1;
+}
+
 static void reset(gtcrn_enhancer *e)
 {
     for (uint32_t i = 0; i < e->paths; i++) {
@@ -114,7 +123,7 @@ gtcrn_enhancer *gtcrn_enhancer_new(gtcrn_model *model, const gtcrn_settings *set
         gtcrn_enhancer_set_strength(e, settings->strength);
         gtcrn_enhancer_set_bypass(e, settings->bypass != 0);
         if (prepare(e) && allocate(e)) {
-            reset(e);
+            gtcrn_enhancer_reset(e);
         } else {
             gtcrn_enhancer_free(e);
             e = NULL;
@@ -143,13 +152,13 @@ int gtcrn_enhancer_set_strength(gtcrn_enhancer *e, double strength)
     if (!is_strength(strength)) return GTCRN_REFUSED;
     unsigned long long bits;
     memcpy(&bits, &strength, sizeof bits);
-    atomic_store_explicit(&e->strength, bits, memory_order_relaxed);
+    atomic_store_explicit(&e->wanted_strength, bits, memory_order_relaxed);
     return 0;
 }
 
 void gtcrn_enhancer_set_bypass(gtcrn_enhancer *e, int bypass)
 {
-    atomic_store_explicit(&e->bypass, bypass != 0, memory_order_relaxed);
+    atomic_store_explicit(&e->wanted_bypass, bypass != 0, memory_order_relaxed);
 }
 
 int64_t gtcrn_enhancer_frames_in(const gtcrn_enhancer *e)

@@ -210,7 +210,7 @@ static void set_channel(const gtcrn_enhancer *e, gtcrn_channel *c, const importe
     memcpy(c->hop, in->rest, (size_t)at.held * sizeof *c->hop);
     memcpy(c->dry, in->dry, (size_t)c->waiting * sizeof *c->dry);
 
-    const int wants_auto = gtcrn_wanted_strength(e) == GTCRN_AUTO;
+    const int wants_auto = e->strength == GTCRN_AUTO;
     c->from = in->ramp[0], c->to = in->ramp[1], c->ramped = (int64_t)in->ramp[2];
     c->is_auto = c->is_following = c->queued = 0;
     if (wants_auto) gtcrn_ramp_to(e, c, 0); /* from where it is, as it does not follow yet */
