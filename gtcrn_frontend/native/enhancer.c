@@ -69,7 +69,8 @@ static int prepare(gtcrn_enhancer *e)
         e->enhanced_past = gtcrn_filter_past(e->to_output->filter);
         e->enhanced_length = e->enhanced_past + HOP + gtcrn_filter_blank(e->to_output->filter);
     }
-    e->dry_length = (size_t)out * 64 / 1000 + 64; /* a sample waits 41 ms, plus a block, plus the filters' reach */
+    if (e->to_output) /* a sample waits 41 ms, plus a block, plus the filters' reach */
+        e->dry_length = (size_t)out * 64 / 1000 + 64;
     return 1;
 }
 
@@ -114,12 +115,13 @@ static void reset(gtcrn_enhancer *e)
 gtcrn_enhancer *gtcrn_enhancer_new(gtcrn_model *model, const gtcrn_settings *settings, const char **error)
 {
     const char *wrong = check(settings);
-    gtcrn_enhancer *e = wrong ? NULL : gtcrn_allocate(sizeof *e);
+    const uint32_t paths = settings->downmix ? 1 : settings->channels;
+    gtcrn_enhancer *e = wrong ? NULL : gtcrn_allocate(sizeof *e + paths * sizeof *e->channels);
     if (e) {
         gtcrn_keep_model(model);
         e->model = model;
         e->settings = *settings;
-        e->paths = settings->downmix ? 1 : settings->channels;
+        e->paths = paths;
         gtcrn_enhancer_set_strength(e, settings->strength);
         gtcrn_enhancer_set_bypass(e, settings->bypass != 0);
         if (prepare(e) && allocate(e)) {

@@ -40,7 +40,7 @@ typedef struct {
     float *input;               /* (past of filters + block + blank): the last samples of the input */
     float *hop;                 /* (HOP): of which some are there */
     float *enhanced;            /* (past of to_output + HOP + blank): the last samples of the network */
-    float *dry;                 /* the waiting samples, at the output's rate */
+    float *dry; /* the waiting samples, unless the output is at the model's rate: the network has them */
 
     double from, to;  /* strengths between which the mix ramps, if not automatic */
     int64_t ramped;   /* completed samples of the ramp */
@@ -69,7 +69,7 @@ struct gtcrn_enhancer {
     int bypass;
     atomic_llong frames_in, frames_out; /* for other threads */
     atomic_int busy;
-    gtcrn_channel channels[MAX_CHANNELS];
+    gtcrn_channel channels[]; /* (paths,) */
 };
 
 /* Where a stream is after so many samples of its input. */

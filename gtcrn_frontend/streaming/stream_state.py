@@ -114,7 +114,7 @@ def check_arrays(arrays: Mapping[str, npt.NDArray[Any]], spec: ModelSpec, parame
         path = parameters.new_path(spec, "auto", bypass=False)  # has all stages that there can be
         path.load_state(path_state)
         check_hops(engine_state, spec, path.hops)
-        check_agreement(path_state, engine_state, spec)
+        check_agreement(path_state, engine_state, spec, parameters.output_sample_rate)
         samples_in.add(path.samples_in)
         known |= {f"{channel}.engine.{name}" for name in engine_state} | {
             f"{channel}.path.{name}" for name in path.state
