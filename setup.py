@@ -57,16 +57,24 @@ class BuildNative(build_ext):
 
 
 def kernels() -> dict[str, list[str]]:
-    """Returns the kernel builds for this target, by name, with their compiler flags."""
-    target = os.environ.get("ARCHFLAGS") or platform.machine()
+    """Returns the kernel builds for this target, by name, with their compiler flags.
+
+    The target is that of ARCHFLAGS (macOS), of _PYTHON_HOST_PLATFORM (cross builds, see .ci/wheels), or this machine.
+    """
+    target = os.environ.get("ARCHFLAGS") or os.environ.get("_PYTHON_HOST_PLATFORM") or platform.machine()
     return X86_LEVELS if "x86_64" in target or "AMD64" in target else {"generic": []}
 
 
 def packages() -> list[str]:
     """Returns the packages of the three source trees by their installed names."""
-    inside = {"adapters": "gtcrn_frontend.adapters", "models": "gtcrn_frontend.models"}
+    inside = {
+        "adapters.livekit.plugin": "livekit.plugins.gtcrn",  # where LiveKit's users look for it
+        "adapters": "gtcrn_frontend.adapters",
+        "models": "gtcrn_frontend.models",
+    }
     found = find_packages(include=["gtcrn_frontend*", *(f"{tree}*" for tree in inside)])
-    return [re.sub("^(adapters|models)(?=[.]|$)", lambda tree: inside[tree[0]], name) for name in found]
+    trees = f"^({'|'.join(map(re.escape, inside))})(?=[.]|$)"
+    return [re.sub(trees, lambda tree: inside[tree[0]], name) for name in found]
 
 
 def declared() -> FFI:
@@ -80,6 +88,7 @@ def declared() -> FFI:
 
 
 if __name__ == "__main__":
+    limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")  # one binary for all versions of Python
     native = Extension(
         "gtcrn_frontend.native._native",
         [str(path) for path in sorted(FOLDER.glob("*.c")) if path.name != "kernel.c"],
@@ -91,7 +100,12 @@ if __name__ == "__main__":
         else ["-std=gnu11", "-fvisibility=hidden", "-ffp-contract=off"],
         extra_link_args=[] if WINDOWS else ["-pthread"],
         libraries=["m"] if sys.platform.startswith("linux") else [],
-        py_limited_api=not sysconfig.get_config_var("Py_GIL_DISABLED"),  # one binary for all versions of Python
+        py_limited_api=limited_api,
         optional=True,  # the package also installs without a compiler; ONNX Runtime then runs the network
     )
-    setup(packages=packages(), ext_modules=[native], cmdclass={"build_ext": BuildNative})
+    setup(
+        packages=packages(),
+        ext_modules=[native],
+        cmdclass={"build_ext": BuildNative},
+        options={"bdist_wheel": {"py_limited_api": "cp311"}} if limited_api else {},
+    )

@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # before numpy reads them
@@ -20,6 +21,7 @@ os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # before nu
 import numpy as np
 
 from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool
+from gtcrn_frontend.engines import loading
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.engines.native import NativeEngine
 from gtcrn_frontend.evaluation.bench.speed import noise_bursts
@@ -95,14 +97,36 @@ def kernels(model: str, rounds: int) -> dict[str, np.ndarray]:
 
 
 def forced(model: str, isa: str) -> NativeEngine:
+    with forced_isa(isa):
+        return NativeEngine(load(model).model)
+
+
+@contextmanager
+def forced_isa(isa: str) -> Iterator[None]:
     before = os.environ.get(ISA_VARIABLE)
     os.environ[ISA_VARIABLE] = isa
     try:
-        return NativeEngine(load(model).model)
+        yield
     finally:
         del os.environ[ISA_VARIABLE]
         if before is not None:
             os.environ[ISA_VARIABLE] = before
+
+
+def enhancers(model: str, rounds: int) -> Iterator[tuple[str, np.ndarray]]:
+    """`Enhancer` on each instruction set of at least AVX2, in chunks of one hop and of 100 ms."""
+    isas = [isa for isa in instruction_sets() if isa != "x86-64-v2"]
+    for chunk_ms in (16, 100):
+        chunk = noise_bursts(RATE, chunk_ms / 1000)
+        calls: dict[str, Callable[[], object]] = {}
+        for isa in isas:
+            with forced_isa(isa):
+                loading._loaded.clear()  # equal requests would share the engine of another instruction set
+                enhancer = Enhancer(model, "native", strength=1.0)
+            calls[f"Enhancer.process_chunk, {isa}, {chunk_ms} ms"] = lambda e=enhancer, c=chunk: e.process_chunk(c)
+        for name, times in interleaved_us(calls, 1, rounds).items():
+            yield name, times * HOP / len(chunk)
+    loading._loaded.clear()
 
 
 def around(model: str, rounds: int) -> dict[str, np.ndarray]:
@@ -158,6 +182,7 @@ def main() -> None:
     limit_us = 1e6 * operations / peak
     print(f"SGEMM peak of one core: {peak / 1e9:.0f} GFLOP/s; arithmetic limit: {limit_us:.1f} us per hop\n")
     table = rows(kernels(args.model, args.rounds // 4), limit_us)
+    table += rows(dict(enhancers(args.model, args.rounds)), limit_us)
     table += rows(around(args.model, args.rounds), limit_us)
     table += rows(round_robin(args.model, args.streams, max(10, args.rounds // 50)), limit_us)
     print(markdown_table(table, DIGITS))

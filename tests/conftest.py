@@ -34,6 +34,9 @@ hypothesis.settings.load_profile("any machine")
 
 
 MARKERS = {  # of the tests in a folder
+    "adapters/aiortc": ("aiortc",),
+    "adapters/livekit": ("livekit",),
+    "adapters/pipecat": ("pipecat", "hosts"),
     "adapters/sherpa": ("sherpa",),
     "adapters/speechbrain": ("speechbrain", "torch"),
     "docs": ("docs",),
@@ -42,9 +45,12 @@ MARKERS = {  # of the tests in a folder
 }
 
 SLOW = (  # files in which tests train, build, start servers or run whole commands
-    "adapters/sherpa/test_proxy.py",
-    "adapters/sherpa/test_proxy_protection.py",
+    "adapters/servers/test_audiosocket.py",
+    "adapters/servers/test_proxy.py",
+    "adapters/servers/test_proxy_protection.py",
+    "adapters/servers/test_real_servers.py",
     "adapters/sherpa/test_proxy_servers.py",
+    "adapters/wyoming/test_faster_whisper.py",
     "adapters/speechbrain/test_frontend_networks.py",
     "adapters/speechbrain/test_recipes.py",
     "benchmarks/test_proxy_soak.py",

@@ -73,6 +73,7 @@ FOUNDATION = {
     *(
         "errors",
         "deprecation",
+        "install_hint",
         "parsing",
         "settings",
         "atomic_write",
@@ -86,6 +87,7 @@ FOUNDATION = {
 # What each part of the package may import, besides itself.
 ALLOWED = {
     "errors": set[str](),
+    "install_hint": set[str](),
     "atomic_write": set[str](),
     "model_spec": {"errors"},
     "deprecation": {"errors"},
@@ -93,7 +95,7 @@ ALLOWED = {
     "settings": {"errors", "deprecation", "parsing", "atomic_write"},
     "state": {"errors", "parsing"},
     "native": {"errors", "audio"},
-    "audio": {"errors", "native", "atomic_write"},
+    "audio": {"errors", "install_hint", "native", "atomic_write"},
     "config": {"errors", "deprecation", "settings", "audio", "model_spec"},
     "weights": FOUNDATION,
     "nets": FOUNDATION | {"weights"},
@@ -101,6 +103,7 @@ ALLOWED = {
     "streaming": FOUNDATION | {"engines"},
     "enhancer": FOUNDATION | {"engines", "streaming"},
     "pool": FOUNDATION | {"engines", "streaming"},
+    "duplex": FOUNDATION | {"streaming", "enhancer"},
     "file_enhancement": FOUNDATION | {"enhancer"},
     "export": FOUNDATION | {"engines", "weights"},
     "evaluation": FOUNDATION | {"engines", "weights", "streaming", "enhancer", "pool", "file_enhancement"},
@@ -114,10 +117,13 @@ ONLY_IN = {
     "torch": ("nets", "training", "engines.torch", "adapters.speechbrain"),
     "numba": ("training",),
     "sherpa_onnx": ("adapters.sherpa",),
+    "aiortc": ("adapters.aiortc",),
+    "livekit": ("adapters.livekit",),
+    "pipecat": ("adapters.pipecat",),
     "speechbrain": ("adapters.speechbrain",),
     "cffi": ("native",),
     "onnxruntime": ("engines.onnx", "evaluation", "adapters"),
-    "websockets": ("adapters.sherpa.proxy",),
+    "websockets": ("adapters.servers", "adapters.wyoming"),
 }
 
 

@@ -11,6 +11,7 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.onnx.loading import STREAMING_LAYOUTS
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.export.origin import Origin
+from gtcrn_frontend.install_hint import install_hint
 from gtcrn_frontend.model_spec import FRCRN_SPEC, GTCRN_SPEC, ULUNAS_SPEC, ModelSpec
 from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
 from gtcrn_frontend.weights.fold import fold_gtcrn
@@ -116,4 +117,4 @@ def _check(output: Path, layout: str, strength: float, force: bool) -> None:
     if output.exists() and not force:
         raise ConfigError(f"{output} exists: give --force to replace it")
     if layout != "safetensors" and importlib.util.find_spec("onnx") is None:
-        raise ModelError(f"layout {layout} needs the package onnx: pip install 'gtcrn-frontend[export]'")
+        raise ModelError(f"layout {layout} needs the package onnx: {install_hint('export')}")

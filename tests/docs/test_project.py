@@ -10,7 +10,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-MEDIA = [ROOT / "examples/noisy.flac", ROOT / "examples/enhanced.flac", *(ROOT / "docs/images").iterdir()]
+MEDIA = [
+    *(ROOT / "examples" / name for name in ("noisy.flac", "enhanced.flac", "noisy_digits.flac")),
+    *(ROOT / "docs/images").iterdir(),
+]
 
 
 def test_the_version_is_the_same_everywhere() -> None:

@@ -331,7 +331,7 @@ def test_without_the_extension_onnx_runs_and_the_error_says_what_to_do(random_ch
 
 
 def test_sources_that_hide_an_installed_extension_say_so(tmp_path):
-    """A checkout without a build, in which Python was started: it would run at a tenth of the speed without a word."""
+    """A checkout without a build, in which Python was started: it would run many times slower without a word."""
     package = Path(binding.__file__).parents[1]
     shutil.copytree(
         package, tmp_path / "checkout/gtcrn_frontend", ignore=shutil.ignore_patterns("_native.*", "models", "adapters")

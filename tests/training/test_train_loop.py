@@ -121,6 +121,19 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(settings, write_co
         np.testing.assert_array_equal(array, weights[1][name])
 
 
+def test_the_threads_of_the_process_are_as_before(settings, write_config):
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        train(load_config(write_config(settings)), max_seconds=0)
+        assert torch.get_num_threads() == before + 1
+        with pytest.raises(ConfigError):
+            train(load_config(write_config(settings)))  # there is a checkpoint
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_resumed_run_may_change_its_loss(settings, write_config, tmp_path, monkeypatch):
     interrupt_after(monkeypatch, 3)
     train(load_config(write_config(settings)))

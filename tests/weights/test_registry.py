@@ -541,3 +541,8 @@ def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch
     with pytest.raises(ModelError, match=CACHE_VARIABLE):
         cache_folder()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_called_one(tmp_path):
+    with pytest.raises(ModelError, match=rf"got '{tmp_path}': a folder$"):
+        model_path(tmp_path)

@@ -21,7 +21,7 @@ from gtcrn_frontend.evaluation.report.tables import Row, fitted_table
 from gtcrn_frontend.evaluation.result_cache import ResultCache
 from gtcrn_frontend.evaluation.systems import RAW
 
-LEGEND = "Percent, ± half of the 95 % interval; - significantly fewer errors than with the noisy input, ! more."
+LEGEND = "Percent, ± half the 95 % interval; - significantly fewer errors than with the noisy input, ! more."
 
 
 @dataclass(frozen=True)
