@@ -12,8 +12,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = Path("gtcrn_frontend/native")
-SOURCES = ("model", "unas", "dispatch", "path", "parallel", "auto_strength", "resample")
-HEADERS = ("auto_strength.h", "gtcrn.h", "resample.h")  # the second one includes the first
+HEADERS = ("gtcrn.h", "engine.h", "auto_strength.h", "resample.h")  # what Python uses, in the order of their needs
 WINDOWS = os.name == "nt"
 
 # The relaxations of -ffast-math except -ffinite-math-only; not -ffast-math itself, because gcc then links code that
@@ -81,7 +80,6 @@ def packages() -> list[str]:
 def declared() -> FFI:
     """Returns the declarations between the marks of the headers, without preprocessor lines, for cffi."""
     ffi = FFI()
-    ffi.cdef("#define GTCRN_STATE_FLOATS ...\n#define GTCRN_HOP 256")  # an array length: cffi needs the number
     for header in HEADERS:
         text = (FOLDER / header).read_text(encoding="utf-8")
         ffi.cdef(text.partition("/* cffi: begin.")[2].partition("*/")[2].partition("/* cffi: end.")[0])
@@ -93,7 +91,7 @@ if __name__ == "__main__":
     limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")  # one binary for all versions of Python
     native = Extension(
         "gtcrn_frontend.native._native",
-        [str(FOLDER / f"{name}.c") for name in SOURCES],
+        [str(path) for path in sorted(FOLDER.glob("*.c")) if path.name != "kernel.c"],
         include_dirs=[str(FOLDER)],
         depends=[str(path) for path in sorted(FOLDER.glob("*.[ch]"))],
         # One rounding per operation, as in numpy, so that mixing gives the same result in C and Python.

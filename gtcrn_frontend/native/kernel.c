@@ -8,7 +8,7 @@
 #define GTCRN_KERNEL gtcrn_kernel_generic
 #endif
 #define JOINED(a, b) a##b
-#define DOT_OF(kernel) JOINED(kernel, _dot)
+#define SUMS_OF(kernel) JOINED(kernel, _sums)
 
 /* Sum of squares of a hop. */
 static float energy(const float *hop)
@@ -23,6 +23,7 @@ static float energy(const float *hop)
 }
 
 gtcrn_kernel GTCRN_KERNEL;
+extern const gtcrn_sums SUMS_OF(GTCRN_KERNEL);
 
 void GTCRN_KERNEL(const gtcrn_model *model, const gtcrn_job *job)
 {
@@ -56,11 +57,9 @@ void GTCRN_KERNEL(const gtcrn_model *model, const gtcrn_job *job)
     }
 }
 
-gtcrn_dot DOT_OF(GTCRN_KERNEL);
-
 /* The order depends only on the count, so the result is independent of the chunking. Vectors of 16 would be slower: the
  * samples are unaligned, and each load would touch two cache lines. */
-float DOT_OF(GTCRN_KERNEL)(const float *a, const float *b, size_t count)
+static float dot(const float *a, const float *b, size_t count)
 {
     half sums[4] = {{0}};
     size_t n = 0;
@@ -72,3 +71,40 @@ float DOT_OF(GTCRN_KERNEL)(const float *a, const float *b, size_t count)
     EACH (i, HALF_LANES) sum += all[i];
     return sum;
 }
+
+/* Some windows at once, which share the loads of the weights and hide each other's latency. Each output is the sum of
+ * its products in order, however many windows there are. */
+INLINE void fir_windows(const int windows, const float *weights, size_t width, const float *samples, size_t step,
+                        float *output, size_t apart)
+{
+    vec sums[8][PARTS] = {{{0}}};
+    for (size_t i = 0; i < width; i++, weights += 16) {
+        vec row[PARTS];
+        EACH (part, PARTS) row[part] = vec_load(weights + part * LANES);
+        EACH (w, windows) {
+            const vec sample = vec_set(samples[(size_t)w * step + i]);
+            EACH (part, PARTS) sums[w][part] += row[part] * sample;
+        }
+    }
+    EACH (w, windows)
+        EACH (part, PARTS) vec_store(output + (size_t)w * apart + part * LANES, sums[w][part]);
+}
+
+static void fir(const float *weights, size_t width, const float *samples, size_t step, size_t windows, float *output,
+                size_t apart)
+{
+    enum { MOST = 8 / PARTS }; /* eight vectors of sums */
+    for (; windows >= MOST; windows -= MOST, samples += MOST * step, output += MOST * apart)
+        fir_windows(MOST, weights, width, samples, step, output, apart);
+    if (MOST > 4 && windows >= 4) {
+        fir_windows(4, weights, width, samples, step, output, apart);
+        windows -= 4, samples += 4 * step, output += 4 * apart;
+    }
+    if (MOST > 2 && windows >= 2) {
+        fir_windows(2, weights, width, samples, step, output, apart);
+        windows -= 2, samples += 2 * step, output += 2 * apart;
+    }
+    if (windows) fir_windows(1, weights, width, samples, step, output, apart);
+}
+
+const gtcrn_sums SUMS_OF(GTCRN_KERNEL) = {dot, fir};

@@ -105,6 +105,8 @@ gtcrn_model *gtcrn_model_load(const void *blob, size_t bytes, const char *isa, c
         if (!wrong && model->network == GTCRN_UNAS && !(model->unas = gtcrn_unas_load(copy, bytes))) wrong = odd_size;
         if (model->network == GTCRN_NETWORK) model->weights = copy;
         fill_tables(&model->tables, model->network == GTCRN_UNAS);
+        atomic_init(&model->users, 1);
+        atomic_flag_clear(&model->filters_taken);
         model->kernel = kernel;
         model->isa = name;
     }
@@ -115,9 +117,15 @@ gtcrn_model *gtcrn_model_load(const void *blob, size_t bytes, const char *isa, c
     return NULL;
 }
 
+void gtcrn_keep_model(gtcrn_model *model)
+{
+    atomic_fetch_add_explicit(&model->users, 1, memory_order_relaxed);
+}
+
 void gtcrn_model_free(gtcrn_model *model)
 {
-    if (!model) return;
+    if (!model || atomic_fetch_sub_explicit(&model->users, 1, memory_order_acq_rel) != 1) return;
+    gtcrn_free_filters(model);
     if (model->unas) gtcrn_unas_free(model->unas);
     gtcrn_free((void *)model->weights);
     gtcrn_free(model);
@@ -242,17 +250,22 @@ static uint32_t bits_of(float value)
     return bits;
 }
 
-int gtcrn_stream_import(gtcrn_stream *stream, const float *state, size_t floats)
+int gtcrn_are_canonical(gtcrn_network network, const float *state)
 {
-    const gtcrn_network network = network_of(floats);
-    if (network == GTCRN_ANY_NETWORK) return GTCRN_REFUSED;
     const float *value = state;
     for (int i = 0; i < 5; i++) {
         const float limit = parts[network == GTCRN_UNAS][i].limit;
         /* Bitwise, as the compiler may assume that no value is infinite: NaN exceeds any limit. */
         for (const float *end = value + parts[network == GTCRN_UNAS][i].floats; value < end; value++)
-            if ((bits_of(*value) & 0x7fffffff) > bits_of(limit)) return GTCRN_REFUSED;
+            if ((bits_of(*value) & 0x7fffffff) > bits_of(limit)) return 0;
     }
+    return 1;
+}
+
+int gtcrn_stream_import(gtcrn_stream *stream, const float *state, size_t floats)
+{
+    const gtcrn_network network = network_of(floats);
+    if (network == GTCRN_ANY_NETWORK || !gtcrn_are_canonical(network, state)) return GTCRN_REFUSED;
     if (!gtcrn_enter(stream)) return GTCRN_BUSY;
     reset(stream);
     exchange(stream, network, (float *)state, to_stream); /* the state is only read in this direction */

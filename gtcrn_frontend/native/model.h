@@ -10,7 +10,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "gtcrn.h"
+#include "auto_strength.h"
+#include "engine.h"
+#include "resample.h"
 
 enum {
     HOP = GTCRN_HOP,
@@ -149,6 +151,14 @@ typedef void gtcrn_kernel(const gtcrn_model *model, const gtcrn_job *job);
 
 typedef struct unas_model unas_model;
 
+/* A filter that enhancers of a model share. */
+typedef struct gtcrn_shared_filter {
+    gtcrn_filter *filter;
+    uint32_t rate_in, rate_out;
+    atomic_int users;
+    struct gtcrn_shared_filter *next;
+} gtcrn_shared_filter;
+
 struct gtcrn_model {
     const gtcrn_weights *weights; /* of GTCRN, or NULL */
     const unas_model *unas;       /* of UL-UNAS, or NULL */
@@ -156,6 +166,9 @@ struct gtcrn_model {
     gtcrn_tables tables;
     gtcrn_kernel *kernel;
     const char *isa;
+    atomic_int users;             /* enhancers, and whoever loaded it */
+    gtcrn_shared_filter *filters; /* taken by the thread that has set the flag */
+    atomic_flag filters_taken;
 };
 
 /* Whether the state of a stream is of the model's network; a new stream becomes one of that. */
@@ -164,6 +177,16 @@ static inline int gtcrn_take_network(gtcrn_stream *stream, const gtcrn_model *mo
     if (stream->network == GTCRN_ANY_NETWORK) stream->network = model->network;
     return stream->network == model->network;
 }
+
+/* Adds a user of the model; `gtcrn_model_free` removes one, and frees the model after the last. */
+void gtcrn_keep_model(gtcrn_model *model);
+
+/* Returns the filter of a pair of rates, one user more, or NULL if out of memory. */
+gtcrn_shared_filter *gtcrn_share_filter(gtcrn_model *model, uint32_t rate_in, uint32_t rate_out);
+
+/* Ends the use of a filter; it is freed with the model, or when others are made. */
+void gtcrn_release_filter(gtcrn_shared_filter *shared);
+void gtcrn_free_filters(gtcrn_model *model);
 
 /* `gtcrn_process` for a thread that has taken the stream. */
 void gtcrn_process_taken(const gtcrn_model *model, const gtcrn_job *job);
@@ -174,6 +197,9 @@ void gtcrn_unas_free(const unas_model *model);
 
 /* Calls `copy` for each value of UL-UNAS's state behind the samples, and its place in the exported one. */
 void gtcrn_unas_exchange(gtcrn_stream *stream, float *state, void (*copy)(float *in_stream, float *in_state));
+
+/* Whether an exported state of a network holds finite values within the limits of ModelSpec.cache_limits. */
+int gtcrn_are_canonical(gtcrn_network network, const float *state);
 
 /* Returns zeroed memory on a cache line boundary, or NULL; to be freed by `gtcrn_free`. */
 void *gtcrn_allocate(size_t bytes);
