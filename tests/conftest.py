@@ -36,6 +36,7 @@ hypothesis.settings.load_profile("any machine")
 MARKERS = {  # of the tests in a folder
     "adapters/sherpa": ("sherpa",),
     "adapters/speechbrain": ("speechbrain", "torch"),
+    "adapters/web": ("web",),
     "docs": ("docs",),
     "nets": ("torch",),
     "training": ("training", "torch"),
@@ -47,6 +48,10 @@ SLOW = (  # files in which tests train, build, start servers or run whole comman
     "adapters/sherpa/test_proxy_servers.py",
     "adapters/speechbrain/test_frontend_networks.py",
     "adapters/speechbrain/test_recipes.py",
+    "adapters/web/test_browser.py",
+    "adapters/web/test_node.py",
+    "adapters/web/test_page.py",
+    "adapters/web/test_wasm.py",
     "benchmarks/test_proxy_soak.py",
     "cli/test_calibrate.py",
     "cli/test_calibrate_real.py",
