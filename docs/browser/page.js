@@ -106,10 +106,10 @@ async function player() {
 }
 
 async function use(bytes, name) {
-  const { decode } = await player().then((p) => ({ decode: (b) => p.decode(b) }));
+  const p = await player();
   setMode("idle");
   try {
-    state.samples = await decode(bytes);
+    state.samples = await p.decode(bytes);
   } catch {
     throw new Error(`This browser cannot decode ${name}. Choose an audio file such as WAV, FLAC, MP3 or Ogg.`);
   }
@@ -154,7 +154,7 @@ function draw() {
   if (state.mode !== "idle") {
     before.draw(p.before.analyser);
     after.draw(p.after.analyser);
-    state.load += 0.05 * (stats.load - state.load);
+    state.load += 0.01 * (stats.load - state.load);
     part.load.textContent = `${(100 * state.load).toFixed(1)} % of a core`;
   }
   part.latency.textContent = `${(1000 * stats.latency).toFixed(0)} ms`;

@@ -35,18 +35,18 @@ export class Player {
 
   branch(first) {
     const analyser = new AnalyserNode(this.context, { fftSize: 1024, smoothingTimeConstant: 0 });
-    const gain = new GainNode(this.context, { gain: 0 });
-    this.input.connect(first).connect(analyser).connect(gain).connect(this.context.destination);
-    return { analyser, gain: gain.gain };
+    const output = new GainNode(this.context, { gain: 0 });
+    this.input.connect(first).connect(analyser).connect(output).connect(this.context.destination);
+    return { analyser, output };
   }
 
   /** Lets one of the two signals, which are aligned, fade into the other. */
   apply(seconds = SWITCH_S) {
     const now = this.context.currentTime;
-    for (const [branch, isHeard] of [[this.before, !this.isAfter], [this.after, this.isAfter]]) {
-      branch.gain.cancelScheduledValues(now);
-      branch.gain.setValueAtTime(branch.gain.value, now);
-      branch.gain.linearRampToValueAtTime(isHeard && this.isAudible ? 1 : 0, now + seconds);
+    for (const [{ output }, isHeard] of [[this.before, !this.isAfter], [this.after, this.isAfter]]) {
+      output.gain.cancelScheduledValues(now);
+      output.gain.setValueAtTime(output.gain.value, now);
+      output.gain.linearRampToValueAtTime(isHeard && this.isAudible ? 1 : 0, now + seconds);
     }
   }
 
