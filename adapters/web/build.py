@@ -81,7 +81,7 @@ def _script(name: str) -> str:
 
 
 def build(folder: Path, model: str = DEFAULT_MODEL) -> Path:
-    """Writes `gtcrn.js`, its types `gtcrn.d.ts`, and `gtcrn.wasm` and `weights.bin` for other hosts; returns the first."""
+    """Writes `gtcrn.js` and its types, and `gtcrn.wasm` and `weights.bin` for other hosts; returns the first."""
     folder.mkdir(parents=True, exist_ok=True)
     wasm, weights = compile_engine(), weights_of(model)
     (folder / "gtcrn.wasm").write_bytes(wasm)

@@ -71,7 +71,9 @@ def own(dist: Path) -> Instance:
 
 
 @pytest.fixture(scope="module")
-def instances(dist: Path, own: Instance, random_weights: bytes, random_checkpoint: Path) -> list[tuple[Instance, object]]:
+def instances(
+    dist: Path, own: Instance, random_weights: bytes, random_checkpoint: Path
+) -> list[tuple[Instance, object]]:
     return [(own, "gtcrn-asr"), (Instance(dist / "gtcrn.wasm", random_weights), random_checkpoint)]
 
 
