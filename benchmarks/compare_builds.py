@@ -3,8 +3,9 @@
     python benchmarks/compare_builds.py BEFORE/bin/python AFTER/bin/python
 
 Each build runs in a process of its own environment. For every setting the two take turns in short runs, as other
-processes on the machine would else slow one of them down more than the other; the best run of each is given, in
-microseconds per chunk and stream.
+processes on the machine would else slow one of them down more than the other; the best call of each is given, in
+microseconds of CPU time per chunk and stream (calls of a pool are so long that wall time would count what interrupts
+them).
 """
 
 from __future__ import annotations
@@ -78,9 +79,10 @@ def call_of(rate: int, channels: int, strength: Any, streams: int) -> Callable[[
 def best_s(call: Callable[[], object], seconds: float) -> float:
     """Returns the shortest time of a call, in seconds."""
     best, end = float("inf"), time.perf_counter() + seconds
-    while (start := time.perf_counter()) < end:
+    while time.perf_counter() < end:
+        start = time.thread_time()
         call()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.thread_time() - start)
     return best
 
 

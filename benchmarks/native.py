@@ -19,21 +19,21 @@ os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # before nu
 
 import numpy as np
 
-from gtcrn_frontend import Enhancer, StreamPool
-from gtcrn_frontend.engines.direct_path import Position
+from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.engines.native import NativeEngine
 from gtcrn_frontend.evaluation.bench.speed import noise_bursts
 from gtcrn_frontend.evaluation.environment import environment
 from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.native.binding import ISA_VARIABLE, ffi, instruction_sets, lib
+from gtcrn_frontend.native.binding import ISA_VARIABLE, instruction_sets
+from gtcrn_frontend.native.enhancer import NativeBatch
 from gtcrn_frontend.nets.complexity import network_complexity
+from gtcrn_frontend.streaming.native_backend import NativeBackend
+from gtcrn_frontend.streaming.stream_parameters import StreamParameters
 
 HOP, RATE = GTCRN_SPEC.hop_length, GTCRN_SPEC.sample_rate
 DIGITS = {"us/hop best": 2, "us/hop p5": 2, "us/hop median": 2, "of the limit": 2, "streams per core": 0}
-
-BEGIN = Position(0, np.empty(0, np.float32), 0)  # of a signal
 
 Row = dict[str, Value]
 
@@ -76,12 +76,7 @@ def rows(times: dict[str, np.ndarray], limit_us: float) -> list[Row]:
 
 def kernel_call(engine: NativeEngine, hops: np.ndarray) -> Callable[[], object]:
     """Returns a call of the C kernel alone, always on the same hops."""
-    state, output = engine.new_state(), np.empty_like(hops)
-    job = state.job
-    job.input, job.output = ffi.from_buffer("float[]", hops), ffi.from_buffer("float[]", output)
-    job.hops = len(hops)
-    kept = (state, hops, output)
-    return lambda: lib.gtcrn_process(engine._model, job) if kept else None
+    return engine.weights.prepared(hops, engine.new_state())
 
 
 def kernels(model: str, rounds: int) -> dict[str, np.ndarray]:
@@ -134,9 +129,11 @@ def round_robin(model: str, streams: int, rounds: int) -> dict[str, np.ndarray]:
         engine = NativeEngine(load(model).model, threads)
         jobs = [(hop[None], engine.new_state()) for _ in range(streams)]
         calls[f"process_many, {streams} streams, {threads} threads"] = lambda e=engine, j=jobs: e.process_many(j)
-        paths = engine.direct_paths([engine.direct_path(engine.new_state(), BEGIN) for _ in range(streams)], threads)
+        parameters = StreamParameters.of(EnhancerConfig(), engine.spec)
+        backends = [NativeBackend(engine, parameters, 1.0, bypass=False) for _ in range(streams)]
+        batch = NativeBatch([backend.enhancer for backend in backends], threads)
         samples, counts = np.tile(hop, streams), [HOP] * streams
-        calls[f"C alone, {streams} streams, {threads} threads"] = lambda p=paths, s=samples, c=counts: p.advance(s, c)
+        calls[f"C alone, {streams} streams, {threads} threads"] = lambda b=batch, s=samples, c=counts: b.push(s, c)
         for strength in (1.0, 0.5, "auto"):
             pool = StreamPool(model, "native", num_threads=threads)
             chunks = {pool.open(strength=strength): hop for _ in range(streams)}

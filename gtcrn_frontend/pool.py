@@ -136,7 +136,7 @@ class StreamPool:
             with self._lock:
                 self._reset_interrupted()
                 batch = self._batch_of(streams)
-                checked = batch.check(list(chunks.values()), [f"stream {stream_id}" for stream_id in chunks])
+                checked = batch.check(list(chunks.values()), chunks)
                 self._running = running = streams  # in case the engine fails
                 results = batch.process(checked)
                 self._running = []

@@ -213,3 +213,17 @@ def test_each_library_has_its_place():
             if places and not any(f"{module}.".startswith(f"{PACKAGE}.{place}.") for place in places):
                 wrong.append(f"{module} imports {imported}")
     assert not wrong
+
+
+def test_only_native_knows_what_cffi_makes():
+    """Others call the classes and functions of `native`, and never see `ffi`, `lib` or a pointer."""
+    wrong = []
+    for module, path in MODULES.items():
+        if module.startswith(f"{PACKAGE}.native"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{PACKAGE}.native"):
+                wrong += [f"{module}: {alias.name}" for alias in node.names if alias.name in ("ffi", "lib", "_native")]
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in ("binding.ffi", "binding.lib"):
+                wrong.append(f"{module}: {ast.unparse(node)}")
+    assert not wrong

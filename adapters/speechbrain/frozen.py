@@ -64,7 +64,7 @@ class FrozenEngine:
             AudioFormatError: a chunk is invalid; the message has the index of its stream. No stream has changed.
         """
         batch = self._batch(streams)
-        return batch.process(batch.check(chunks, [f"signal {index} of the batch" for index in range(len(chunks))]))
+        return batch.process(batch.check(chunks, range(len(chunks)), "signal {} of the batch"))
 
     def finish(self, streams: Sequence[Stream]) -> list[F32]:
         """Returns the remaining samples `(n,)` of each stream; resets the streams."""

@@ -5,9 +5,9 @@ needs `polyphase.HALF_SPAN_US` of look-ahead, which is its latency.
 
     y[j] = sum_i x[i] h(i - j rate_in / rate_out)        h: sinc times Kaiser window
 
-The result is bit-identical for every chunking, because each output is the same sum in the same order: a block of outputs
-(`polyphase`) that needs future input is computed with zeros in its place, which have no weight in the rows already due,
-and again when that input has arrived.
+The result is bit-identical for every chunking, because each output is the same sum in the same order: a block of
+outputs (`polyphase`) that needs future input is computed with zeros in its place, which have no weight in the rows
+already due, and again when that input has arrived.
 """
 
 from __future__ import annotations

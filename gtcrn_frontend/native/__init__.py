@@ -8,8 +8,8 @@
 - `engine.h`: the network on hops; `model.h`, `model.c`: layout of weights and states;
 - `network.h`: the network, from `temporal_block.h`, `dual_path.h`, `gru.h` and `layers.h`; `fft.h`: the FFT;
   `simd.h`: vector types;
-- `kernel.c`: all of these for one hop, and the resampler's sums, compiled once per instruction set; `dispatch.c` selects
-  one;
+- `kernel.c`: all of these for one hop, and the resampler's sums, compiled once per instruction set; `dispatch.c`
+  selects one;
 - `binding.py`: the cffi binding; `enhancer.py`, `model.py`, `filter.py`, `auto_strength.py`: what Python calls. Nothing
   outside of this folder knows cffi.
 """

@@ -69,7 +69,8 @@ static int prepare(gtcrn_enhancer *e)
         e->enhanced_past = gtcrn_filter_past(e->to_output->filter);
         e->enhanced_length = e->enhanced_past + HOP + gtcrn_filter_blank(e->to_output->filter);
     }
-    e->dry_length = (size_t)out * 64 / 1000 + 64; /* a sample waits 41 ms, plus a block, plus the filters' reach */
+    if (e->to_output) /* a sample waits 41 ms, plus a block, plus the filters' reach */
+        e->dry_length = (size_t)out * 64 / 1000 + 64;
     return 1;
 }
 
@@ -89,6 +90,15 @@ static int allocate(gtcrn_enhancer *e)
     return 1;
 }
 
+int gtcrn_take(gtcrn_enhancer *e)
+{
+    if (atomic_exchange_explicit(&e->busy, 1, memory_order_acquire)) return 0;
+    const unsigned long long bits = atomic_load_explicit(&e->wanted_strength, memory_order_relaxed);
+    memcpy(&e->strength, &bits, sizeof bits);
+    e->bypass = atomic_load_explicit(&e->wanted_bypass, memory_order_relaxed);
+    return 1;
+}
+
 static void reset(gtcrn_enhancer *e)
 {
     for (uint32_t i = 0; i < e->paths; i++) {
@@ -105,16 +115,17 @@ static void reset(gtcrn_enhancer *e)
 gtcrn_enhancer *gtcrn_enhancer_new(gtcrn_model *model, const gtcrn_settings *settings, const char **error)
 {
     const char *wrong = check(settings);
-    gtcrn_enhancer *e = wrong ? NULL : gtcrn_allocate(sizeof *e);
+    const uint32_t paths = settings->downmix ? 1 : settings->channels;
+    gtcrn_enhancer *e = wrong ? NULL : gtcrn_allocate(sizeof *e + paths * sizeof *e->channels);
     if (e) {
         gtcrn_keep_model(model);
         e->model = model;
         e->settings = *settings;
-        e->paths = settings->downmix ? 1 : settings->channels;
+        e->paths = paths;
         gtcrn_enhancer_set_strength(e, settings->strength);
         gtcrn_enhancer_set_bypass(e, settings->bypass != 0);
         if (prepare(e) && allocate(e)) {
-            reset(e);
+            gtcrn_enhancer_reset(e);
         } else {
             gtcrn_enhancer_free(e);
             e = NULL;
@@ -143,13 +154,13 @@ int gtcrn_enhancer_set_strength(gtcrn_enhancer *e, double strength)
     if (!is_strength(strength)) return GTCRN_REFUSED;
     unsigned long long bits;
     memcpy(&bits, &strength, sizeof bits);
-    atomic_store_explicit(&e->strength, bits, memory_order_relaxed);
+    atomic_store_explicit(&e->wanted_strength, bits, memory_order_relaxed);
     return 0;
 }
 
 void gtcrn_enhancer_set_bypass(gtcrn_enhancer *e, int bypass)
 {
-    atomic_store_explicit(&e->bypass, bypass != 0, memory_order_relaxed);
+    atomic_store_explicit(&e->wanted_bypass, bypass != 0, memory_order_relaxed);
 }
 
 int64_t gtcrn_enhancer_frames_in(const gtcrn_enhancer *e)

@@ -40,7 +40,7 @@ typedef struct {
     float *input;               /* (past of filters + block + blank): the last samples of the input */
     float *hop;                 /* (HOP): of which some are there */
     float *enhanced;            /* (past of to_output + HOP + blank): the last samples of the network */
-    float *dry;                 /* the waiting samples, at the output's rate */
+    float *dry; /* the waiting samples, unless the output is at the model's rate: the network has them */
 
     double from, to;  /* strengths between which the mix ramps, if not automatic */
     int64_t ramped;   /* completed samples of the ramp */
@@ -62,12 +62,14 @@ struct gtcrn_enhancer {
     int64_t block;       /* most input samples at a time */
     int64_t ramp_length; /* samples of a change of the strength */
     size_t input_past, input_length, enhanced_past, enhanced_length, dry_length;
-    uint32_t paths;         /* channels of the output */
-    atomic_ullong strength; /* bits of a double */
-    atomic_int bypass;
+    uint32_t paths;                /* channels of the output */
+    atomic_ullong wanted_strength; /* bits of a double: what is set for the next call, */
+    atomic_int wanted_bypass;
+    double strength; /* and what this call has read, so that all channels get the same */
+    int bypass;
     atomic_llong frames_in, frames_out; /* for other threads */
     atomic_int busy;
-    gtcrn_channel channels[MAX_CHANNELS];
+    gtcrn_channel channels[]; /* (paths,) */
 };
 
 /* Where a stream is after so many samples of its input. */
@@ -82,10 +84,8 @@ typedef struct {
 
 gtcrn_position gtcrn_position_at(const gtcrn_enhancer *enhancer, int64_t taken);
 
-static inline int gtcrn_take(gtcrn_enhancer *enhancer)
-{
-    return !atomic_exchange_explicit(&enhancer->busy, 1, memory_order_acquire);
-}
+/* Takes an enhancer for a call of this thread and reads what is set for it; returns whether no other one has it. */
+int gtcrn_take(gtcrn_enhancer *enhancer);
 
 static inline void gtcrn_give_back(gtcrn_enhancer *enhancer)
 {
@@ -120,8 +120,5 @@ double gtcrn_strength_now(const gtcrn_enhancer *enhancer, const gtcrn_channel *c
 void gtcrn_decide(gtcrn_channel *channel, const float *dry, const float *enhanced);
 void gtcrn_mix_channel(const gtcrn_enhancer *enhancer, gtcrn_channel *channel, const float *dry, const float *enhanced,
                        int64_t count, float *mixed);
-
-/* Returns the strength that is set for the next samples, 0 to 1 or GTCRN_AUTO. */
-double gtcrn_wanted_strength(const gtcrn_enhancer *enhancer);
 
 #endif

@@ -57,7 +57,13 @@ static void write_channel(const gtcrn_enhancer *e, const gtcrn_channel *c, write
         write_filter(w, "path.dry_to_output.samples_in", "path.dry_to_output.pending", e->dry_filter->filter, c->taken,
                      input_end);
     write_section(w, "path.framer.rest", 'f', c->hop, (size_t)at.held);
-    write_section(w, "path.mixer.dry", 'f', c->dry, (size_t)c->waiting);
+    float dry[2 * HOP]; /* at the model's rate: the last hop of the network, and the samples of the next one */
+    if (!e->to_output) {
+        const size_t hop = at.hops ? HOP : 0;
+        memcpy(dry, c->engine->analysis, hop * sizeof *dry);
+        memcpy(dry + hop, c->hop, (size_t)at.held * sizeof *dry);
+    }
+    write_section(w, "path.mixer.dry", 'f', e->to_output ? c->dry : dry, (size_t)c->waiting);
     write_section(w, "path.mixer.enhanced", 'f', NULL, 0);
     const double now = gtcrn_strength_now(e, c), length = (double)e->ramp_length;
     const double ramp[] = {c->is_following ? now : c->from, c->is_following ? now : c->to,

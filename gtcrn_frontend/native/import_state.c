@@ -179,6 +179,8 @@ static int read_channel(const gtcrn_enhancer *e, channel_state *state, imported 
         !are_within(in->dry, at.dry - at.out, dry_gain * GTCRN_MAX_AMPLITUDE) ||
         !find(state, "path.mixer.enhanced", 'f', 0) || !is_count(state, "path.mixer.samples_out", at.out))
         return 0;
+    for (int64_t i = 0, hop = at.hops ? HOP : 0; !e->to_output && i < hop + at.held; i++)
+        if (float_at(in->dry, i) != (i < hop ? float_at(in->engine[0], i) : float_at(in->rest, i - hop))) return 0;
     if (!(values = find(state, "path.mixer.ramp", 'd', 3))) return 0;
     memcpy(in->ramp, values, sizeof in->ramp);
     if (!is_share(in->ramp[0]) || !is_share(in->ramp[1]) ||
@@ -208,9 +210,9 @@ static void set_channel(const gtcrn_enhancer *e, gtcrn_channel *c, const importe
         set_past(c->input, e->input_past, in->dry_pending, in->input_pending);
     if (e->to_output) set_past(c->enhanced, e->enhanced_past, in->to_output, in->output_pending);
     memcpy(c->hop, in->rest, (size_t)at.held * sizeof *c->hop);
-    memcpy(c->dry, in->dry, (size_t)c->waiting * sizeof *c->dry);
+    if (e->to_output) memcpy(c->dry, in->dry, (size_t)c->waiting * sizeof *c->dry);
 
-    const int wants_auto = gtcrn_wanted_strength(e) == GTCRN_AUTO;
+    const int wants_auto = e->strength == GTCRN_AUTO;
     c->from = in->ramp[0], c->to = in->ramp[1], c->ramped = (int64_t)in->ramp[2];
     c->is_auto = c->is_following = c->queued = 0;
     if (wants_auto) gtcrn_ramp_to(e, c, 0); /* from where it is, as it does not follow yet */

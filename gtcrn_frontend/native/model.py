@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,17 @@ class NativeModel:
         filled = [_fill(job, hops, stream) for job, (hops, stream) in zip(jobs, streams, strict=True)]
         raise_for(lib.gtcrn_process_many(self.handle, jobs, len(streams), num_threads))
         return [enhanced for _, enhanced in filled]
+
+    def prepared(self, hops: F32, stream: HopStream) -> Callable[[], None]:
+        """Returns a function that processes the same hops again and again, with nothing around the call of C."""
+        job = ffi.new("gtcrn_job *")
+        kept = _fill(job, hops, stream), stream, self
+        process, handle = lib.gtcrn_process, self.handle
+
+        def run(_kept: object = kept) -> None:
+            process(handle, job)
+
+        return run
 
     def process_measured(self, hops: F32, stream: HopStream) -> tuple[F32, F32]:
         """Returns the enhanced hops, and `(n_hops, 2)` sums of squares of the aligned input and the output."""

@@ -27,6 +27,13 @@ typedef struct {
     atomic_int wrong; /* error of one of the skipped streams */
 } gtcrn_call;
 
+/* Ends the call of one enhancer. */
+static void finish(gtcrn_enhancer *enhancer)
+{
+    gtcrn_show(enhancer);
+    gtcrn_give_back(enhancer);
+}
+
 static void run(gtcrn_call *call)
 {
     for (size_t i; (i = atomic_fetch_add_explicit(&call->next, 1, memory_order_relaxed)) < call->items;) {
@@ -41,6 +48,7 @@ static void run(gtcrn_call *call)
         const gtcrn_outputs outputs = {.mixed = chunk->output};
         gtcrn_push_channel(chunk->enhancer, channel, chunk->input, chunk->frames,
                            gtcrn_sink_of(chunk->enhancer, &outputs, channel));
+        if (chunk->enhancer->paths == 1) finish(chunk->enhancer); /* while it is in the cache */
     }
 }
 
@@ -131,9 +139,8 @@ int gtcrn_push_many(gtcrn_chunk *chunks, size_t count, int threads)
         if (threads > hops / HOPS_PER_THREAD) threads = (int)(hops / HOPS_PER_THREAD);
         run_on(&call, threads);
     }
-    for (size_t i = 0; i < taken; i++) {
-        if (!wrong) gtcrn_show(chunks[i].enhancer);
-        gtcrn_give_back(chunks[i].enhancer);
-    }
+    for (size_t i = 0; wrong && i < taken; i++) gtcrn_give_back(chunks[i].enhancer);
+    for (size_t i = 0; !wrong && call.channels > 1 && i < count; i++)
+        if (chunks[i].enhancer->paths > 1) finish(chunks[i].enhancer);
     return wrong;
 }

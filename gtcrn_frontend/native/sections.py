@@ -12,7 +12,11 @@ import numpy.typing as npt
 _MAGIC, _VERSION, _ORDER = b"GTCRNENH", 2, 0x01020304
 _HEADER = struct.Struct("=8s6I")
 _SECTION = struct.Struct("=48s2I")
-_TYPES = {ord("f"): np.dtype(np.float32), ord("d"): np.dtype(np.float64), ord("i"): np.dtype(np.int64)}
+_TYPES: dict[int, np.dtype[Any]] = {
+    ord("f"): np.dtype(np.float32),
+    ord("d"): np.dtype(np.float64),
+    ord("i"): np.dtype(np.int64),
+}
 _LETTERS = {dtype: letter for letter, dtype in _TYPES.items()}
 
 Arrays = dict[str, npt.NDArray[Any]]

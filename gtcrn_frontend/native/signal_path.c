@@ -17,12 +17,13 @@ gtcrn_position gtcrn_position_at(const gtcrn_enhancer *e, int64_t taken)
 }
 
 /* Delivers `count` samples of the network at the output's rate, as far as there are dry ones. */
-static void deliver(gtcrn_enhancer *e, gtcrn_channel *c, const float *enhanced, int64_t count, gtcrn_sink *sink)
+static void deliver(gtcrn_enhancer *e, gtcrn_channel *c, const float *dry, const float *enhanced, int64_t count,
+                    gtcrn_sink *sink)
 {
     float mixed[MOST_OUT], *target = sink->mixed && sink->stride == 1 ? sink->mixed : mixed;
     if (count > c->waiting) count = c->waiting; /* at the end of a stream */
-    gtcrn_mix_channel(e, c, c->dry, enhanced, count, target);
-    const float *sources[] = {c->dry, enhanced, target};
+    gtcrn_mix_channel(e, c, dry, enhanced, count, target);
+    const float *sources[] = {dry, enhanced, target};
     float **targets[] = {&sink->dry, &sink->enhanced, &sink->mixed};
     for (int i = 0; i < 3; i++) {
         float *to = *targets[i];
@@ -33,7 +34,7 @@ static void deliver(gtcrn_enhancer *e, gtcrn_channel *c, const float *enhanced, 
     }
     c->given += count;
     c->waiting -= count;
-    memmove(c->dry, c->dry + count, (size_t)c->waiting * sizeof *c->dry);
+    if (e->to_output) memmove(c->dry, c->dry + count, (size_t)c->waiting * sizeof *c->dry);
 }
 
 /* Filters `count` samples that the caller has put behind the past of a buffer, after `taken` others; then moves them to
@@ -50,13 +51,13 @@ static int64_t filter(const gtcrn_filter *f, float *buffer, size_t past, size_t 
 static void run_hop(gtcrn_enhancer *e, gtcrn_channel *c, const float *hop, gtcrn_sink *sink)
 {
     float before[HOP], enhanced[HOP], *target = e->to_output ? c->enhanced + e->enhanced_past : enhanced;
-    if (c->is_auto) memcpy(before, c->engine->analysis, sizeof before);
+    if (c->is_auto || !e->to_output) memcpy(before, c->engine->analysis, sizeof before);
     gtcrn_process_taken(e->model,
                         &(gtcrn_job){.stream = c->engine, .input = hop, .output = target, .hops = 1, .strength = 1});
     if (c->is_auto) gtcrn_decide(c, before, target);
     const int is_first = c->hops++ == 0; /* it precedes the stream */
     if (is_first || !e->to_output) {
-        deliver(e, c, target, is_first ? 0 : HOP, sink);
+        deliver(e, c, before, target, is_first ? 0 : HOP, sink);
         return;
     }
     float output[MOST_OUT];
@@ -64,7 +65,7 @@ static void run_hop(gtcrn_enhancer *e, gtcrn_channel *c, const float *hop, gtcrn
     const int64_t due =
         filter(e->to_output->filter, c->enhanced, e->enhanced_past, e->enhanced_length, taken, HOP, output);
     memmove(c->enhanced, c->enhanced + HOP, e->enhanced_past * sizeof *c->enhanced);
-    deliver(e, c, output, due, sink);
+    deliver(e, c, c->dry, output, due, sink);
 }
 
 /* Frames samples at the model's rate. */
@@ -72,6 +73,11 @@ static void frame(gtcrn_enhancer *e, gtcrn_channel *c, const float *samples, int
                   gtcrn_sink *sink)
 {
     while (count) {
+        if (!held && count >= HOP) { /* without a copy */
+            run_hop(e, c, samples, sink);
+            samples += HOP, count -= HOP;
+            continue;
+        }
         const int64_t part = count < HOP - held ? count : HOP - held;
         memcpy(c->hop + held, samples, (size_t)part * sizeof *samples);
         held += part, samples += part, count -= part;
@@ -79,12 +85,6 @@ static void frame(gtcrn_enhancer *e, gtcrn_channel *c, const float *samples, int
         run_hop(e, c, c->hop, sink);
         held = 0;
     }
-}
-
-static void keep_dry(gtcrn_channel *c, const float *samples, int64_t count)
-{
-    memcpy(c->dry + c->waiting, samples, (size_t)count * sizeof *samples);
-    c->waiting += count;
 }
 
 /* Takes at most a block of samples, which are behind the past of `c->input` if there are filters for it. Without
@@ -100,13 +100,15 @@ static void take(gtcrn_enhancer *e, gtcrn_channel *c, const float *samples, int6
         modelled = filter(e->to_model->filter, c->input, e->input_past, e->input_length, c->taken, count, resampled);
         at_model = resampled;
     }
-    if (e->dry_filter)
+    if (e->dry_filter) {
         c->waiting += filter(e->dry_filter->filter, c->input, e->input_past, e->input_length, c->taken, count,
                              c->dry + c->waiting);
-    else if (!e->to_output)
-        keep_dry(c, at_model, e->to_model || is_signal ? modelled : 0);
-    else if (is_signal)
-        keep_dry(c, samples, count);
+    } else if (!e->to_output) {
+        c->waiting += modelled;
+    } else if (is_signal) {
+        memcpy(c->dry + c->waiting, samples, (size_t)count * sizeof *samples);
+        c->waiting += count;
+    }
     if (e->input_past) memmove(c->input, c->input + count, e->input_past * sizeof *c->input);
     if (is_signal) c->taken += count;
     if (e->to_model || is_signal) frame(e, c, at_model, modelled, held, sink);
@@ -169,5 +171,5 @@ void gtcrn_finish_channel(gtcrn_enhancer *e, uint32_t channel, gtcrn_sink sink)
     memset(c->enhanced + e->enhanced_past, 0, (size_t)reach * sizeof *c->enhanced);
     const int64_t due =
         filter(f, c->enhanced, e->enhanced_past, e->enhanced_length, (c->hops - 1) * HOP, reach, output);
-    deliver(e, c, output, due, &sink);
+    deliver(e, c, c->dry, output, due, &sink);
 }

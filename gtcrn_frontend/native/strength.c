@@ -3,19 +3,6 @@
 
 #include "enhancer.h"
 
-double gtcrn_wanted_strength(const gtcrn_enhancer *enhancer)
-{
-    const unsigned long long bits = atomic_load_explicit(&enhancer->strength, memory_order_relaxed);
-    double strength;
-    memcpy(&strength, &bits, sizeof strength);
-    return strength;
-}
-
-static int is_bypassed(const gtcrn_enhancer *enhancer)
-{
-    return atomic_load_explicit(&enhancer->bypass, memory_order_relaxed);
-}
-
 /* The strength of the last sample, or that of the first before there is one. */
 double gtcrn_strength_now(const gtcrn_enhancer *e, const gtcrn_channel *c)
 {
@@ -41,8 +28,7 @@ void gtcrn_ramp_to(const gtcrn_enhancer *e, gtcrn_channel *c, double strength)
 
 void gtcrn_reset_strength(const gtcrn_enhancer *e, gtcrn_channel *c)
 {
-    const double wanted = gtcrn_wanted_strength(e);
-    c->from = c->to = is_bypassed(e) || wanted == GTCRN_AUTO ? 0 : wanted;
+    c->from = c->to = e->bypass || e->strength == GTCRN_AUTO ? 0 : e->strength;
     c->ramped = e->ramp_length;
     c->is_auto = c->is_following = c->queued = 0;
     gtcrn_apply_strength(e, c);
@@ -50,18 +36,16 @@ void gtcrn_reset_strength(const gtcrn_enhancer *e, gtcrn_channel *c)
 
 void gtcrn_apply_strength(const gtcrn_enhancer *e, gtcrn_channel *c)
 {
-    const double wanted = gtcrn_wanted_strength(e);
-    const int bypass = is_bypassed(e);
-    if (wanted != GTCRN_AUTO) {
+    if (e->strength != GTCRN_AUTO) {
         c->is_auto = 0;
-        gtcrn_ramp_to(e, c, bypass ? 0 : wanted);
+        gtcrn_ramp_to(e, c, e->bypass ? 0 : e->strength);
         return;
     }
     if (!c->is_auto) {
         gtcrn_auto_strength_init(&c->levels, &e->settings.auto_strength, (double)HOP / MODEL_RATE);
         c->is_auto = c->to_skip = 1; /* the network's next hop belongs to samples before those measured */
     }
-    if (bypass) {
+    if (e->bypass) {
         gtcrn_ramp_to(e, c, 0);
     } else if (!c->is_following) {
         c->strengths[0] = c->given ? gtcrn_strength_now(e, c) : c->levels.strength;

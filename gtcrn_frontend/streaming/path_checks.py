@@ -114,21 +114,31 @@ def check_counts(
             raise StateError(f"expected {expected} samples {what} after {samples_in} of the stream, got {got}")
 
 
-def check_agreement(state: Mapping[str, npt.NDArray[Any]], engine_state: Mapping[str, F32], spec: ModelSpec) -> None:
+def check_agreement(
+    state: Mapping[str, npt.NDArray[Any]], engine_state: Mapping[str, F32], spec: ModelSpec, output_rate: int
+) -> None:
     """Raises `StateError` if arrays that hold the same samples differ.
 
     Args:
         state: of a path, valid.
         engine_state: canonical arrays of its engine, valid.
         spec: spec of the model.
+        output_rate: in Hz.
     """
     ends = [state[name] for name in ("to_model.pending", "dry_to_output.pending") if name in state]
     if len(ends) == 2:
         count = min(map(len, ends))
         if not np.array_equal(ends[0][len(ends[0]) - count :], ends[1][len(ends[1]) - count :]):
             raise StateError("expected the same last samples of the input in both resamplers, got others")
-    past, analysis = state.get("auto_strength.past"), engine_state.get("analysis")
-    if past is None or analysis is None or past.shape != analysis.shape or spec.delay != spec.overlap:
+    analysis = engine_state.get("analysis")
+    if analysis is None or not spec.delay == spec.hop_length == len(analysis):
+        return
+    if output_rate == spec.sample_rate:
+        dry, rest = state["mixer.dry"], state["framer.rest"]
+        known = np.concatenate([analysis, rest])
+        if not np.array_equal(dry, known[len(known) - len(dry) :]):
+            raise StateError("mixer.dry: expected the last samples at the model's rate, got others")
+    if (past := state.get("auto_strength.past")) is None:
         return
     is_begun = state["auto_strength.hops"][3] == 0
     if not np.array_equal(past, analysis if is_begun else np.zeros_like(past)):

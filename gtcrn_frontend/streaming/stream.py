@@ -120,7 +120,7 @@ class Stream(ExclusiveCalls):
         return self.backend.auto_strength_reports
 
     def check(self, chunk: npt.ArrayLike) -> tuple[F32, np.dtype[Any]]:
-        """Returns the arguments for `process`; raises `AudioFormatError` for an invalid chunk. The stream is unchanged."""
+        """Returns the arguments for `process`; raises `AudioFormatError` for an invalid chunk, without any change."""
         return check_chunk(chunk, self._parameters.channels)
 
     def process(self, samples: F32, dtype: np.dtype[Any]) -> Samples:
@@ -249,9 +249,10 @@ class Stream(ExclusiveCalls):
         self._is_inconsistent = False
 
     def _open(self, loaded: LoadedModel) -> StreamBackend:
-        engine = loaded.engine
-        kind = NativeBackend if isinstance(engine, NativeEngine) else PythonBackend
-        return kind(engine, self._parameters, self._strength, bypass=self._bypass)
+        engine, settings = loaded.engine, (self._parameters, self._strength)
+        if isinstance(engine, NativeEngine):
+            return NativeBackend(engine, *settings, bypass=self._bypass)
+        return PythonBackend(engine, *settings, bypass=self._bypass)
 
     def _restored(self, aligned: AlignedChunk) -> AlignedChunk:
         start, *signals = aligned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,19 +43,21 @@ class StreamBatch:
 
     def __init__(self, streams: Sequence[Stream], workers: ThreadPool) -> None:
         self.streams = streams
+        self._paths = [stream.paths for stream in streams]
+        self._is_mono = all(stream.config.channels == 1 for stream in streams)
         backends = [stream.backend for stream in streams]
         self._batch = type(backends[0]).batch(backends, workers) if backends else None
 
-    def check(self, chunks: Sequence[npt.ArrayLike], names: Sequence[object]) -> Checked:
-        """Validates a chunk per stream; raises `AudioFormatError` with the name of the stream of an invalid one."""
-        if all(stream.config.channels == 1 for stream in self.streams) and (together := _check_together(chunks)):
+    def check(self, chunks: Sequence[npt.ArrayLike], names: Iterable[object], what: str = "stream {}") -> Checked:
+        """Validates a chunk per stream; raises `AudioFormatError` for an invalid one, which names it as `what`."""
+        if self._is_mono and (together := _check_together(chunks)):
             return together
         checked = []
         for stream, chunk, name in zip(self.streams, chunks, names, strict=True):
             try:
                 checked.append(stream.check(chunk))
             except AudioFormatError as error:
-                raise AudioFormatError(f"{name}: {error}") from error
+                raise AudioFormatError(f"{what.format(name)}: {error}") from error
         flat = [samples.reshape(-1) for samples, _ in checked]
         joined = np.concatenate(flat) if flat else np.empty(0, np.float32)
         return Checked(joined, [len(samples) for samples, _ in checked], [dtype for _, dtype in checked])
@@ -87,10 +89,9 @@ class StreamBatch:
 
     def _divided(self, mixed: F32, counts: list[int]) -> list[Samples]:
         dtypes = [stream.dtype for stream in self.streams]
-        paths = [stream.paths for stream in self.streams]
         if dtypes.count(dtypes[0]) == len(dtypes):
-            return _parts(restore_type(mixed, dtypes[0]), counts, paths)
-        return list(map(restore_type, _parts(mixed, counts, paths), dtypes))
+            return _parts(restore_type(mixed, dtypes[0]), counts, self._paths)
+        return list(map(restore_type, _parts(mixed, counts, self._paths), dtypes))
 
 
 def _check_together(chunks: Sequence[Any]) -> Checked | None:

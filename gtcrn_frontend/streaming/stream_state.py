@@ -1,8 +1,8 @@
 """Saved states of streams: layout, validation, and conversion from the layout of 0.1.
 
-A state has the arrays of each channel, `CHANNEL.engine.NAME` (see `ModelSpec.cache_shapes`) and `CHANNEL.path.STAGE.NAME`
-(see `SignalPath.state`), the incomplete frame of 16-bit PCM, and the sample type of the last chunk. Every backend
-exports and imports these arrays.
+A state has the arrays of each channel, `CHANNEL.engine.NAME` (see `ModelSpec.cache_shapes`) and
+`CHANNEL.path.STAGE.NAME` (see `SignalPath.state`), the incomplete frame of 16-bit PCM, and the sample type of the last
+chunk. Every backend exports and imports the arrays of channels.
 """
 
 from __future__ import annotations
@@ -110,19 +110,19 @@ def check_arrays(arrays: Mapping[str, npt.NDArray[Any]], spec: ModelSpec, parame
     known, samples_in = set[str](), set[int]()
     for channel in range(parameters.paths):
         engine_state, path_state = (channel_arrays(arrays, channel, part) for part in ("engine", "path"))
-        known |= {f"{channel}.engine.{name}" for name in engine_state} | {
-            f"{channel}.path.{name}" for name in path_state
-        }
         check_canonical(engine_state, spec)
-        path = parameters.new_path(spec, "auto", bypass=False)  # loads everything that there can be
+        path = parameters.new_path(spec, "auto", bypass=False)  # has all stages that there can be
         path.load_state(path_state)
         check_hops(engine_state, spec, path.hops)
-        check_agreement(path_state, engine_state, spec)
+        check_agreement(path_state, engine_state, spec, parameters.output_sample_rate)
         samples_in.add(path.samples_in)
+        known |= {f"{channel}.engine.{name}" for name in engine_state} | {
+            f"{channel}.path.{name}" for name in path.state
+        }
     if len(samples_in) > 1:
         raise StateError(f"expected equally many samples in all channels, got {sorted(samples_in)}")
     if unknown := sorted(set(arrays) - known):
-        raise StateError(f"expected the arrays of {parameters.paths} channels, got {unknown[0]!r} as well")
+        raise StateError(f"expected the arrays of a stream of {parameters.paths} channels, got {unknown[0]!r} as well")
 
 
 def _from_layout_1(arrays: Arrays, spec: ModelSpec, parameters: StreamParameters) -> Arrays:

@@ -132,6 +132,6 @@ class StrengthRamp:
         waiting = len(self._ends)
         if self._hop + waiting != hops or (waiting and self._grid.start(self._hop + 1) <= samples_out):
             raise StateError(
-                f"strength_ramp: expected the strengths of {hops} hops but for those mixed in {samples_out} samples, got "
-                f"{waiting} from hop {self._hop} on"
+                f"strength_ramp: expected the strengths of {hops} hops but for those mixed in {samples_out} samples, "
+                f"got {waiting} from hop {self._hop} on"
             )

@@ -71,7 +71,19 @@ def test_the_rust_example_enhances(weights, random_checkpoint, tmp_path):
     need("cc", "rustc")
     library, program = str(tmp_path / "libgtcrn.so"), str(tmp_path / "native_rs")
     subprocess.run(["cc", *OPTIONS, "-fPIC", "-shared", *SOURCES, "-lm", "-pthread", "-o", library], check=True)
-    rust = ["rustc", "--edition", "2021", "-O", "-D", "warnings", str(ROOT / "examples/native.rs"), "-L", str(tmp_path), "-l", "gtcrn"]
+    rust = [
+        "rustc",
+        "--edition",
+        "2021",
+        "-O",
+        "-D",
+        "warnings",
+        str(ROOT / "examples/native.rs"),
+        "-L",
+        str(tmp_path),
+        "-l",
+        "gtcrn",
+    ]
     subprocess.run([*rust, "-C", "link-arg=-Wl,-rpath,$ORIGIN", "-o", program], check=True)
     samples = noise(30_000)
     done = subprocess.run([program, str(weights)], input=samples.tobytes(), capture_output=True, check=True)

@@ -82,7 +82,9 @@ def assert_same_reports(one, other):
         assert vars(report) == pytest.approx(vars(expected), abs=1e-3)
 
 
-CHANGES = [("strength", s) for s in (1.0, 0.5, 0.0, "auto", "auto", 0.8)] + [("bypass", b) for b in (True, False, False)]
+CHANGES = [("strength", s) for s in (1.0, 0.5, 0.0, "auto", "auto", 0.8)] + [
+    ("bypass", b) for b in (True, False, False)
+]
 
 
 @pytest.mark.parametrize("channels", [{"channels": 1}, {"channels": 2}, {"channels": 3, "downmix": True}], ids=str)

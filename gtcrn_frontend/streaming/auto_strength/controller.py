@@ -125,7 +125,7 @@ class AutoStrength:
 
         Args:
             state: what `state` was.
-            stream_hops: that the stream has had; the guard can have seen these at most.
+            stream_hops: that the stream has had; it can have measured these at most.
         """
         layout: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
             "levels": ((8,), np.float64),
