@@ -49,6 +49,7 @@ SLOW = (  # files in which tests train, build, start servers or run whole comman
     "adapters/speechbrain/test_frontend_networks.py",
     "adapters/speechbrain/test_recipes.py",
     "adapters/web/test_browser.py",
+    "adapters/web/test_firefox.py",
     "adapters/web/test_node.py",
     "adapters/web/test_page.py",
     "adapters/web/test_wasm.py",

@@ -5,6 +5,8 @@ import { wavFile } from "./wav.js";
 
 const EXAMPLE = new URL("../audio/noisy.flac", import.meta.url);
 const DEFAULT_STRENGTH = 0.8;
+const MEASURE_MS = 2000; // between measurements of the load
+const NOTEWORTHY_LOAD = 0.2; // from which on the worklet's own figure is meaningful
 
 const CONTROLS = `
   <div class="demo-row" role="group" aria-label="Source">
@@ -48,7 +50,7 @@ const part = Object.fromEntries(
     element,
   ]),
 );
-const state = { player: undefined, samples: undefined, name: "", mode: "idle", load: 0, notice: "" };
+const state = { player: undefined, samples: undefined, name: "", mode: "idle", notice: "" };
 
 function say(text, isError = false) {
   part.message.textContent = text;
@@ -102,6 +104,8 @@ async function player() {
   state.player = made;
   made.setAfter(part.after.checked);
   requestAnimationFrame(draw);
+  await showLoad();
+  setInterval(showLoad, MEASURE_MS);
   return made;
 }
 
@@ -147,6 +151,13 @@ function show() {
   if (!part.auto.checked) part.level.textContent = `${part.strength.value} %`;
 }
 
+async function showLoad() {
+  if (document.hidden) return;
+  const { load } = state.player.denoiser.stats();
+  const shown = load > NOTEWORTHY_LOAD ? load : await state.player.measureLoad();
+  part.load.textContent = `${(100 * shown).toFixed(1)} % of a core`;
+}
+
 /** Once a frame of the display: both spectrograms and the figures. */
 function draw() {
   const { player: p } = state;
@@ -154,8 +165,6 @@ function draw() {
   if (state.mode !== "idle") {
     before.draw(p.before.analyser);
     after.draw(p.after.analyser);
-    state.load += 0.01 * (stats.load - state.load);
-    part.load.textContent = `${(100 * state.load).toFixed(1)} % of a core`;
   }
   part.latency.textContent = `${(1000 * stats.latency).toFixed(0)} ms`;
   if (part.auto.checked) part.level.textContent = stats.strength > 0 ? `${(100 * stats.strength).toFixed(0)} %` : "–";

@@ -1,6 +1,6 @@
 // The audio graph: a source, its raw and its enhanced signal side by side, of which one is heard.
 
-import { createDenoiserNode } from "./gtcrn.js";
+import { createDenoiserNode, enhance } from "./gtcrn.js";
 
 const SWITCH_S = 0.016;
 const MAX_RECORDING_S = 300;
@@ -58,6 +58,19 @@ export class Player {
   setAudible(isAudible) {
     this.isAudible = isAudible;
     this.apply();
+  }
+
+  /** Returns the fraction of real time that the engine takes; the worklet's own clock is too coarse to tell. */
+  async measureLoad() {
+    const { sampleRate } = this.context;
+    this.noise ??= Float32Array.from({ length: sampleRate / 5 }, () => 0.1 * Math.random());
+    let best = Infinity; // of some runs, which other work may interrupt
+    for (let run = 0; run < 3; run++) {
+      const start = performance.now();
+      await enhance(this.noise, { sampleRate });
+      best = Math.min(best, performance.now() - start);
+    }
+    return best / 200;
   }
 
   async decode(bytes) {

@@ -46,7 +46,7 @@ export interface DenoiserOptions {
 export interface DenoiserStats {
   /** "raw" while the engine cannot keep up; "failed": the raw signal passes for good, `message` says why. */
   state: "enhanced" | "raw" | "failed";
-  /** Fraction of real time that the engine takes. */
+  /** Fraction of real time that the engine takes. The worklet's clock ticks once a millisecond: small ones read as 0. */
   load: number;
   /** How often the engine could not keep up. */
   overloads: number;
