@@ -16,6 +16,7 @@ from gtcrn_frontend.adapters.servers.connections import OPTIONS, Link
 from gtcrn_frontend.adapters.servers.endpoints import PATHS, AdminEndpoints
 from gtcrn_frontend.adapters.servers.limits import TooLongError
 from gtcrn_frontend.adapters.servers.log_limits import RepeatLimit
+from gtcrn_frontend.adapters.servers.metrics import CONTENT_TYPE
 from gtcrn_frontend.adapters.servers.relay import Relay
 from gtcrn_frontend.adapters.servers.settings import ProxySettings
 from gtcrn_frontend.adapters.servers.uploads import AudioFile, enhance_file
@@ -118,7 +119,8 @@ class OpenAiProxy(Relay):
         )
         if request.path in PATHS and settings.admin_port is None and (is_open or request.path != "/metrics"):
             status, text = await self._endpoints.answer(request.path)
-            return web.Response(status=status, text=text)
+            kind = CONTENT_TYPE if request.path == "/metrics" else "text/plain"
+            return web.Response(status=status, body=text.encode(), headers={"Content-Type": kind})
         if not is_open:
             return _problem(401, "expected a token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
         if self._draining:
