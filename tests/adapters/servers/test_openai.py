@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool
 from gtcrn_frontend.adapters.servers import Proxy, ProxySettings
+from gtcrn_frontend.adapters.servers.metrics import CONTENT_TYPE
 from gtcrn_frontend.adapters.servers.openai import OpenAiProxy
 from gtcrn_frontend.errors import ConfigError
 
@@ -198,7 +199,8 @@ def test_files_that_cannot_be_enhanced_pass_as_they_are_unless_told_otherwise(na
         async with Server() as server, behind(server) as proxy, behind(server, on_error="raise") as strict:
             passed = await post(proxy, DAMAGED[name], name="x.m4a")
             refused = await post(strict, DAMAGED[name], name="x.m4a")
-            _, metrics, _ = await get(f"{proxy.address}/metrics")
+            _, metrics, headers = await get(f"{proxy.address}/metrics")
+            assert headers["Content-Type"] == CONTENT_TYPE
             return server, passed, refused, metrics
 
     server, passed, refused, metrics = run(test())
