@@ -101,23 +101,20 @@ def by_enhance(source: Path, out: Path, jobs: int) -> Row:
     return rates(f"enhance --jobs {jobs}", report.audio_s, report.took_s, time.process_time() - began_cpu_s)
 
 
-def by_threads(name: str, source: Path | str, out: Path, jobs: int) -> Row:
-    return by_runner(f"{name}--local --jobs {jobs}", source, out, local_runner(jobs), Clock()).row(
-        f"{name}--local --jobs {jobs}", whole=True
-    )
+def by_threads(kind: str, source: Path | str, out: Path, jobs: int) -> Row:
+    clock = by_runner(source, out, local_runner(jobs), Clock())
+    return clock.row(f"{kind}--local --jobs {jobs}", whole=True)
 
 
-def by_ray(name: str, source: Path | str, out: Path, workers: int) -> Row:
-    clock = Clock(lambda: sum(map(cpu_s, workers_of_ray())))
-    return by_runner(name, source, out, ray_runner(workers), clock).row(
-        f"{name}Ray, {workers} worker{'s' * (workers > 1)}", whole=False
-    )
+def by_ray(kind: str, source: Path | str, out: Path, workers: int) -> Row:
+    clock = by_runner(source, out, ray_runner(workers), Clock(lambda: sum(map(cpu_s, workers_of_ray()))))
+    return clock.row(f"{kind}Ray, {workers} worker{'s' * (workers > 1)}", whole=False)
 
 
-def by_runner(name: str, source: Path | str, out: Path, run: Runner, clock: Clock) -> Clock:
+def by_runner(source: Path | str, out: Path, run: Runner, clock: Clock) -> Clock:
     report = enhance_corpus(str(source), str(out), run=run, progress=clock)
     if report.failed:
-        raise SystemExit(f"{name}: expected no failures, got {report.problems[0]}")
+        raise SystemExit(f"{source}: expected no failures, got {report.problems[0]}")
     return clock
 
 
