@@ -12,7 +12,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = Path("gtcrn_frontend/native")
-HEADERS = ("auto_strength.h", "gtcrn.h", "resample.h")  # the second one includes the first
+HEADERS = ("gtcrn.h", "engine.h", "auto_strength.h", "resample.h")  # what Python uses, in the order of their needs
 WINDOWS = os.name == "nt"
 
 # The relaxations of -ffast-math except -ffinite-math-only; not -ffast-math itself, because gcc then links code that
@@ -57,22 +57,29 @@ class BuildNative(build_ext):
 
 
 def kernels() -> dict[str, list[str]]:
-    """Returns the kernel builds for this target, by name, with their compiler flags."""
-    target = os.environ.get("ARCHFLAGS") or platform.machine()
+    """Returns the kernel builds for this target, by name, with their compiler flags.
+
+    The target is that of ARCHFLAGS (macOS), of _PYTHON_HOST_PLATFORM (cross builds, see .ci/wheels), or this machine.
+    """
+    target = os.environ.get("ARCHFLAGS") or os.environ.get("_PYTHON_HOST_PLATFORM") or platform.machine()
     return X86_LEVELS if "x86_64" in target or "AMD64" in target else {"generic": []}
 
 
 def packages() -> list[str]:
     """Returns the packages of the three source trees by their installed names."""
-    inside = {"adapters": "gtcrn_frontend.adapters", "models": "gtcrn_frontend.models"}
+    inside = {
+        "adapters.livekit.plugin": "livekit.plugins.gtcrn",  # where LiveKit's users look for it
+        "adapters": "gtcrn_frontend.adapters",
+        "models": "gtcrn_frontend.models",
+    }
     found = find_packages(include=["gtcrn_frontend*", *(f"{tree}*" for tree in inside)])
-    return [re.sub("^(adapters|models)(?=[.]|$)", lambda tree: inside[tree[0]], name) for name in found]
+    trees = f"^({'|'.join(map(re.escape, inside))})(?=[.]|$)"
+    return [re.sub(trees, lambda tree: inside[tree[0]], name) for name in found]
 
 
 def declared() -> FFI:
     """Returns the declarations between the marks of the headers, without preprocessor lines, for cffi."""
     ffi = FFI()
-    ffi.cdef("#define GTCRN_STATE_FLOATS ...\n#define GTCRN_HOP 256")  # an array length: cffi needs the number
     for header in HEADERS:
         text = (FOLDER / header).read_text(encoding="utf-8")
         ffi.cdef(text.partition("/* cffi: begin.")[2].partition("*/")[2].partition("/* cffi: end.")[0])
@@ -81,9 +88,10 @@ def declared() -> FFI:
 
 
 if __name__ == "__main__":
+    limited_api = not sysconfig.get_config_var("Py_GIL_DISABLED")  # one binary for all versions of Python
     native = Extension(
         "gtcrn_frontend.native._native",
-        [str(FOLDER / f"{name}.c") for name in ("model", "dispatch", "path", "parallel", "auto_strength", "resample")],
+        [str(path) for path in sorted(FOLDER.glob("*.c")) if path.name != "kernel.c"],
         include_dirs=[str(FOLDER)],
         depends=[str(path) for path in sorted(FOLDER.glob("*.[ch]"))],
         # One rounding per operation, as in numpy, so that mixing gives the same result in C and Python.
@@ -92,7 +100,12 @@ if __name__ == "__main__":
         else ["-std=gnu11", "-fvisibility=hidden", "-ffp-contract=off"],
         extra_link_args=[] if WINDOWS else ["-pthread"],
         libraries=["m"] if sys.platform.startswith("linux") else [],
-        py_limited_api=not sysconfig.get_config_var("Py_GIL_DISABLED"),  # one binary for all versions of Python
+        py_limited_api=limited_api,
         optional=True,  # the package also installs without a compiler; ONNX Runtime then runs the network
     )
-    setup(packages=packages(), ext_modules=[native], cmdclass={"build_ext": BuildNative})
+    setup(
+        packages=packages(),
+        ext_modules=[native],
+        cmdclass={"build_ext": BuildNative},
+        options={"bdist_wheel": {"py_limited_api": "cp311"}} if limited_api else {},
+    )

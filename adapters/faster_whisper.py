@@ -32,6 +32,7 @@ from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
 from gtcrn_frontend.evaluation.audio_files import file_digest
+from gtcrn_frontend.install_hint import install_hint
 
 RATE_HZ = 16_000
 KIND = "faster-whisper"
@@ -183,5 +184,5 @@ def _package() -> Any:
     try:
         import faster_whisper
     except ImportError as error:
-        raise ModelError(f"{KIND} needs {error.name}: pip install 'gtcrn-frontend[whisper]'") from error
+        raise ModelError(f"{KIND} needs {error.name}: {install_hint('whisper')}") from error
     return faster_whisper

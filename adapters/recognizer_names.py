@@ -113,8 +113,8 @@ def settings_shown(settings: Mapping[str, object]) -> tuple[tuple[str, str], ...
 
 
 def digest(*parts: object) -> str:
-    """Returns a name for what is made of these parts."""
-    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
+    """Returns a name for what is made of these parts, which may hold file names that are not UTF-8."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def installed_version(package: str) -> str:

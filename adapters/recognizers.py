@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import logging
 import os
 import re
 import shlex
@@ -35,6 +36,8 @@ EXPECTED = (
 PLACE = "{}"
 SPEECHBRAIN_FILE = "hyperparams.yaml"
 YAML_SUFFIXES = (".yaml", ".yml")
+
+_log = logging.getLogger(__name__)
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _SPEECHBRAIN_TAG = re.compile(r"!(?:new|name|apply|ref):?")
@@ -76,6 +79,10 @@ def _pipeline(path: Path) -> RecognizerSource:
     from gtcrn_frontend.adapters.sherpa.config import PipelineConfig
 
     config = PipelineConfig.from_yaml(path)  # errors come here, and not in other processes
+    if config.has_endpoints:
+        reason = "each recording is one utterance, and an endpoint can cost a word"
+        _log.warning("%s: endpoint: is not used here: %s", path, reason)
+        config = config.without_endpoints()
     vad = _named(config.vad.settings) if config.vad else None
     identity = _digest(config.factory, _named(config.arguments), vad, config.hotwords, _version("sherpa-onnx"))
     return RecognizerSource(path.name, identity, partial(_load_pipeline, str(path.resolve())))
@@ -84,10 +91,23 @@ def _pipeline(path: Path) -> RecognizerSource:
 def _speechbrain(path: Path, apart: Collection[Path]) -> RecognizerSource:
     file = path / SPEECHBRAIN_FILE if path.is_dir() else path
     if not file.is_file():
-        raise ConfigError(f"{path}: expected a SpeechBrain model with a {file.name}, found none in that folder")
+        raise ConfigError(f"{path}: {_expected_in(path)}")
     files = [other for other, _ in files_around([file.parent], apart)]
     identity = _digest("speechbrain", file.name, _version("speechbrain"), *_contents([file, *files]))
     return RecognizerSource(path.name, identity, partial(_load_speechbrain, str(file.resolve())))
+
+
+def _expected_in(folder: Path) -> str:
+    """What a folder that is not a SpeechBrain model may have been meant for."""
+    pipelines = sorted(file.name for file in folder.iterdir() if file.suffix in YAML_SUFFIXES)
+    if pipelines:
+        return f"expected a pipeline file, got its folder: give {folder / pipelines[0]}"
+    if any(folder.glob("*.onnx")):
+        return (
+            "expected a pipeline file of sherpa-onnx (.yaml), got the folder of a model: write one that names a "
+            "factory and these files, as examples/pipeline.yaml does"
+        )
+    return f"expected a SpeechBrain model with a {SPEECHBRAIN_FILE}, found none in that folder"
 
 
 def _function(name: str, apart: Collection[Path]) -> RecognizerSource:
@@ -130,7 +150,7 @@ def _load_pipeline(path: str, temporary: str) -> Recognizer:
 
     # Front-ends are what is compared, so that the one in the file is not used. No trial: if sherpa-onnx ends the
     # process, it is this worker process, and that is reported.
-    config = dataclasses.replace(PipelineConfig.from_yaml(path), frontend=None)
+    config = dataclasses.replace(PipelineConfig.from_yaml(path).without_endpoints(), frontend=None)
     pipeline = Pipeline.from_config(config, trial=False)
 
     def recognise(samples: Samples, sample_rate: int) -> Transcript:

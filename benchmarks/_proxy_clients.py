@@ -23,7 +23,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.exceptions import ConnectionClosed
 
-from gtcrn_frontend.adapters.sherpa.proxy import Proxy, ProxySettings, serve
+from gtcrn_frontend.adapters.servers import Proxy, ProxySettings, serve
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 

@@ -2,9 +2,9 @@
 
     python benchmarks/native.py --json native.json
 
-The arithmetic limit is the time of the network's 0.53 million multiply-accumulates per hop at the measured SGEMM peak
-of one core. Functions take turns; minimum and 5th percentile are given beside the median, as other processes only make
-a call slower.
+The arithmetic limit is the time of the network's multiply-accumulates per hop (0.53 million of GTCRN, 0.54 of UL-UNAS)
+at the measured SGEMM peak of one core. Functions take turns; minimum and 5th percentile are given beside the median, as
+other processes only make a call slower.
 """
 
 from __future__ import annotations
@@ -12,28 +12,30 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # before numpy reads them
 
 import numpy as np
 
-from gtcrn_frontend import Enhancer, StreamPool
-from gtcrn_frontend.engines.direct_path import Position
+from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool
+from gtcrn_frontend.engines import loading
 from gtcrn_frontend.engines.loading import load
 from gtcrn_frontend.engines.native import NativeEngine
 from gtcrn_frontend.evaluation.bench.speed import noise_bursts
 from gtcrn_frontend.evaluation.environment import environment
 from gtcrn_frontend.evaluation.report.tables import Value, markdown_table, write_json
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.native.binding import ISA_VARIABLE, ffi, instruction_sets, lib
+from gtcrn_frontend.native.binding import ISA_VARIABLE, instruction_sets
+from gtcrn_frontend.native.enhancer import NativeBatch
 from gtcrn_frontend.nets.complexity import network_complexity
+from gtcrn_frontend.streaming.native_backend import NativeBackend
+from gtcrn_frontend.streaming.stream_parameters import StreamParameters
 
 HOP, RATE = GTCRN_SPEC.hop_length, GTCRN_SPEC.sample_rate
 DIGITS = {"us/hop best": 2, "us/hop p5": 2, "us/hop median": 2, "of the limit": 2, "streams per core": 0}
-
-BEGIN = Position(0, np.empty(0, np.float32), 0)  # of a signal
 
 Row = dict[str, Value]
 
@@ -76,12 +78,7 @@ def rows(times: dict[str, np.ndarray], limit_us: float) -> list[Row]:
 
 def kernel_call(engine: NativeEngine, hops: np.ndarray) -> Callable[[], object]:
     """Returns a call of the C kernel alone, always on the same hops."""
-    state, output = engine.new_state(), np.empty_like(hops)
-    job = state.job
-    job.input, job.output = ffi.from_buffer("float[]", hops), ffi.from_buffer("float[]", output)
-    job.hops = len(hops)
-    kept = (state, hops, output)
-    return lambda: lib.gtcrn_process(engine._model, job) if kept else None
+    return engine.weights.prepared(hops, engine.new_state())
 
 
 def kernels(model: str, rounds: int) -> dict[str, np.ndarray]:
@@ -100,14 +97,36 @@ def kernels(model: str, rounds: int) -> dict[str, np.ndarray]:
 
 
 def forced(model: str, isa: str) -> NativeEngine:
+    with forced_isa(isa):
+        return NativeEngine(load(model).model)
+
+
+@contextmanager
+def forced_isa(isa: str) -> Iterator[None]:
     before = os.environ.get(ISA_VARIABLE)
     os.environ[ISA_VARIABLE] = isa
     try:
-        return NativeEngine(load(model).model)
+        yield
     finally:
         del os.environ[ISA_VARIABLE]
         if before is not None:
             os.environ[ISA_VARIABLE] = before
+
+
+def enhancers(model: str, rounds: int) -> Iterator[tuple[str, np.ndarray]]:
+    """`Enhancer` on each instruction set of at least AVX2, in chunks of one hop and of 100 ms."""
+    isas = [isa for isa in instruction_sets() if isa != "x86-64-v2"]
+    for chunk_ms in (16, 100):
+        chunk = noise_bursts(RATE, chunk_ms / 1000)
+        calls: dict[str, Callable[[], object]] = {}
+        for isa in isas:
+            with forced_isa(isa):
+                loading._loaded.clear()  # equal requests would share the engine of another instruction set
+                enhancer = Enhancer(model, "native", strength=1.0)
+            calls[f"Enhancer.process_chunk, {isa}, {chunk_ms} ms"] = lambda e=enhancer, c=chunk: e.process_chunk(c)
+        for name, times in interleaved_us(calls, 1, rounds).items():
+            yield name, times * HOP / len(chunk)
+    loading._loaded.clear()
 
 
 def around(model: str, rounds: int) -> dict[str, np.ndarray]:
@@ -134,9 +153,11 @@ def round_robin(model: str, streams: int, rounds: int) -> dict[str, np.ndarray]:
         engine = NativeEngine(load(model).model, threads)
         jobs = [(hop[None], engine.new_state()) for _ in range(streams)]
         calls[f"process_many, {streams} streams, {threads} threads"] = lambda e=engine, j=jobs: e.process_many(j)
-        paths = engine.direct_paths([engine.direct_path(engine.new_state(), BEGIN) for _ in range(streams)], threads)
+        parameters = StreamParameters.of(EnhancerConfig(), engine.spec)
+        backends = [NativeBackend(engine, parameters, 1.0, bypass=False) for _ in range(streams)]
+        batch = NativeBatch([backend.enhancer for backend in backends], threads)
         samples, counts = np.tile(hop, streams), [HOP] * streams
-        calls[f"C alone, {streams} streams, {threads} threads"] = lambda p=paths, s=samples, c=counts: p.advance(s, c)
+        calls[f"C alone, {streams} streams, {threads} threads"] = lambda b=batch, s=samples, c=counts: b.push(s, c)
         for strength in (1.0, 0.5, "auto"):
             pool = StreamPool(model, "native", num_threads=threads)
             chunks = {pool.open(strength=strength): hop for _ in range(streams)}
@@ -157,10 +178,11 @@ def main() -> None:
     for name, value in machine.items():
         print(f"{name}: {value}")
     peak = sgemm_peak_flops()
-    operations = 2 * network_complexity("gtcrn").operations_per_s * HOP / RATE
+    operations = 2 * network_complexity(load(args.model).engine.spec.name).operations_per_s * HOP / RATE
     limit_us = 1e6 * operations / peak
     print(f"SGEMM peak of one core: {peak / 1e9:.0f} GFLOP/s; arithmetic limit: {limit_us:.1f} us per hop\n")
     table = rows(kernels(args.model, args.rounds // 4), limit_us)
+    table += rows(dict(enhancers(args.model, args.rounds)), limit_us)
     table += rows(around(args.model, args.rounds), limit_us)
     table += rows(round_robin(args.model, args.streams, max(10, args.rounds // 50)), limit_us)
     print(markdown_table(table, DIGITS))

@@ -26,7 +26,7 @@ from proxy import INVALID
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from gtcrn_frontend.adapters.sherpa.proxy import ProxySettings
+from gtcrn_frontend.adapters.servers import ProxySettings
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.evaluation.environment import environment
 from gtcrn_frontend.evaluation.report.tables import markdown_table, write_json

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Does a front-end help a recogniser, and with which setting? Needs pip install 'gtcrn-frontend[calibrate]'.
+# Does a front-end help a recogniser, and with which setting? Needs the extras sherpa and
+# calibrate: pip install '.[sherpa,calibrate]' in the checkout.
 #
 #     examples/calibrate.sh RECORDINGS NOISE
 #

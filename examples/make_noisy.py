@@ -1,4 +1,4 @@
-"""Makes `examples/noisy.flac` and the speech files under `tests/assets/audio/`: synthetic voices, generated noise.
+"""Makes `examples/noisy*.flac` and the speech files under `tests/assets/audio/`: synthetic voices, generated noise.
 
     python examples/make_noisy.py
 
@@ -33,6 +33,8 @@ NOISY_SPEECH = (
     150,
     "The kettle is boiling and the fan is running, but I can still hear you. Please bring two blue cups to the table.",
 )
+# A string of digits for the recogniser of digits: voice and digits are such that it understands them without noise.
+NOISY_DIGITS = ("en-us+klatt4", 130, "six, one, five, three, zero, seven, eight")
 TEST_SPEECH = {
     "tests/assets/audio/speech_a.flac": ("en-gb", 160, "Seven small boats left the harbour before the fog came in."),
     "tests/assets/audio/speech_b.flac": ("en-us+f3", 170, "Turn off the lamp in the hall, then call me back at noon."),
@@ -89,6 +91,8 @@ def main() -> None:
     clean = np.pad(speak(*NOISY_SPEECH), int(PAUSE_S * SAMPLE_RATE_HZ))
     write(ROOT / "tests/assets/audio/clean.flac", clean)
     write(ROOT / "examples/noisy.flac", clean + make_noise(len(clean), np.random.default_rng(SEED)))
+    digits = np.pad(speak(*NOISY_DIGITS), int(PAUSE_S * SAMPLE_RATE_HZ))
+    write(ROOT / "examples/noisy_digits.flac", digits + make_noise(len(digits), np.random.default_rng(SEED)))
     for name, spoken in TEST_SPEECH.items():
         write(ROOT / name, speak(*spoken))
 

@@ -5,7 +5,7 @@
 #
 # MODEL_FOLDER holds a streaming zipformer2 CTC model with 40 bands, online.onnx, and its tokens.txt, such as those in
 # tests/assets/recognizers; SPEECH.wav is 16 kHz, mono, 16 bit. Prints what the recogniser has understood.
-# Needs: pip install 'gtcrn-frontend[proxy]' sherpa-onnx-bin
+# Needs: pip install '.[proxy]' sherpa-onnx-bin, in the checkout
 set -euo pipefail
 
 model=$1 speech=$2 strength=${3:-1}

@@ -5,7 +5,7 @@ r"""A program in the style of sherpa-onnx's own examples, with options for a fro
       --model=tests/assets/recognizers/digits-clean/online.onnx \
       --feature-dim=40 \
       --frontend-strength=0.8 \
-      noisy_digits.flac more_digits.flac
+      examples/noisy_digits.flac
 
 Needs the extra `[sherpa]`. `--help` shows all options that begin with `--frontend-`.
 """

@@ -1,7 +1,7 @@
 """A streaming program for sherpa-onnx, bare and with the front-end: one line differs, and what is recognised.
 
-    python examples/sherpa_in_code.py noisy_digits.flac
-    python examples/sherpa_in_code.py noisy_digits.flac --strength 0.8
+    python examples/sherpa_in_code.py examples/noisy_digits.flac
+    python examples/sherpa_in_code.py examples/noisy_digits.flac --strength 0.8
 
 Needs the extra `[sherpa]`. Without `--recognizer` it uses this project's small recogniser of the digits "zero" to
 "nine"; put your own `OnlineRecognizer.from_...` in its place.

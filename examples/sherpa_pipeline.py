@@ -1,7 +1,7 @@
 """A program that knows nothing but a pipeline file: it prints what is heard while the audio arrives.
 
-    python examples/sherpa_pipeline.py noisy_digits.flac
-    python examples/sherpa_pipeline.py noisy_digits.flac --config my_pipeline.yaml
+    python examples/sherpa_pipeline.py examples/noisy_digits.flac
+    python examples/sherpa_pipeline.py examples/noisy_digits.flac --config my_pipeline.yaml
 
 Needs the extra `[sherpa]`. `examples/pipeline.yaml` says what else a pipeline file may hold.
 """

@@ -1,6 +1,8 @@
 """Transcribes files with a recogniser that speechbrain_recipe.py has trained, without and with the front-end.
 
 python examples/speechbrain_inference.py results/speechbrain_recipe results/speechbrain_recipe/data/test/*.wav
+
+Takes 20 s (4 s of computing) on one core of a busy machine.
 """
 
 import sys

@@ -9,6 +9,7 @@ if not (_Path(__file__).parent / "models").is_dir():
     __path__.append(str(_Path(__file__).parents[1]))
 
 from gtcrn_frontend.config import AutoStrengthConfig, EnhancerConfig, add_enhancer_args
+from gtcrn_frontend.duplex import DuplexEnhancer
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import (
     AudioFormatError,
@@ -32,6 +33,7 @@ __all__ = [
     "AutoStrengthConfig",
     "AutoStrengthReport",
     "ConfigError",
+    "DuplexEnhancer",
     "Enhancer",
     "EnhancerConfig",
     "GtcrnFrontendError",

@@ -8,11 +8,11 @@ from typing import Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.audio.pcm import checked_bytes, pcm_bytes, recoded
 from gtcrn_frontend.config import EnhancerConfig, EnhancerSettings, Strength, attenuation_of_strength
 from gtcrn_frontend.deprecation import renamed_arguments, renamed_attribute
 from gtcrn_frontend.engines import loading
 from gtcrn_frontend.engines.loading import LoadedModel, load
-from gtcrn_frontend.errors import AudioFormatError
 from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.settings import check_keywords, check_value
 from gtcrn_frontend.state import StreamState
@@ -181,22 +181,24 @@ class Enhancer:
         samples, dtype = stream.check(chunk)  # plain call below: interrupts cannot follow it
         return stream.process(samples, dtype)
 
-    def process_bytes(self, pcm16: bytes | bytearray | memoryview) -> bytes:
-        """Returns the complete enhanced samples as 16-bit PCM; may be empty.
-
-        Bytes of an incomplete frame are kept for the next call, and in saved states. End the stream with
-        `flush().tobytes()`; bytes of an incomplete frame are then lost.
+    def process_bytes(self, data: bytes | bytearray | memoryview, encoding: str = "s16le") -> bytes:
+        """Returns the complete enhanced samples in the encoding of the data; `flush_bytes` returns the rest.
 
         Args:
-            pcm16: little-endian, channels interleaved, any number of bytes.
+            data: interleaved samples, any number of bytes; those of an incomplete frame are kept for the next call.
+            encoding: `s16le` (16-bit PCM), or G.711's `mulaw` or `alaw`.
 
         Raises:
-            AudioFormatError: not a bytes-like object. The stream is unchanged.
+            AudioFormatError: not a bytes-like object, or an unknown encoding. The stream is unchanged.
         """
-        if not isinstance(pcm16, (bytes, bytearray, memoryview)):
-            raise AudioFormatError(f"expected bytes, got {type(pcm16).__name__}: pass samples to process_chunk")
-        stream = self._current_stream()
-        return stream.process_bytes(bytes(pcm16))
+        stream, data = self._current_stream(), checked_bytes(data, encoding)
+        if encoding == "s16le":
+            return stream.process_bytes(data)
+        return recoded(stream.process_bytes(recoded(data, encoding, "s16le")), "s16le", encoding)
+
+    def flush_bytes(self, encoding: str = "s16le") -> bytes:
+        """Returns the remaining samples as `process_bytes` does, and resets the stream."""
+        return checked_bytes(b"", encoding) + pcm_bytes(self.flush(), encoding)
 
     def process_aligned(self, chunk: npt.ArrayLike) -> AlignedChunk:
         """Returns the complete samples as input, at full strength, and mixed; see `process_chunk`."""

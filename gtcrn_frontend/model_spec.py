@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 Domain = Literal["spectrum", "waveform"]
 
+WINDOWS = ("hann_sqrt", "hann")
+"""Analysis windows by the names that sherpa-onnx uses, see `engines.stft`."""
+
 MAX_INPUT = 32.0
 """Samples at the network's rate: chunks hold up to 8, and the weights of a resampler's filter add up to less than 4."""
 MAX_ENHANCED = 512.0
@@ -74,7 +77,7 @@ class ModelSpec:
         n_fft: FFT size in samples; 0 for waveform networks.
         win_length: length of frame and window in samples.
         hop_length: hop between frames in samples.
-        window: name of the window, see `engines.stft`.
+        window: name of the analysis window, one of `WINDOWS`; see `engines.stft`.
         causal: whether outputs never depend on samples beyond `look_ahead`.
         look_ahead: samples after the frame of an output sample that it depends on.
         parameters: number of parameters, including fixed filters; None if unknown.
@@ -161,7 +164,8 @@ GTCRN_SPEC = ModelSpec(
 ULUNAS_SPEC = replace(
     GTCRN_SPEC,
     name="ulunas",
-    parameters=None,
+    window="hann",
+    parameters=171328,
     licence="MIT",
     cache_shapes={
         "analysis": (256,),
@@ -170,7 +174,7 @@ ULUNAS_SPEC = replace(
         "tfa": (402,),
         "inter": (1056,),
     },
-    cache_limits={},
+    cache_limits={"tfa": 1.001, "inter": 1.001},
 )
 
 LITE_RTSE_SPEC = replace(

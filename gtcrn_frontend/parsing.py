@@ -1,4 +1,7 @@
-"""YAML and JSON from files that may be damaged or malicious: any failure is a `ValueError` with a short message."""
+"""YAML and JSON from files that may be damaged or malicious: any failure is a `ValueError` with a short message.
+
+And JSON to files, with the names of files that are not UTF-8.
+"""
 
 from __future__ import annotations
 
@@ -76,6 +79,22 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text, parse_int=_parse_int)
     except RecursionError as error:
         raise ValueError(_reason(error)) from error
+
+
+def json_line_of(values: Any) -> str:
+    r"""Returns JSON on one line, in plain text unless a file name in it is not UTF-8: then with escapes alone.
+
+    >>> print(json_line_of({"text": "café"}))
+    {"text": "café"}
+    >>> print(json_line_of({"file": "caf\udce9.wav", "text": "café"}))
+    {"file": "caf\udce9.wav", "text": "caf\u00e9"}
+    """
+    line = json.dumps(values, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return json.dumps(values)
+    return line
 
 
 def _parse_int(text: str) -> int:

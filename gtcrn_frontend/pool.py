@@ -72,8 +72,7 @@ class StreamPool:
         self._streams: dict[int, Stream] = {}
         self._lock = Lock()
         self._running: list[Stream] = []  # streams of the call in progress
-        self._batch: StreamBatch | None = None  # of the last call
-        self._changes = object()  # replaced after each change that invalidates that batch
+        self._batch: StreamBatch | None = None  # of the last call: the next one is often for the same streams
         _pools.add(self)
 
     @property
@@ -112,7 +111,7 @@ class StreamPool:
         """
         if self._streams.pop(stream_id, None) is None:
             raise self._not_open(stream_id)
-        self._changed()
+        self._batch = None  # would keep the stream in memory
 
     def process(self, chunks: Mapping[int, npt.ArrayLike]) -> dict[int, Samples]:
         """Returns the complete enhanced samples of each stream that has a chunk, in the type of its chunk.
@@ -129,27 +128,23 @@ class StreamPool:
             raise AudioFormatError(f"expected chunks by stream id, got {type(chunks).__name__}")
         opened = self._streams
         try:
-            streams = {stream_id: opened[stream_id] for stream_id in chunks}
+            streams = [opened[stream_id] for stream_id in chunks]
         except KeyError as error:
             raise self._not_open(error.args[0]) from None
-        moved: list[Stream] = []
+        running: list[Stream] = []
         try:
             with self._lock:
                 self._reset_interrupted()
-                changes = self._changes  # later changes apply to the next call
-                batch = self._batch_of(streams, changes)
-                checked = batch.check(chunks)
-                moved = batch.streams
-                self._running, self._batch = moved, None  # in case the engine fails
+                batch = self._batch_of(streams)
+                checked = batch.check(list(chunks.values()), chunks)
+                self._running = running = streams  # in case the engine fails
                 results = batch.process(checked)
                 self._running = []
-                if changes is self._changes and batch.is_lasting:
-                    self._batch = batch
-                return results
+                return dict(zip(chunks, results, strict=True))
         except BaseException:  # includes KeyboardInterrupt, possibly just before the return
-            if moved:
+            if running:
                 with self._lock:
-                    self._running = moved
+                    self._running = running
                     self._reset_interrupted()
             raise
 
@@ -159,7 +154,6 @@ class StreamPool:
         with self._lock:
             self._reset_interrupted()
             self._move_here([stream])
-            self._changed()
             self._running = [stream]
             rest = stream.flush()
             self._running = []
@@ -171,18 +165,15 @@ class StreamPool:
         with self._lock:
             self._reset_interrupted()
             self._move_here([stream])
-            self._changed()
             stream.reset()
 
     def set_strength(self, stream_id: int, strength: Strength) -> None:
         """Sets the strength of a stream, 0 to 1 or `auto`; ramps over one hop."""
         self._stream(stream_id).strength = check_value(EnhancerConfig, "strength", strength)
-        self._changed()
 
     def set_bypass(self, stream_id: int, bypass: bool) -> None:
         """Switches bypass of a stream, which delivers the aligned input; the network keeps running."""
         self._stream(stream_id).bypass = check_value(EnhancerConfig, "bypass", bypass)
-        self._changed()
 
     def get_state(self, stream_id: int) -> StreamState:
         """Returns the state of a stream, compatible with that of `Enhancer.get_state`."""
@@ -190,7 +181,6 @@ class StreamPool:
         with self._lock:
             self._reset_interrupted()
             self._move_here([stream])
-            self._changed()
             return stream.get_state()
 
     def set_state(self, stream_id: int, state: StreamState) -> None:
@@ -204,7 +194,6 @@ class StreamPool:
         with self._lock:
             self._reset_interrupted()
             self._move_here([stream])
-            self._changed()
             stream.set_state(state)
 
     def info(self, stream_id: int) -> StreamInfo:
@@ -233,34 +222,24 @@ class StreamPool:
             self._workers = ThreadPool(self._config.num_threads)
         return self._loaded
 
-    def _batch_of(self, streams: dict[int, Stream], changes: object) -> StreamBatch:
-        """Returns the batch for a call; that of the last call if nothing has changed."""
-        batch = self._batch
-        if batch is not None and batch.ids == list(streams) and batch.changes is changes and batch.is_here:
-            return batch
-        self._move_here(streams.values())
-        return StreamBatch(streams, self._loaded, self._workers, self._config.num_threads, changes)
+    def _batch_of(self, streams: list[Stream]) -> StreamBatch:
+        """Returns the batch for a call; that of the last call if the streams are the same."""
+        self._move_here(streams)
+        if self._batch is None or self._batch.streams != streams:
+            self._batch = StreamBatch(streams, self._workers)
+        return self._batch
 
     def _reset_interrupted(self) -> None:
         """Resets the streams of an interrupted call; the caller holds the lock."""
-        if self._running:
-            self._changed()
-            for stream in self._running:
-                stream.reset()
-            self._running = []
-
-    def _changed(self) -> None:
-        """Invalidates the batch; to be called for every change of a stream other than processing samples.
-
-        Call it before changes that may fail halfway, and after changes that another thread could miss.
-        """
-        self._changes = object()
-        self._batch = None  # would keep closed streams in memory
+        for stream in self._running:
+            stream.reset()
+        self._running = []
 
     def _move_here(self, streams: Iterable[Stream]) -> None:
         loaded = self._loaded_here()
         for stream in streams:
             if stream.loaded is not loaded:
+                self._batch = None  # it has the stream's former backend
                 stream.move_to(loaded)
 
     def _stream(self, stream_id: int) -> Stream:
@@ -280,10 +259,10 @@ class StreamPool:
     def _after_fork(self) -> None:
         """Replaces the lock, whose owner may not exist in the child; resets the streams of a call in progress."""
         self._lock = Lock()
+        self._batch = None
         for stream in self._running:
             stream.after_fork()
         self._running = []
-        self._changed()
 
 
 _pools: WeakSet[StreamPool] = WeakSet()

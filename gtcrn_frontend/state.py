@@ -26,8 +26,9 @@ class StreamState:
     """The state of one stream between two chunks.
 
     Attributes:
-        facts: identity of the stream: model digest, sample rates, channels; must match where the state is loaded.
-        arrays: by name: canonical engine arrays and those of the stages, see `ModelSpec.cache_shapes`.
+        facts: layout version, and identity of the stream: model digest, sample rates, channels; the latter must match
+            where the state is loaded.
+        arrays: by name, see `streaming.stream_state`.
     """
 
     facts: Mapping[str, Any]

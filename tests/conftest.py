@@ -34,21 +34,33 @@ hypothesis.settings.load_profile("any machine")
 
 
 MARKERS = {  # of the tests in a folder
+    "adapters/aiortc": ("aiortc",),
+    "adapters/livekit": ("livekit",),
+    "adapters/pipecat": ("pipecat", "hosts"),
     "adapters/lhotse": ("lhotse", "torch"),
     "adapters/ray": ("hosts",),
     "adapters/sherpa": ("sherpa",),
     "adapters/speechbrain": ("speechbrain", "torch"),
+    "adapters/web": ("web",),
     "docs": ("docs",),
     "nets": ("torch",),
     "training": ("training", "torch"),
 }
 
 SLOW = (  # files in which tests train, build, start servers or run whole commands
-    "adapters/sherpa/test_proxy.py",
-    "adapters/sherpa/test_proxy_protection.py",
+    "adapters/servers/test_audiosocket.py",
+    "adapters/servers/test_proxy.py",
+    "adapters/servers/test_proxy_protection.py",
+    "adapters/servers/test_real_servers.py",
     "adapters/sherpa/test_proxy_servers.py",
+    "adapters/wyoming/test_faster_whisper.py",
     "adapters/speechbrain/test_frontend_networks.py",
     "adapters/speechbrain/test_recipes.py",
+    "adapters/web/test_browser.py",
+    "adapters/web/test_firefox.py",
+    "adapters/web/test_node.py",
+    "adapters/web/test_page.py",
+    "adapters/web/test_wasm.py",
     "benchmarks/test_proxy_soak.py",
     "cli/test_calibrate.py",
     "cli/test_calibrate_real.py",

@@ -148,7 +148,7 @@ def test_a_damaged_state_is_refused(noisy):
     enhancer = Enhancer(strength="auto")
     enhancer.process_chunk(noisy)
     state = enhancer.get_state()
-    for name in ("0.path.guard.levels", "0.path.track.strengths"):
+    for name in ("0.path.auto_strength.levels", "0.path.strength_ramp.strengths"):
         bad = StreamState(state.facts, dict(state.arrays) | {name: np.full(8, 7.0)})
         with pytest.raises(StateError):
             enhancer.set_state(bad)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gtcrn_frontend.config
-from gtcrn_frontend import AutoStrengthConfig, ConfigError, Enhancer, EnhancerConfig, add_enhancer_args
+from gtcrn_frontend import AutoStrengthConfig, ConfigError, Enhancer, EnhancerConfig, StreamPool, add_enhancer_args
 from gtcrn_frontend.config import EnhancerSettings
 from gtcrn_frontend.settings import setting_of, settings_table
 
@@ -204,3 +204,12 @@ def test_what_yaml_cannot_read_is_a_config_error(tmp_path, text):
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"a\.yaml"):
         EnhancerConfig.from_yaml(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("rate", [44100.0, np.float64(44100), "44100", True])
+@pytest.mark.parametrize("name", ["sample_rate", "output_sample_rate"])
+def test_a_sample_rate_is_a_whole_number(name, rate):
+    """44100.0 as well is refused: whoever computes rates shall round them."""
+    for make in (Enhancer, EnhancerConfig, StreamPool().open):
+        with pytest.raises(ConfigError, match=f"{name}: expected a whole number from 8000 to 192000 Hz, or none, got"):
+            make(**{name: rate})

@@ -73,6 +73,7 @@ FOUNDATION = {
     *(
         "errors",
         "deprecation",
+        "install_hint",
         "parsing",
         "settings",
         "atomic_write",
@@ -86,6 +87,7 @@ FOUNDATION = {
 # What each part of the package may import, besides itself.
 ALLOWED = {
     "errors": set[str](),
+    "install_hint": set[str](),
     "atomic_write": set[str](),
     "model_spec": {"errors"},
     "deprecation": {"errors"},
@@ -93,7 +95,7 @@ ALLOWED = {
     "settings": {"errors", "deprecation", "parsing", "atomic_write"},
     "state": {"errors", "parsing"},
     "native": {"errors", "audio"},
-    "audio": {"errors", "native", "atomic_write"},
+    "audio": {"errors", "install_hint", "native", "atomic_write"},
     "config": {"errors", "deprecation", "settings", "audio", "model_spec"},
     "weights": FOUNDATION,
     "nets": FOUNDATION | {"weights"},
@@ -101,6 +103,7 @@ ALLOWED = {
     "streaming": FOUNDATION | {"engines"},
     "enhancer": FOUNDATION | {"engines", "streaming"},
     "pool": FOUNDATION | {"engines", "streaming"},
+    "duplex": FOUNDATION | {"streaming", "enhancer"},
     "file_enhancement": FOUNDATION | {"enhancer"},
     "corpus": FOUNDATION | {"engines", "enhancer", "file_enhancement", "evaluation"},
     "export": FOUNDATION | {"engines", "weights"},
@@ -115,6 +118,9 @@ ONLY_IN = {
     "torch": ("nets", "training", "engines.torch", "adapters.speechbrain"),
     "numba": ("training",),
     "sherpa_onnx": ("adapters.sherpa",),
+    "aiortc": ("adapters.aiortc",),
+    "livekit": ("adapters.livekit",),
+    "pipecat": ("adapters.pipecat",),
     "speechbrain": ("adapters.speechbrain",),
     "lhotse": ("adapters.lhotse",),
     "nemo_curator": ("adapters.nemo_curator",),
@@ -122,7 +128,7 @@ ONLY_IN = {
     "fsspec": ("corpus",),
     "cffi": ("native",),
     "onnxruntime": ("engines.onnx", "evaluation", "adapters"),
-    "websockets": ("adapters.sherpa.proxy",),
+    "websockets": ("adapters.servers", "adapters.wyoming"),
 }
 
 
@@ -217,4 +223,18 @@ def test_each_library_has_its_place():
             places = ONLY_IN.get(imported.partition(".")[0])
             if places and not any(f"{module}.".startswith(f"{PACKAGE}.{place}.") for place in places):
                 wrong.append(f"{module} imports {imported}")
+    assert not wrong
+
+
+def test_only_native_knows_what_cffi_makes():
+    """Others call the classes and functions of `native`, and never see `ffi`, `lib` or a pointer."""
+    wrong = []
+    for module, path in MODULES.items():
+        if module.startswith(f"{PACKAGE}.native"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{PACKAGE}.native"):
+                wrong += [f"{module}: {alias.name}" for alias in node.names if alias.name in ("ffi", "lib", "_native")]
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in ("binding.ffi", "binding.lib"):
+                wrong.append(f"{module}: {ast.unparse(node)}")
     assert not wrong

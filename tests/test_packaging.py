@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from email.message import Message
@@ -20,6 +22,8 @@ INSTALLED_AS = {
     "adapters": "gtcrn_frontend/adapters",
     "models": "gtcrn_frontend/models",
 }
+LIVEKIT_PLUGIN = "adapters/livekit/plugin"
+NOT_INSTALLED = "adapters/web"  # a package for npm, and the program that builds it
 MODEL_FILES = {".onnx", ".safetensors", ".md", ".json", ".toml"}
 DATA_FOLDERS = {"templates", "hparams"}  # of code that reads them when it runs
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -32,18 +36,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in INSTALLED_AS:
         leftovers = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
         shutil.copytree(ROOT / folder, copy / folder, ignore=leftovers)
-    for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for file in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, copy)
     return copy
 
 
 def build(hook: str, source: Path, target: Path, **environment: str) -> Path:
-    """Runs a hook of the build backend, as pip does but without its isolated environment; returns the wheel."""
+    """Runs a hook of the build backend, as pip does but without its isolated environment; returns the file."""
+    target.mkdir(exist_ok=True)
     code = f"from setuptools import build_meta; build_meta.{hook}({str(target)!r})"
     environ = os.environ | environment
     subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True, env=environ)
-    (wheel,) = target.glob("*.whl")
-    return wheel
+    (built,) = target.glob("*.tar.gz" if hook == "build_sdist" else "*.whl")
+    return built
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +66,22 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
     return Parser().parsestr(wheel.read(name).decode())
 
 
-def test_only_the_package_is_installed_at_top_level(wheel: zipfile.ZipFile) -> None:
+def test_only_the_package_is_installed_at_top_level_and_a_plugin_where_livekit_looks_for_it(
+    wheel: zipfile.ZipFile,
+) -> None:
+    """`livekit` and `livekit.plugins` stay namespaces: an `__init__.py` of ours would hide those of other packages."""
     top_level = {PurePosixPath(name).parts[0] for name in wheel.namelist()}
-    assert top_level == {"gtcrn_frontend", f"gtcrn_frontend-{PROJECT['version']}.dist-info"}
+    assert top_level == {"gtcrn_frontend", "livekit", f"gtcrn_frontend-{PROJECT['version']}.dist-info"}
+    plugin = {name for name in wheel.namelist() if name.startswith("livekit/")}
+    assert plugin == {"livekit/plugins/gtcrn/__init__.py"}
 
 
 def test_every_module_and_model_file_of_the_tree_is_installed(source: Path, wheel: zipfile.ZipFile) -> None:
     expected = {"gtcrn_frontend/py.typed"}
     for folder, installed_as in INSTALLED_AS.items():
-        for path in (source / folder).rglob("*"):
+        for path in set((source / folder).rglob("*")) - set((source / LIVEKIT_PLUGIN).rglob("*")):
+            if path.is_relative_to(source / NOT_INSTALLED):
+                continue
             of_models = folder == "models" and path.suffix in MODEL_FILES
             if path.suffix == ".py" or of_models or (path.parent.name in DATA_FOLDERS and path.is_file()):
                 expected.add(f"{installed_as}/{path.relative_to(source / folder).as_posix()}")
@@ -85,6 +97,21 @@ def test_the_native_engine_is_built_and_works_from_the_wheel(wheel: zipfile.ZipF
     (extension,) = extensions(wheel)
     assert extension.startswith("gtcrn_frontend/native/_native.")
     assert engines_of(wheel, tmp_path)[0] == ["native", "{}"]
+
+
+@pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="has no limited API")
+def test_the_wheel_is_one_for_all_versions_of_python(wheel: zipfile.ZipFile) -> None:
+    assert "-cp311-abi3-" in Path(str(wheel.filename)).name
+
+
+def test_the_sdist_builds_the_same_wheel(source: Path, wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    sdist = build("build_sdist", source, tmp_path / "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / sdist.name.removesuffix(".tar.gz")
+    assert not (unpacked / "tests").exists()
+    again = zipfile.ZipFile(build("build_wheel", unpacked, tmp_path / "wheel"))
+    assert set(again.namelist()) == set(wheel.namelist())
 
 
 def test_without_a_compiler_the_package_installs_and_onnx_runs(source: Path, tmp_path: Path) -> None:
@@ -131,6 +158,7 @@ def engines_of(wheel: zipfile.ZipFile, folder: Path) -> list[list[str]]:
 
 def test_every_folder_with_modules_is_a_package(source: Path) -> None:
     folders = {path.parent for name in INSTALLED_AS for path in (source / name).rglob("*.py")}
+    folders.remove(source / NOT_INSTALLED)
     assert not {str(folder.relative_to(source)) for folder in folders if not (folder / "__init__.py").is_file()}
 
 
@@ -147,12 +175,14 @@ def test_core_requirements_are_few_and_light(metadata: Message) -> None:
     assert names == {"cffi", "numpy", "onnxruntime", "soundfile", "safetensors", "pooch", "pyyaml", "tqdm"}
 
 
-def test_the_test_extra_includes_every_other_extra_but_whisper(metadata: Message) -> None:
+def test_the_test_extra_includes_every_other_extra_but_those_apart(metadata: Message) -> None:
     extras = set(metadata.get_all("Provides-Extra", []))
     assert {"torch", "sherpa", "speechbrain", "calibrate", "train", "test"} <= extras
     (own,) = (line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("gtcrn-frontend["))
     assert set(own.removeprefix("gtcrn-frontend[").removesuffix("]").split(",")) == extras - {
         "test",
+        "pipecat",
+        "hosts-test",
         "whisper",
         "whisper-test",
     }

@@ -1,6 +1,9 @@
+import json
+import os
+
 import pytest
 
-from gtcrn_frontend.parsing import parse_json, parse_yaml
+from gtcrn_frontend.parsing import json_line_of, parse_json, parse_yaml
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -40,3 +43,9 @@ def test_bad_json_is_a_value_error(text):
     with pytest.raises(ValueError):
         parse_json(text)
     assert parse_json('{"a": [1, 2.5, null]}') == {"a": [1, 2.5, None]}
+
+
+def test_json_lines_are_utf_8_whatever_they_hold():
+    assert json_line_of({"text": "café"}) == '{"text": "café"}'
+    odd = {"file": os.fsdecode(b"caf\xe9.wav"), "text": "café"}
+    assert json.loads(json_line_of(odd).encode()) == odd

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from gtcrn_frontend import AudioFormatError, ConfigError, Enhancer, StateError, StreamState
-from gtcrn_frontend.engines.direct_path import OneByOne
 from gtcrn_frontend.pool import StreamPool
 from gtcrn_frontend.streaming.stream import Stream
 from gtcrn_frontend.streaming.stream_batch import StreamBatch
@@ -284,10 +283,11 @@ def test_settings_do_not_wait_for_samples_on_their_way(pool, monkeypatch):
     entered, go_on = Event(), Event()
     process = StreamBatch.process
 
-    def slow(company, checked):
+    def slow(batch, checked):
+        outputs = process(batch, checked)
         entered.set()
         assert go_on.wait(60)
-        return process(company, checked)
+        return outputs
 
     monkeypatch.setattr(StreamBatch, "process", slow)
     kept, closed = pool.open(), pool.open()
@@ -326,7 +326,7 @@ def test_calls_that_move_samples_take_turns(pool, monkeypatch):
         return moving
 
     monkeypatch.setattr(StreamBatch, "process", watched(StreamBatch.process))
-    monkeypatch.setattr(Stream, "advance", watched(Stream.advance))
+    monkeypatch.setattr(Stream, "flush", watched(Stream.flush))
     stream_id = pool.open()
     with ThreadPoolExecutor(4) as executor:
         calls = [executor.submit(pool.process, {stream_id: noise(100)}) for _ in range(6)]
@@ -366,8 +366,7 @@ def test_streams_begin_anew_when_the_engine_fails(strength, pool, monkeypatch):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(pool._workers, "process_many", fail)
-        patch.setattr(OneByOne, "advance", fail)
+        patch.setattr(StreamBatch, "_divided", fail)  # the engine has advanced
         with pytest.raises(MemoryError):
             pool.process({hit: chunk})
     assert (pool.info(hit).samples_in, pool.info(spared).samples_in) == (0, 1000)

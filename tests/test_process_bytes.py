@@ -6,6 +6,7 @@ import pytest
 import soundfile
 
 from gtcrn_frontend import AudioFormatError, Enhancer, StateError, StreamState
+from gtcrn_frontend.audio.pcm import recoded
 from gtcrn_frontend.streaming.stream import Stream
 
 
@@ -93,3 +94,32 @@ def test_more_waiting_bytes_than_a_frame_has_are_no_state():
     stereo.process_bytes(b"\0\0\0")
     with pytest.raises(StateError, match="pending"):
         Enhancer().set_state(stereo.get_state())
+
+
+@pytest.mark.parametrize("law", ["mulaw", "alaw"])
+@pytest.mark.parametrize("sizes", [[], [1, 160, 3, 0, 7], [160] * 40])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_g711_is_enhanced_as_its_16_bit_samples_are(speech, law, sizes, channels):
+    codes = recoded(speech.tobytes(), "s16le", law)
+    settings = {"sample_rate": 8000, "channels": channels}
+    enhancer, reference = Enhancer(**settings), Enhancer(**settings)
+    enhanced = b"".join(enhancer.process_bytes(piece, law) for piece in cut(codes, sizes)) + enhancer.flush_bytes(law)
+    pcm = [reference.process_bytes(piece) for piece in cut(recoded(codes, law, "s16le"), [2 * size for size in sizes])]
+    assert len(enhanced) == len(codes)
+    assert enhanced == recoded(b"".join(pcm) + reference.flush_bytes(), "s16le", law)
+
+
+@pytest.mark.parametrize("law", ["mulaw", "alaw"])
+def test_g711_at_strength_0_is_unchanged(speech, law):
+    codes = recoded(speech.tobytes(), "s16le", law)
+    enhancer = Enhancer(sample_rate=8000, strength=0)
+    assert enhancer.process_bytes(codes, law) + enhancer.flush_bytes(law) == codes
+
+
+@pytest.mark.parametrize("encoding", ["ulaw", "f32le", "", None])
+def test_unknown_encodings_are_refused_and_cost_nothing(encoding):
+    enhancer = Enhancer()
+    for call in (lambda: enhancer.process_bytes(bytes(640), encoding), lambda: enhancer.flush_bytes(encoding)):
+        with pytest.raises(AudioFormatError, match="s16le, mulaw, alaw"):
+            call()
+    assert enhancer.samples_in == 0

@@ -18,7 +18,7 @@ LOUDEST = 1024.0
 """Nothing that is accepted may make the output louder: twice `spec.MAX_ENHANCED`."""
 
 SETTINGS = {
-    "direct": {},
+    "default": {},
     "half": {"strength": 0.5},
     "auto": {"strength": "auto"},
     "bypassed": {"strength": "auto", "bypass": True},
@@ -126,7 +126,7 @@ def assert_restores(stream, state):
 
 
 @pytest.mark.skipif(why_absent() is not None, reason="too slow where the C extension was not built")
-@pytest.mark.parametrize("name", ["direct", "auto", "48 kHz stereo"])
+@pytest.mark.parametrize("name", ["default", "auto", "48 kHz stereo"])
 def test_a_changed_state_in_a_pool_disturbs_nobody(name):
     config = SETTINGS[name]
     pool, enhancer = StreamPool(num_threads=2), Enhancer(**config)

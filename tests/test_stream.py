@@ -18,9 +18,10 @@ import gtcrn_frontend
 from gtcrn_frontend import Enhancer, StreamBusyError, StreamPool, StreamState
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import load
-from gtcrn_frontend.native.binding import ffi, lib, why_absent
+from gtcrn_frontend.native.binding import why_absent
 from gtcrn_frontend.streaming.stream import Stream
-from gtcrn_frontend.streaming.stream_batch import run_streams
+from gtcrn_frontend.streaming.stream_batch import StreamBatch
+from gtcrn_frontend.streaming.thread_pool import ThreadPool
 
 PACKAGE = str(Path(gtcrn_frontend.__file__).parent)
 needs_native = pytest.mark.skipif(why_absent() is not None, reason="the C extension was not built")
@@ -75,7 +76,7 @@ def test_a_second_call_is_refused_and_changes_nothing(config, call, monkeypatch)
     chunks = [noise(2000, config, seed) for seed in range(3)]
     expected = [alone.process_chunk(chunk) for chunk in chunks]
     np.testing.assert_array_equal(enhancer.process_chunk(chunks[0]), expected[0])
-    gate = Gate(monkeypatch, Stream, "direct_path")
+    gate = Gate(monkeypatch, Stream, "_process")
     with ThreadPoolExecutor() as executor:
         try:
             running = executor.submit(enhancer.process_chunk, chunks[1])
@@ -131,19 +132,6 @@ def test_a_call_that_asyncio_gave_up_still_runs_and_is_told_of():
     enhancer = Enhancer()
     assert asyncio.run(give_up(enhancer, noise(160000))) >= 0
     assert enhancer.samples_in % 160000 == 0
-
-
-@needs_native
-def test_the_library_in_c_refuses_what_does_not_fit():
-    engine = load("gtcrn-asr", "native").engine
-    state = engine.new_state()
-    path = ffi.new("gtcrn_path *", {"stream": state.stream, "strength": 1})
-    samples, output = ffi.new("float[]", 1024), ffi.new("float[]", 1024)
-    for room in (0, 767, 769, 1024):
-        assert lib.gtcrn_advance(engine._model, path, samples, 1024, output, room) == lib.GTCRN_ROOM
-    assert path.taken == 0
-    assert lib.gtcrn_advance(engine._model, path, samples, 1024, output, 768) == 0
-    assert lib.gtcrn_stream_export(state.stream, output, 1024) == lib.GTCRN_REFUSED
 
 
 @needs_native
@@ -222,8 +210,6 @@ def test_an_interrupted_call_leaves_the_stream_unchanged_or_anew(config, call):
 
     def begin():
         enhancer.set_state(before)
-        if "state" not in call:  # back on the direct path, if there is one
-            enhancer.process_chunk(chunk[:0])
 
     interrupted = 0
     begin()
@@ -261,7 +247,7 @@ def test_a_second_interrupt_while_the_first_is_mended_leaves_the_stream_anew(con
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Stream, "_restart", interrupt)
-        patch.setattr(Stream, "direct_path", interrupt)
+        patch.setattr(Stream, "_process", interrupt)
         enhancer.process_chunk(chunk)
     assert saved(enhancer) == saved(Enhancer(**config))
 
@@ -310,11 +296,10 @@ def test_streams_that_run_together_are_all_as_new_after_an_interrupt(last):
     streams = [Stream(loaded, EnhancerConfig()) for _ in range(3)]
     chunk = noise(3000)
 
-    def work(last):
-        def jobs():
-            return [stream.finish() if last else stream.push(*stream.check(chunk)) for stream in streams]
+    batch = StreamBatch(streams, ThreadPool(1))
 
-        return run_streams(streams, jobs, loaded.engine.process_many, last=last)
+    def work(last):
+        return batch.finish() if last else batch.process(batch.check([chunk] * 3, "abc"))
 
     work(last=False)
     states = [stream.get_state() for stream in streams]
@@ -336,7 +321,7 @@ def test_a_child_of_a_fork_begins_the_stream_anew_that_a_thread_was_in(monkeypat
     enhancer, chunk = Enhancer(), noise(2000)
     expected = Enhancer().process_chunk(chunk)
     enhancer.process_chunk(chunk)
-    gate = Gate(monkeypatch, Stream, "direct_path")
+    gate = Gate(monkeypatch, Stream, "_process")
     with ThreadPoolExecutor() as executor:
         try:
             running = executor.submit(enhancer.process_chunk, chunk)

@@ -6,12 +6,12 @@ sets of them. Import it wherever manifests with the transform are read, worker p
 
 from __future__ import annotations
 
+from gtcrn_frontend.install_hint import install_hint
+
 try:
     import lhotse as _lhotse  # noqa: F401
 except ImportError as _error:
-    raise ImportError(
-        f"{__name__} needs lhotse ({_error}): pip install 'gtcrn-frontend[lhotse]'", name="lhotse"
-    ) from _error
+    raise ImportError(f"{__name__} needs lhotse ({_error}): {install_hint('lhotse')}", name="lhotse") from _error
 
 from gtcrn_frontend.adapters.lhotse.cut_transform import RandomEnhance
 from gtcrn_frontend.adapters.lhotse.methods import add_methods, enhance

@@ -7,6 +7,8 @@ import logging
 import tempfile
 from typing import Any
 
+from gtcrn_frontend.install_hint import install_hint
+
 
 def imported_ray() -> Any:
     """Returns the module `ray`, with `ray.data`.
@@ -18,7 +20,7 @@ def imported_ray() -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise ImportError(f"this needs Ray Data ({error}): pip install 'gtcrn-frontend[ray]'", name="ray") from error
+        raise ImportError(f"this needs Ray Data ({error}): {install_hint('ray')}", name="ray") from error
     return ray
 
 

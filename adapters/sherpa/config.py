@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from gtcrn_frontend.settings import check_names, settings_from_dict
 
 SECTIONS = ("frontend", "recognizer", "vad", "endpoint", "hotwords")
 
+_ENABLE = "enable_endpoint_detection"
 _RULES = ("rule1_min_trailing_silence", "rule2_min_trailing_silence", "rule3_min_utterance_length")
 
 
@@ -90,6 +92,16 @@ class PipelineConfig:
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
 
+    @property
+    def has_endpoints(self) -> bool:
+        """Whether the recogniser ends utterances by rules."""
+        return bool(self.arguments.get(_ENABLE))
+
+    def without_endpoints(self) -> PipelineConfig:
+        """Returns the config of a recogniser that takes each signal as one utterance."""
+        kept = {name: value for name, value in self.arguments.items() if name not in (_ENABLE, *_RULES)}
+        return dataclasses.replace(self, arguments=kept)
+
 
 @contextmanager
 def _named(key: str) -> Iterator[None]:
@@ -130,8 +142,8 @@ def _endpoint(values: Any, known: list[str], given: Mapping[str, Any]) -> dict[s
         return {}
     rules = {} if values is True else dict(_check_section(values, "true, or rules by name"))
     check_names(rules, _RULES, "rules")
-    arguments = {"enable_endpoint_detection": True, **rules}
-    if "enable_endpoint_detection" not in known:
+    arguments = {_ENABLE: True, **rules}
+    if _ENABLE not in known:
         raise ConfigError("expected an OnlineRecognizer, offline ones have no endpoints: use vad: instead")
     twice = sorted(set(arguments) & set(given))
     if twice:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.install_hint import install_hint
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 
 
@@ -79,6 +80,6 @@ def _package(name: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"sherpa-onnx's denoiser needs the packages sherpa-onnx and onnx ({error}): "
-            "pip install 'gtcrn-frontend[sherpa,export]'",
+            f"{install_hint('sherpa', 'export')}",
             name=name,
         ) from error

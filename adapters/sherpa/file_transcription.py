@@ -93,8 +93,8 @@ class TranscriptSink(Protocol):
     def segment(self, name: str, pipeline: int, segment: Segment) -> None:
         """Receives a partial or final result of a file; `pipeline` is 0, or 1 for the one without front-end."""
 
-    def end(self, name: str) -> None:
-        """Is told that there are no more results of a file."""
+    def end(self, name: str, error: str = "") -> None:
+        """Is told that there are no more results of a file, and why if it failed."""
 
 
 class _Nowhere:
@@ -103,7 +103,7 @@ class _Nowhere:
     def segment(self, name: str, pipeline: int, segment: Segment) -> None:
         pass
 
-    def end(self, name: str) -> None:
+    def end(self, name: str, error: str = "") -> None:
         pass
 
 
@@ -156,7 +156,7 @@ def transcribe(
         _decode(pipelines, running, sink)
         for file in [file for file in running if file.is_over]:
             running.remove(file)
-            sink.end(file.path)
+            sink.end(file.path, file.reason)
             if file.error is not None:
                 if len(paths) == 1:
                     raise file.error

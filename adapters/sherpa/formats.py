@@ -1,11 +1,30 @@
-"""Output formats of segments: text, JSON lines, SubRip subtitles."""
+"""Output formats of segments: text, JSON lines, SubRip and WebVTT subtitles."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Sequence
 
 from gtcrn_frontend.adapters.sherpa.results import Segment
+from gtcrn_frontend.parsing import json_line_of
+
+FORMS = ("text", "json", "srt", "vtt")
+HEADINGS = {"vtt": "WEBVTT\n"}
+"""What stands before the first segment."""
+
+
+def segment_lines(form: str, segment: Segment, name: str = "") -> str:
+    """Returns a segment in one of `FORMS`, without the last line break; text and JSON have the name of the file."""
+    if form == "json":
+        return json_line(segment, name)
+    return text_line(segment, name) if form == "text" else {"srt": srt_block, "vtt": vtt_block}[form](segment)
+
+
+def transcript(form: str, segments: Sequence[Segment], name: str) -> str:
+    """Returns the content of a file in one of `FORMS`."""
+    lines = [HEADINGS[form]] if form in HEADINGS else []
+    lines += [segment_lines(form, segment, name if form == "json" else "") for segment in segments]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def text_line(segment: Segment, name: str = "") -> str:
@@ -21,8 +40,7 @@ def text_line(segment: Segment, name: str = "") -> str:
 
 def json_line(segment: Segment, name: str = "") -> str:
     """Returns all fields of a segment as one line of JSON."""
-    source = {"file": name} if name else {}
-    return json.dumps(source | dataclasses.asdict(segment), ensure_ascii=False)
+    return json_line_of(({"file": name} if name else {}) | dataclasses.asdict(segment))
 
 
 def srt_block(segment: Segment) -> str:
@@ -34,11 +52,23 @@ def srt_block(segment: Segment) -> str:
     seven three
     <BLANKLINE>
     """
-    return f"{segment.index + 1}\n{_srt_time(segment.start_s)} --> {_srt_time(segment.end_s)}\n{segment.text}\n"
+    return f"{segment.index + 1}\n{_time(segment.start_s, ',')} --> {_time(segment.end_s, ',')}\n{segment.text}\n"
 
 
-def _srt_time(time_s: float) -> str:
+def vtt_block(segment: Segment) -> str:
+    """Returns a segment as a cue of a WebVTT file: times, text, an empty line.
+
+    >>> print(vtt_block(Segment(0, "R & B", 0.36, 3723.5)))
+    00:00:00.360 --> 01:02:03.500
+    R &amp; B
+    <BLANKLINE>
+    """
+    text = segment.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return f"{_time(segment.start_s, '.')} --> {_time(segment.end_s, '.')}\n{text}\n"
+
+
+def _time(time_s: float, point: str) -> str:
     seconds, milliseconds = divmod(round(1000 * time_s), 1000)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{seconds:02},{milliseconds:03}"
+    return f"{hours:02}:{minutes:02}:{seconds:02}{point}{milliseconds:03}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from gtcrn_frontend.install_hint import install_hint
+
 
 def sherpa_onnx() -> Any:
     """Returns the module `sherpa_onnx`.
@@ -16,5 +18,5 @@ def sherpa_onnx() -> Any:
         return importlib.import_module("sherpa_onnx")
     except ImportError as error:
         raise ImportError(
-            f"this needs the package sherpa-onnx ({error}): pip install 'gtcrn-frontend[sherpa]'", name="sherpa_onnx"
+            f"this needs the package sherpa-onnx ({error}): {install_hint('sherpa')}", name="sherpa_onnx"
         ) from error

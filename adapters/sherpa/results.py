@@ -20,7 +20,7 @@ class Segment:
         index: number of the segment, from 0; partial results have that of the final one.
         text: transcript, with single spaces between words; never empty.
         start_s: start time in seconds of the audio.
-        end_s: end time; without a VAD, shortly after the last token.
+        end_s: end time; without a VAD, shortly after the last token. At least `TOKEN_S` later, or the whole audio.
         tokens: tokens of the text.
         timestamps: start of each token in seconds of the audio; empty if the model does not report it.
         confidence: mean probability per token, from 0 to 1; None if the model does not report it.
@@ -76,11 +76,14 @@ def segment_of(
     """
     timestamps = tuple(min(offset_s + time_s, duration_s) for time_s in result.timestamps)
     start_s, end_s = bounds_s or _spanned(timestamps, getattr(result, "durations", ())) or (offset_s, duration_s)
+    end_s = min(end_s, duration_s)
+    # A token in the last frames is reported at the end of the audio: such a segment would last no time.
+    start_s = min(start_s, max(0.0, end_s - TOKEN_S))
     return Segment(
         index,
         text_of(result),
         round(start_s, 3),
-        round(min(end_s, duration_s), 3),
+        round(end_s, 3),
         tuple(result.tokens),
         tuple(round(time_s, 3) for time_s in timestamps),
         confidence_of(result),

@@ -11,6 +11,7 @@ from typing import Any
 from gtcrn_frontend.adapters.sherpa.factory_args import checked_value
 from gtcrn_frontend.adapters.sherpa.library import sherpa_onnx
 from gtcrn_frontend.adapters.sherpa.model_check import check_silero_vad
+from gtcrn_frontend.adapters.sherpa.silero_model import WHERE, installed_silero_vad
 from gtcrn_frontend.adapters.sherpa.subprocess_check import try_in_child
 from gtcrn_frontend.adapters.sherpa.vad import DEFAULT_ROUTE, ROUTES
 from gtcrn_frontend.errors import ConfigError
@@ -51,6 +52,8 @@ class VadConfig:
     def from_dict(cls, values: Any, folder: Path) -> VadConfig:
         """Returns settings from a section of a pipeline file; relative paths are relative to `folder`.
 
+        Without `model`, Silero VAD is that of the package `silero-vad`, if it is installed.
+
         Raises:
             ConfigError: a setting is unknown or invalid.
         """
@@ -90,8 +93,14 @@ class VadConfig:
 
 
 def _model_settings(name: str, values: Any, folder: Path) -> dict[str, Any]:
-    if not isinstance(values, Mapping) or "model" not in values:
+    if not isinstance(values, Mapping):
         raise ConfigError(f"expected settings by name, model among them, got {values!r}")
+    if "model" not in values:
+        found = installed_silero_vad() if name == "silero_vad" else None
+        if found is None:
+            hint = f": {WHERE}" if name == "silero_vad" else ""
+            raise ConfigError(f"expected settings by name, model among them, got {values!r}{hint}")
+        values = {"model": str(found), **values}
     settings = _checked(getattr(sherpa_onnx(), MODELS[name])(), values, folder)
     defaults = {"threshold": 0.5, "min_silence_duration": 0.5, "min_speech_duration": 0.25, "max_speech_duration": 20}
     effective = defaults | settings

@@ -11,9 +11,11 @@ import numpy as np
 
 from gtcrn_frontend.adapters.sherpa.library import sherpa_onnx
 from gtcrn_frontend.adapters.sherpa.model_check import check_silero_vad
+from gtcrn_frontend.adapters.sherpa.silero_model import PACKAGE, WHERE, installed_silero_vad
 from gtcrn_frontend.adapters.sherpa.vad_config import SAMPLE_RATE
 from gtcrn_frontend.audio.resampler import resampled
 from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr.recognizer import Transcript
 from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
 from gtcrn_frontend.evaluation.asr.voice_activity import segments_text
@@ -26,14 +28,18 @@ def vad_source(model: str | Path) -> RecognizerSource:
     """Returns a detector for `calibrate(vad=...)`: Silero VAD with sherpa-onnx's default settings.
 
     Args:
-        model: ONNX file of Silero VAD, such as `silero_vad.onnx` of the package `silero-vad` or of sherpa-onnx's
-            releases.
+        model: ONNX file of Silero VAD, such as `silero_vad.onnx` of sherpa-onnx's releases; `silero-vad` is the file
+            that the package of this name ships.
 
     Raises:
+        ConfigError: `silero-vad` is not installed.
         ModelError: sherpa-onnx cannot run the file.
         ImportError: sherpa-onnx is not installed.
     """
-    path = Path(model).resolve()
+    found = installed_silero_vad() if str(model) == PACKAGE else Path(model)
+    if found is None:
+        raise ConfigError(f"expected the ONNX file of Silero VAD, got {model}, which is not installed: {WHERE}")
+    path = found.resolve()
     defaults = sherpa_onnx().SileroVadModelConfig()
     check_silero_vad(path)
     names = ("threshold", "min_silence_duration", "min_speech_duration", "max_speech_duration")

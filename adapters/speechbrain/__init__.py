@@ -10,6 +10,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from gtcrn_frontend.adapters.speechbrain.torchaudio_fallback import ensure_torchaudio
+from gtcrn_frontend.install_hint import install_hint
 
 if TYPE_CHECKING:
     from gtcrn_frontend.adapters.speechbrain.brain import FrontendMixin
@@ -51,7 +52,7 @@ def _check_installed() -> None:
             found = False
         if not found:
             raise ImportError(
-                f"{__name__} needs {library}, which is not installed: pip install 'gtcrn-frontend[speechbrain]'",
+                f"{__name__} needs {library}, which is not installed: {install_hint('speechbrain')}",
                 name=library,
             )
 

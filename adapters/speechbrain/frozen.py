@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,8 @@ from gtcrn_frontend.adapters.speechbrain.network import ReadyGraph, write_weight
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig, Strength
 from gtcrn_frontend.engines.loading import LoadedModel, load
-from gtcrn_frontend.errors import AudioFormatError
-from gtcrn_frontend.streaming.stream import Job, Stream
-from gtcrn_frontend.streaming.stream_batch import run_streams
+from gtcrn_frontend.streaming.stream import Stream
+from gtcrn_frontend.streaming.stream_batch import StreamBatch
 from gtcrn_frontend.streaming.thread_pool import ThreadPool
 
 
@@ -64,21 +63,12 @@ class FrozenEngine:
         Raises:
             AudioFormatError: a chunk is invalid; the message has the index of its stream. No stream has changed.
         """
-        self._move_here(streams)
-        checked = []
-        for index, (stream, chunk) in enumerate(zip(streams, chunks, strict=True)):
-            try:
-                checked.append(stream.check(chunk))
-            except AudioFormatError as error:
-                raise AudioFormatError(f"signal {index} of the batch: {error}") from error
-        return self._run(
-            streams, lambda: [stream.push(*samples) for stream, samples in zip(streams, checked, strict=True)]
-        )
+        batch = self._batch(streams)
+        return batch.process(batch.check(chunks, range(len(chunks)), "signal {} of the batch"))
 
     def finish(self, streams: Sequence[Stream]) -> list[F32]:
         """Returns the remaining samples `(n,)` of each stream; resets the streams."""
-        self._move_here(streams)
-        return self._run(streams, lambda: [stream.finish() for stream in streams], last=True)
+        return self._batch(streams).finish()
 
     def enhance(self, signals: Sequence[F32], strengths: Sequence[Strength]) -> list[F32]:
         """Enhances complete signals `(n,)`, each with its strength."""
@@ -97,17 +87,12 @@ class FrozenEngine:
             write_weights(self._net, path, self._network)
             return load(path, self._config.engine, segment_latency_ms=self._config.segment_latency_ms)
 
-    def _move_here(self, streams: Sequence[Stream]) -> None:
-        """Moves streams to this process after a fork; they keep their weights: new ones are for new streams."""
+    def _batch(self, streams: Sequence[Stream]) -> StreamBatch:
+        """Returns a batch of streams, moved to this process after a fork.
+
+        They keep their weights: new ones are for new streams.
+        """
         for stream in streams:
             if stream.loaded.process_id != os.getpid():
                 stream.move_to(self.loaded)
-
-    def _run(self, streams: Sequence[Stream], jobs: Callable[[], list[list[Job]]], *, last: bool = False) -> list[F32]:
-        def process_many(batch: list[Job]) -> list[F32]:
-            engine = streams[0].loaded.engine
-            return self._workers.process_many(engine, batch) if self._workers else engine.process_many(batch)
-
-        if not streams:
-            return []
-        return run_streams(streams, jobs, process_many, last=last)
+        return StreamBatch(streams, self._workers or ThreadPool(self._config.num_threads))

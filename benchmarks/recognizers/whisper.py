@@ -32,6 +32,7 @@ from whisper_normalizer.english import EnglishTextNormalizer
 from gtcrn_frontend import Enhancer
 from gtcrn_frontend.audio.mixing import first_audible, random_excerpt
 from gtcrn_frontend.audio.transmission import TELEPHONE_HZ, telephone
+from gtcrn_frontend.weights.model import model_path
 
 Samples = npt.NDArray[np.float32]
 
@@ -155,20 +156,28 @@ class System:
         return "no front-end" if self.model is None else f"{Path(self.model).stem} {self.strength}"
 
     @property
+    def setting(self) -> float | str:
+        """The strength as `Enhancer` takes it."""
+        return "auto" if self.strength == "auto" else float(self.strength)
+
+    @property
     def key(self) -> str:
-        """Names the results: the content of a file, not its name."""
-        if self.model and Path(self.model).is_file():
-            return f"{hashlib.sha256(Path(self.model).read_bytes()).hexdigest()[:16]} {self.strength}"
-        return f"{self.model} {self.strength}"
+        """Names the results by the content of the model's file."""
+        return f"{self.model and _digest(self.model)} {self.strength}"
 
     def __call__(self, samples: Samples, sample_rate: int) -> Samples:
         """Returns what the recogniser hears."""
-        return samples if self.model is None else _enhancer(self.model, self.strength, sample_rate).enhance(samples)
+        return samples if self.model is None else _enhancer(self.model, self.setting, sample_rate).enhance(samples)
 
 
 @cache
-def _enhancer(model: str, strength: str, sample_rate: int) -> Enhancer:
-    return Enhancer(model, sample_rate=sample_rate, strength="auto" if strength == "auto" else float(strength))
+def _digest(model: str) -> str:
+    return hashlib.sha256(model_path(model).read_bytes()).hexdigest()[:16]
+
+
+@cache
+def _enhancer(model: str, strength: float | str, sample_rate: int) -> Enhancer:
+    return Enhancer(model, sample_rate=sample_rate, strength=strength)  # type: ignore[arg-type]
 
 
 def noise_only(audio: Path, level_db: float | None, number: int) -> tuple[Samples, int]:

@@ -14,9 +14,15 @@ import numpy.typing as npt
 Law = Literal["mulaw", "alaw"]
 LAWS: tuple[Law, ...] = ("mulaw", "alaw")
 
+SAMPLE_RATE_HZ = 8000
 FULL_SCALE = 32768.0  # levels are those of 16-bit samples
 MULAW_BIAS = 0x84
 ALAW_TOGGLE = 0x55  # every second bit of a code is inverted on the line
+
+
+def law_of(name: str) -> Law | None:
+    """Returns the law of this name; None if it names something else, such as a format of linear PCM."""
+    return next((law for law in LAWS if law == name), None)
 
 
 def decode(codes: npt.NDArray[np.uint8], law: Law) -> npt.NDArray[np.float32]:
@@ -28,6 +34,16 @@ def encode(samples: npt.NDArray[np.floating], law: Law) -> npt.NDArray[np.uint8]
     """Returns the codes of the levels nearest to samples of any shape; full scale 1, louder ones are clipped."""
     levels, order = _sorted_levels(law)
     return order[np.searchsorted((levels[1:] + levels[:-1]) / 2, samples)]
+
+
+def decode_int16(codes: npt.NDArray[np.uint8], law: Law) -> npt.NDArray[np.int16]:
+    """Returns the samples of codes as 16-bit integers, which hold every level exactly."""
+    return _int16_levels(law)[codes]
+
+
+def encode_int16(samples: npt.NDArray[np.int16], law: Law) -> npt.NDArray[np.uint8]:
+    """Returns the codes of 16-bit integers, those of `encode`."""
+    return _int16_codes(law)[samples.astype("=i2", copy=False).view(np.uint16)]
 
 
 @cache
@@ -47,6 +63,17 @@ def _levels(law: Law) -> npt.NDArray[np.float32]:
 
 @cache
 def _sorted_levels(law: Law) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    levels = _levels(law)
-    order = np.argsort(levels, kind="stable")
-    return levels[order], order.astype(np.uint8)
+    """Returns the levels in ascending order, and a code of each; of the two zeros of mu-law, the positive one."""
+    levels, first = np.unique(_levels(law)[::-1], return_index=True)
+    return levels, (255 - first).astype(np.uint8)
+
+
+@cache
+def _int16_levels(law: Law) -> npt.NDArray[np.int16]:
+    return (_levels(law) * np.float32(FULL_SCALE)).astype(np.int16)
+
+
+@cache
+def _int16_codes(law: Law) -> npt.NDArray[np.uint8]:
+    """Returns the code of each 16-bit integer, by its value as an unsigned one."""
+    return encode(np.arange(65_536).astype(np.uint16).view(np.int16) / np.float32(FULL_SCALE), law)

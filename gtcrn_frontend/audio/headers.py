@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from gtcrn_frontend.audio.file_types import mp3_frame_bytes
+from gtcrn_frontend.audio.sized_headers import announced_bytes
 
 UNKNOWN_SIZE = 0x7FFF0000
 """Programs that write to a pipe do not know the size and use a placeholder from here to 2^32 - 1."""
@@ -22,7 +23,7 @@ _UNKNOWN_SIZE_64 = 1 << 62
 _W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0O\x8e\xdb\x8a"  # of the GUIDs of chunks
 _NIST_BYTES = 1024
 _OGG_HEADER_BYTES = 27
-_BOS = 2  # flag of a stream's first page
+_BOS, _EOS = 2, 4  # flags of a stream's first and last page
 _MAX_CHUNKS = 1000
 
 
@@ -33,10 +34,12 @@ class Verdict:
     Attributes:
         error: why it cannot be read as a whole; empty if it can.
         patches: bytes by position that correct the header.
+        is_open_ended: the mark of the end is missing; what is there can be read.
     """
 
     error: str = ""
     patches: Mapping[int, bytes] = field(default_factory=dict)
+    is_open_ended: bool = False
 
 
 class PatchedFile(io.RawIOBase):
@@ -95,7 +98,8 @@ def inspect(file: IO[bytes]) -> Verdict:
             return _ogg(file, size)
         if mark[:3] == b"ID3" or mp3_frame_bytes(mark):
             return _mp3(file, size)
-        return Verdict()
+        announced = announced_bytes(file, size)
+        return _cut(*announced, _UNKNOWN_SIZE_64) if announced else Verdict()
     finally:
         file.seek(start)
 
@@ -176,7 +180,7 @@ def _nist(file: IO[bytes], size: int) -> Verdict:
 
 
 def _ogg(file: IO[bytes], size: int) -> Verdict:
-    position, has_data = 0, False
+    position, has_data, has_end = 0, False, False
     while position + _OGG_HEADER_BYTES <= size:
         file.seek(position)
         header = file.read(_OGG_HEADER_BYTES)
@@ -185,8 +189,9 @@ def _ogg(file: IO[bytes], size: int) -> Verdict:
         if header[5] & _BOS and has_data:
             return Verdict(error=_joined("an Ogg file of several streams, one after the other (chained)"))
         has_data = has_data or not header[5] & _BOS
+        has_end = bool(header[5] & _EOS)
         position += _OGG_HEADER_BYTES + header[26] + sum(file.read(header[26]))
-    return Verdict()
+    return Verdict(is_open_ended=not has_end or position > size)
 
 
 def _mp3(file: IO[bytes], size: int) -> Verdict:

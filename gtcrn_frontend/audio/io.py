@@ -18,11 +18,13 @@ import numpy.typing as npt
 import soundfile
 
 from gtcrn_frontend.atomic_write import replaced_at_end, write_failure
-from gtcrn_frontend.audio.file_types import HEAD_BYTES, ffmpeg_line, foreign_type
+from gtcrn_frontend.audio.av_decoder import decode, is_av_installed
+from gtcrn_frontend.audio.file_types import HEAD_BYTES, ffmpeg_line, foreign_files, foreign_type
 from gtcrn_frontend.audio.headers import UNKNOWN_SIZE, PatchedFile, inspect
 from gtcrn_frontend.audio.output_format import container_of as container_of
 from gtcrn_frontend.audio.output_format import file_format
 from gtcrn_frontend.errors import AudioFormatError
+from gtcrn_frontend.install_hint import install_hint
 
 Source = str | Path | bytes | IO[bytes]
 Samples = npt.NDArray[Any]
@@ -36,7 +38,6 @@ _UNKNOWN_FRAMES = 1 << 60
 # libsndfile's log for WAV, AIFF, SVX, AU and WVE: bytes of audio data according to the header, and in the file.
 _CUT_SHORT = re.compile(r"^\s*(?:data|SSND|BODY|Data Size|Data length) *:? (\d+) \(?should be (\d+)", re.MULTILINE)
 _CUT_VOC = "Seems to be a truncated file"
-_OGG_WITHOUT_END = re.compile(r"without an End-Of-Stream flag|lacks an end-of-stream bit")
 _COUNTED_FRAMES = 1 << 16
 _RF64_AUTO_DOWNGRADE = 0x1210  # libsndfile's command: a file that stays below 4 GiB becomes a plain WAV when closed
 
@@ -70,7 +71,8 @@ def open_audio(source: Source) -> Iterator[AudioFile]:
     """Opens an audio file for reading.
 
     A path may also be a pipe, such as `/dev/stdin`: it is read to its end first. A header that announces no samples,
-    as a killed recorder leaves it, is corrected with a warning.
+    as a killed recorder leaves it, is corrected with a warning. What libsndfile cannot decode goes through PyAV if that
+    is there, as 16-bit PCM in a temporary file.
 
     Raises:
         AudioFormatError: the file is missing, unreadable for libsndfile, truncated, or several files joined; the
@@ -81,6 +83,7 @@ def open_audio(source: Source) -> Iterator[AudioFile]:
         file = _opened(source, stack)
         is_path = isinstance(source, (str, Path)) and Path(source).is_file()
         target: object = _native_name(Path(name)) if is_path else file
+        is_open_ended = False
         if file.seekable():
             try:
                 verdict = inspect(file)
@@ -89,16 +92,24 @@ def open_audio(source: Source) -> Iterator[AudioFile]:
             if verdict.error:
                 hint = "" if verdict.error.startswith("truncated") else f": convert it, {ffmpeg_line(name)}"
                 raise AudioFormatError(f"{name}: {verdict.error}{hint}")
+            is_open_ended = verdict.is_open_ended
             if verdict.patches:
                 _log.warning("%s: the header announces no samples, as after a crash: reading all that follow", name)
                 target = PatchedFile(file, verdict.patches)
-        audio = stack.enter_context(_audio_file(target, name, file))
+        audio = stack.enter_context(_audio_file(target, name, file, stack))
         if audio.frames >= _UNKNOWN_FRAMES:
             with audio:
                 frames = _count(audio)
             file.seek(0)
             audio = stack.enter_context(AudioFile(target, name, frames))
         _check_whole(audio)
+        if is_open_ended:
+            found_s = audio.frames / audio.samplerate
+            _log.warning(
+                "%s: the end of the stream is not marked, as in a truncated file: reading the %.2f s that are there",
+                name,
+                found_s,
+            )
         yield audio
 
 
@@ -140,19 +151,27 @@ def _opened_path(path: Path, stack: ExitStack) -> IO[bytes]:
     return file
 
 
-def _audio_file(target: object, name: str, file: IO[bytes]) -> AudioFile:
+def _audio_file(target: object, name: str, file: IO[bytes], stack: ExitStack) -> AudioFile:
     try:
         return AudioFile(target, name)
     except (soundfile.LibsndfileError, RuntimeError, TypeError, OSError) as error:
-        head = b""
-        if file.seekable():
-            file.seek(0)
-            head = file.read(HEAD_BYTES)
-        if kind := foreign_type(head):
+        kind = _foreign_kind(file, name)
+        if kind and is_av_installed():
+            return AudioFile(stack.enter_context(decode(file, name)), name)
+        if kind:
             raise AudioFormatError(
-                f"{name}: expected an audio file that libsndfile reads, got {kind}: convert it, {ffmpeg_line(name)}"
+                f"{name}: expected an audio file that libsndfile reads, got {kind}: convert it, {ffmpeg_line(name)}, "
+                f"or {install_hint('av')}"
             ) from error
         raise AudioFormatError(f"{name}: expected an audio file that libsndfile reads: {_reason(error)}") from error
+
+
+def _foreign_kind(file: IO[bytes], name: str) -> str | None:
+    """The format of a file that libsndfile cannot decode, by its first bytes, else by its name."""
+    if not file.seekable():
+        return None
+    file.seek(0)
+    return foreign_type(file.read(HEAD_BYTES)) or next((Path(each).suffix for each in foreign_files([name])), None)
 
 
 def _count(audio: AudioFile) -> int:
@@ -175,8 +194,6 @@ def _check_whole(audio: AudioFile) -> None:
         )
     if _CUT_VOC in log:
         raise AudioFormatError(f"{audio.name}: truncated file: the header announces more samples than there are")
-    if _OGG_WITHOUT_END.search(log):
-        _log.warning("%s: missing end-of-stream marker, the file may be truncated", audio.name)
 
 
 def read_blocks(audio: AudioFile) -> Iterator[Samples]:

@@ -5,10 +5,9 @@ needs `polyphase.HALF_SPAN_US` of look-ahead, which is its latency.
 
     y[j] = sum_i x[i] h(i - j rate_in / rate_out)        h: sinc times Kaiser window
 
-The result is bit-identical for every chunking, because each output is the same sum in the same order. In C each output
-is computed separately. In numpy, blocks of kernels (`polyphase`) are on a fixed grid: a block that needs future input
-is computed with zeros in its place, which have no weight in the rows already due, and again when that input has
-arrived.
+The result is bit-identical for every chunking, because each output is the same sum in the same order: a block of
+outputs (`polyphase`) that needs future input is computed with zeros in its place, which have no weight in the rows
+already due, and again when that input has arrived.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.polyphase import Samples, filter_bank
 from gtcrn_frontend.errors import ConfigError, StateError
-from gtcrn_frontend.native.binding import FLOATS, ffi, for_c, lib, raise_for
 
 MIN_RATE_HZ = 8_000
 MAX_RATE_HZ = 192_000
@@ -49,6 +47,7 @@ class Resampler:
         self._bank = filter_bank(_checked_rate(rate_in), _checked_rate(rate_out))
         self._samples_in: int
         self._past: Samples  # the last samples; zeros before the first
+        self._blank = np.zeros(self._bank.blank, np.float32)  # in place of future samples
         self.reset()
 
     @property
@@ -82,16 +81,11 @@ class Resampler:
         Args:
             samples: the next input, shape (n,), float32, finite, n >= 0.
         """
-        bank = self._bank
+        bank, past = self._bank, self._past
+        buffer = np.concatenate((past, samples, self._blank))
         first, last = bank.ready(self._samples_in), bank.ready(self._samples_in + len(samples))
-        if bank.native is not None:
-            output = self._filter_in_c(samples, first, last)
-        else:
-            pending = self._pending
-            buffer = np.concatenate((pending, samples, bank.blank))
-            origin = self._samples_in - len(pending)
-            output = self._filter(buffer, origin, first, last) if last > first else np.empty(0, dtype=np.float32)
-            self._past = np.concatenate((self._past, samples))[-bank.past :].copy()  # not a view of a long chunk
+        output = bank.run(buffer, self._samples_in - len(past), first, last)
+        self._past = buffer[len(samples) : len(samples) + len(past)].copy()  # not a view of a long chunk
         self._samples_in += len(samples)
         return output
 
@@ -110,19 +104,18 @@ class Resampler:
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """State of the stream, for `load_state`.
 
-        `samples_in`: input samples so far, int64, shape (). `pending`: those still needed, float32, shape (m,),
-        9 ms and at most one block of them; m follows from `samples_in`.
+        `samples_in`: input samples so far, int64, shape (). `pending`: those still needed, at most 9 ms of them,
+        float32, shape (m,); m follows from `samples_in`.
         """
         return {"samples_in": np.array(self._samples_in, dtype=np.int64), "pending": self._pending.copy()}
 
     @property
     def _pending(self) -> Samples:
-        """The last samples from the start of the next window, a part of `_past`."""
+        """The last samples from the first that the next output needs on, a part of `_past`."""
         return self._past[len(self._past) - self._pending_length(self._samples_in) :]
 
     def _pending_length(self, samples_in: int) -> int:
-        bank = self._bank
-        return samples_in - bank.window_start(bank.ready(samples_in) // bank.block)
+        return samples_in - self._bank.begin(self._bank.ready(samples_in))
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Restores the state of a resampler with the same rates.
@@ -154,41 +147,6 @@ class Resampler:
         return Resampler, (self.rate_in, self.rate_out), self.state
 
     __setstate__ = load_state
-
-    def _filter_in_c(self, samples: Samples, first: int, last: int) -> Samples:
-        """Returns the outputs `first` to `last - 1`; appends the samples to the past."""
-        bank = self._bank
-        samples = for_c(samples)
-        output = np.empty(last - first, np.float32)
-        whole, phase = divmod(first * bank.down, bank.up)
-        status = lib.gtcrn_resample(
-            bank.native,
-            ffi.from_buffer(FLOATS, self._past),
-            ffi.from_buffer(FLOATS, samples),
-            len(samples),
-            whole + bank.half_taps + 1 - bank.native.taps - self._samples_in,
-            phase,
-            ffi.from_buffer(FLOATS, output),
-            len(output),
-        )
-        if status:
-            raise_for(status)
-        return output
-
-    def _filter(self, buffer: Samples, origin: int, first: int, last: int) -> Samples:
-        """Returns the outputs `first` to `last - 1`; `buffer` begins at input sample `origin`."""
-        bank = self._bank
-        # Each position's window as a row, without a copy: as_strided in a tenth of its time.
-        step = buffer.itemsize
-        shape = (len(buffer) - bank.width + 1, bank.width, 1)
-        windows: Samples = np.ndarray(shape, buffer.dtype, buffer, strides=(step, step, step))
-        blocks = [
-            kernels @ windows[starts - origin]
-            for kernels, starts in bank.runs(first // bank.block, -(-last // bank.block))
-        ]
-        outputs = np.concatenate(blocks).reshape(-1)
-        skip = first % bank.block
-        return outputs[skip : skip + last - first]
 
 
 def resampled(samples: Samples, rate_in: int, rate_out: int) -> Samples:

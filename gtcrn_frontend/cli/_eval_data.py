@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gtcrn_frontend.cli._argtypes import count, snrs
 from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.install_hint import install_hint
 
 if TYPE_CHECKING:
     from gtcrn_frontend.evaluation.quality.pairs import PairSource
@@ -60,5 +61,5 @@ def held_out_of(args: argparse.Namespace) -> dict[str, Sequence[PairSource]]:
     try:
         from gtcrn_frontend.training.data.held_out import plan_held_out
     except ModuleNotFoundError as error:
-        raise ModelError(f"--held-out needs {error.name}: pip install 'gtcrn-frontend[train]'") from error
+        raise ModelError(f"--held-out needs {error.name}: {install_hint('train')}") from error
     return {f"held-out mixtures of {args.held_out}": plan_held_out(args.held_out, args.mixtures, args.seed)}

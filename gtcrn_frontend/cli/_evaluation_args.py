@@ -110,6 +110,7 @@ def detector_of(path: Path | None) -> RecognizerSource | None:
     """Returns the voice activity detector of an option; None without one.
 
     Raises:
+        ConfigError: the package silero-vad is meant and missing.
         ModelError: the file is not one of Silero VAD, or sherpa-onnx is missing.
     """
     if path is None:

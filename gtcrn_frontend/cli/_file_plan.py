@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gtcrn_frontend.audio.av_decoder import is_av_installed
 from gtcrn_frontend.audio.file_types import ffmpeg_line, foreign_files
 from gtcrn_frontend.audio.io import container_of
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.install_hint import install_hint
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +33,8 @@ def is_folder(path: str) -> bool:
 def plan(inputs: Sequence[str], output: str, *, recursive: bool) -> list[Task]:
     """Returns a task for each file; files of a folder keep their relative paths, others go directly into the output.
 
-    Folders are searched for files with the suffix of an audio format, except hidden files and the output folder.
+    What libsndfile cannot write (m4a, ...) becomes a WAV file. Folders are searched for files with the suffix of an
+    audio format, except hidden files and the output folder.
 
     Args:
         inputs: files and folders.
@@ -56,9 +59,14 @@ def plan(inputs: Sequence[str], output: str, *, recursive: bool) -> list[Task]:
             hint = "" if recursive else "; -r searches its subfolders, too"
             raise ConfigError(f"{path}: expected a folder with audio files, found none{hint}")
         root = path if path.is_dir() else path.parent
-        tasks += [Task(file, target / file.relative_to(root)) for file in found]
+        tasks += [Task(file, _writable(target / file.relative_to(root))) for file in found]
     _check_apart(tasks)
     return tasks
+
+
+def _writable(output: Path) -> Path:
+    """An output in a format that can be written: what PyAV decodes becomes a WAV file."""
+    return output.with_suffix(".wav") if foreign_files([output.name]) else output
 
 
 def _audio_files(folder: Path, left_out: Path, recursive: bool) -> Iterator[Path]:
@@ -68,17 +76,19 @@ def _audio_files(folder: Path, left_out: Path, recursive: bool) -> Iterator[Path
         here = Path(parent)
         visible = sorted(name for name in folders if not name.startswith(".")) if recursive else []
         folders[:] = [name for name in visible if (here / name).resolve() != left_out]
-        foreign = foreign_files(name for name in names if not name.startswith("."))
-        if foreign:
+        foreign = set(foreign_files(name for name in names if not name.startswith(".")))
+        if foreign and not is_av_installed():
             _log.warning(
-                "%s: %d files left out that libsndfile cannot decode: convert them, %s",
+                "%s: %d files left out that libsndfile cannot decode: convert them, %s, or %s",
                 here,
                 len(foreign),
                 ffmpeg_line(str(here / min(foreign))),
+                install_hint("av"),
             )
+            foreign = set()
         for name in sorted(names):
             # RAW files have no header: nothing says their rate.
-            if not name.startswith(".") and container_of(here / name) not in (None, "RAW"):
+            if name in foreign or (not name.startswith(".") and container_of(here / name) not in (None, "RAW")):
                 yield here / name
 
 

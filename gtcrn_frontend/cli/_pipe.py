@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gtcrn_frontend.audio import g711
 from gtcrn_frontend.audio.file_types import HEAD_BYTES, foreign_type, is_file
 from gtcrn_frontend.audio.io import Samples, audio_writer, open_audio, read_blocks
 from gtcrn_frontend.audio.pcm import pcm_bytes, whole_frames
@@ -26,7 +28,8 @@ PIPE = "-"
 EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE
 
 _STDOUT = 1
-_SUBTYPES = {"s16le": "PCM_16", "f32le": "FLOAT"}  # of files written from a pipe
+# Of files written from a pipe. G.711 is decoded, as FLAC and most other containers do not hold it.
+_SUBTYPES = {"s16le": "PCM_16", "f32le": "FLOAT", "mulaw": "PCM_16", "alaw": "PCM_16"}
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +47,8 @@ def enhance_pipe(source: str, output: str, pcm_format: str, config: EnhancerConf
     """Enhances until the source ends, or SIGINT or SIGTERM comes, and flushes the stream.
 
     Args:
-        source: `-` for raw PCM of the rate and channels in `config` on stdin, or an audio file.
+        source: `-` for raw PCM of the rate (for G.711, 8 kHz by default) and channels in `config` on stdin, or an audio
+            file.
         output: `-` for raw PCM on stdout, or an audio file to write.
         pcm_format: sample format of stdin and stdout, one of `PCM_FORMATS`.
         config: settings.
@@ -63,6 +67,8 @@ def enhance_pipe(source: str, output: str, pcm_format: str, config: EnhancerConf
                 return _enhance(enhancer, read_blocks(audio), write, source)
     if os.isatty(STDIN):
         raise ConfigError("expected raw PCM on stdin, got a terminal: pipe audio into it, or name a file")
+    if g711.law_of(pcm_format) and config.sample_rate is None:
+        config = dataclasses.replace(config, sample_rate=g711.SAMPLE_RATE_HZ)
     enhancer = Enhancer.from_config(config)
     with _writer(output, enhancer, _SUBTYPES[pcm_format], pcm_format) as write, until_stopped() as pieces:
         return _enhance(enhancer, pcm_chunks(pieces, pcm_format, config.channels), write, "stdin")

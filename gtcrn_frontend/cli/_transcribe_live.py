@@ -13,6 +13,10 @@ from gtcrn_frontend.audio.io import Samples
 from gtcrn_frontend.cli._pipe import pcm_chunks
 from gtcrn_frontend.cli._stdin import STDIN, until_stopped
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.install_hint import install_hint
+
+STDIN_NAME, MICROPHONE_NAME = "stdin", "microphone"
+"""What stands for the name of a file."""
 
 _READ_S = 0.1  # of the microphone, at a time
 
@@ -38,22 +42,27 @@ def transcribe_stdin(
     if os.isatty(STDIN):
         raise ConfigError("expected raw PCM on stdin, got a terminal: pipe audio into it, or name a file")
     with until_stopped() as pieces:
-        _listen(pipeline, sink, sample_rate, map(mono, pcm_chunks(pieces, pcm_format, channels)), "stdin")
+        _listen(pipeline, sink, sample_rate, map(mono, pcm_chunks(pieces, pcm_format, channels)), STDIN_NAME)
 
 
 def transcribe_microphone(pipeline: Pipeline, sink: TranscriptSink, sample_rate: int) -> None:
     """Transcribes the default microphone until Ctrl-C.
 
     Raises:
-        ConfigError: sounddevice is not installed, or there is no microphone with that sample rate.
+        ConfigError: sounddevice or its library PortAudio is missing, or there is no microphone with that sample rate.
     """
     try:
         sounddevice = importlib.import_module("sounddevice")
-    except (ImportError, OSError) as error:  # OSError: the library PortAudio is missing
-        raise ConfigError(f"--mic needs sounddevice ({error}): pip install 'gtcrn-frontend[mic]'") from error
+    except OSError as error:  # of the C library
+        raise ConfigError(
+            f"--mic needs the library PortAudio, which sounddevice does not find ({error}): apt install libportaudio2 "
+            "(Debian, Ubuntu), dnf install portaudio (Fedora), brew install portaudio (macOS)"
+        ) from error
+    except ImportError as error:
+        raise ConfigError(f"--mic needs sounddevice ({error}): {install_hint('mic')}") from error
     try:
         with sounddevice.InputStream(samplerate=sample_rate, channels=1, dtype="float32") as microphone:
-            _listen(pipeline, sink, sample_rate, _until_interrupted(microphone, sample_rate), "microphone")
+            _listen(pipeline, sink, sample_rate, _until_interrupted(microphone, sample_rate), MICROPHONE_NAME)
     except sounddevice.PortAudioError as error:
         raise ConfigError(f"cannot record from a microphone at {sample_rate} Hz: {error}") from error
 
@@ -74,6 +83,7 @@ def _listen(pipeline: Pipeline, sink: TranscriptSink, sample_rate: int, chunks: 
     finally:  # the results up to here
         session.input_finished()
         show_new()
+        sink.end(name)
 
 
 def _until_interrupted(microphone: object, sample_rate: int) -> Iterator[Samples]:

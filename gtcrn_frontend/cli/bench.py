@@ -49,7 +49,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         choices=ENGINES,
         default=(),
         dest="engines",
-        help="engines to measure (default: all that are present)",
+        metavar="ENGINE",
+        help=f"engines to measure, out of {', '.join(ENGINES)} (default: all that are present)",
     )
     parser.add_argument(
         "--sherpa-model",

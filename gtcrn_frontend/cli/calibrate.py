@@ -27,12 +27,13 @@ from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.calibrate import DEFAULT_JOBS
 from gtcrn_frontend.evaluation.channels import CHANNELS, DEFAULT_CHANNELS
 from gtcrn_frontend.evaluation.speech_free import DEFAULT_EXCERPTS, DEFAULT_LEVELS_DBFS
+from gtcrn_frontend.install_hint import install_hint
 
 EXAMPLES = """examples:
   gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --noise noise/ \\
       --snr 0,5,10,clean --write frontend.yaml --report report.html
   gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --noise noise/ \\
-      --channel microphone,telephone,room --rooms rooms/ --vad silero_vad.onnx
+      --channel microphone,telephone,room --rooms rooms/ --vad silero-vad
   gtcrn-frontend calibrate --recognizer my_asr:transcribe --manifest recordings/ \\
       --report report.html
   gtcrn-frontend calibrate --recognizer 'whisper-cli -m base.bin -np -nt -f {}' \\
@@ -46,30 +47,26 @@ EXAMPLES = """examples:
   gtcrn-frontend calibrate --recognizer pipeline.yaml --manifest test.jsonl --fit-auto-strength \\
       --write frontend.yaml
 
-manifest:
-  JSON lines with audio and text, a CSV or TSV file with such a heading, a Kaldi folder, or a
-  folder of recordings each beside a .txt file. An entry may be a segment of its file (offset and
-  duration in seconds, or start and stop in samples), and may name its condition. Without --noise,
-  recordings are used as they are.
+Manifest: JSON lines with audio and text, a CSV or TSV file with such a heading, a Kaldi folder, or a
+folder of recordings each beside a .txt file. An entry may be a segment of its file (offset and
+duration in seconds, or start and stop in samples), and may name its condition. Without --noise,
+recordings are used as they are.
 
-recogniser:
-  faster-whisper:NAME_OR_FOLDER[,option=value...] takes options of faster-whisper such as
-  beam_size, language, temperature (0, or 0+0.2+0.4), condition_on_previous_text, vad_filter and
-  compute_type. Nothing is downloaded. openai:URL[,option=value...] takes model, language,
-  temperature, prompt, timeout and retries; the key is read from the environment variable
-  OPENAI_API_KEY.
+Recogniser: faster-whisper:NAME_OR_FOLDER[,option=value...] takes options of faster-whisper such as
+beam_size, language, temperature (0, or 0+0.2+0.4), condition_on_previous_text, vad_filter and
+compute_type. Nothing is downloaded. openai:URL[,option=value...] takes model, language,
+temperature, prompt, timeout and retries; the key is read from the environment variable
+OPENAI_API_KEY.
 
-cache:
-  Results are cached, so that an interrupted run can be resumed. Those of a function or a command
-  are invalidated when a file in its folder or in the working directory changes; recordings, .log
-  and .html files and hidden files do not count. If the recogniser's state is elsewhere, such as
-  in a remote service, give --no-cache.
+Cache: results are cached, so that an interrupted run can be resumed. Those of a function or a command
+are invalidated when a file in its folder or in the working directory changes; recordings, .log
+and .html files and hidden files do not count. If the recogniser's state is elsewhere, such as
+in a remote service, give --no-cache.
 
-measures:
-  Beside the error rate, which counts at most as many errors in an utterance as it has words,
-  the tables show substitutions, deletions and insertions apart, and, with --noise, hallucinated
-  words per minute where nobody speaks. A setting that adds such words significantly is ruled out,
-  and the decision says so.
+Measures: beside the error rate, which counts at most as many errors in an utterance as it has words,
+the tables show substitutions, deletions and insertions apart, and, with --noise, hallucinated
+words per minute where nobody speaks. A setting that adds such words significantly is ruled out,
+and the decision says so.
 
 The file of --write is for --config of other commands, and for `frontend:` in a pipeline file. It
 says `bypass: true` unless a front-end helps significantly.
@@ -181,7 +178,8 @@ def add_measure_args(parser: argparse.ArgumentParser) -> None:
         "--vad",
         type=Path,
         metavar="ONNX",
-        help="with --noise, also measure false starts and missed speech of Silero VAD, run by sherpa-onnx",
+        help="with --noise, also measure false starts and missed speech of Silero VAD, run by sherpa-onnx; silero-vad "
+        "for the file that the package of this name ships",
     )
 
 
@@ -197,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
         import jinja2  # noqa: F401  before the work, not after it
         import jiwer  # noqa: F401
     except ImportError as error:
-        raise ModelError(f"calibrate needs {error.name}: pip install 'gtcrn-frontend[calibrate]'") from error
+        raise ModelError(f"calibrate needs {error.name}: {install_hint('calibrate')}") from error
     from gtcrn_frontend.evaluation import ErrorMetric, Normalisation, calibrate, write_report
 
     check_outputs((args.write, args.report))

@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.install_hint import install_hint
 
 SHOWN_PROBLEMS = 10
 # As in `training.data.layouts`, whose import needs an extra; a test keeps them equal.
@@ -23,8 +25,10 @@ manifest and a split by speaker, recording and room. Prints the lines of a train
 """
 EPILOG = """
 examples:
-  gtcrn-frontend data --librispeech train-clean-100.tar.gz --esc50 ESC-50-master.zip --rirs-noises RIRS_NOISES
-  gtcrn-frontend data --voicebank-demand clean_trainset_28spk_wav.zip noisy_trainset_28spk_wav.zip --output vbd
+  gtcrn-frontend data --librispeech train-clean-100.tar.gz --esc50 ESC-50-master.zip \\
+      --rirs-noises RIRS_NOISES
+  gtcrn-frontend data --output vbd \\
+      --voicebank-demand clean_trainset_28spk_wav.zip noisy_trainset_28spk_wav.zip
 """
 
 
@@ -35,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="prepare downloaded public data sets for training",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     for name, title in DATA_SETS.items():
         parser.add_argument(f"--{name}", nargs="+", type=Path, metavar="PATH", help=f"folders or archives of {title}")
@@ -55,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from gtcrn_frontend.training.data.prepare import prepare_data
     except ModuleNotFoundError as error:
-        raise ModelError(f"preparing data needs {error.name}: pip install 'gtcrn-frontend[train]'") from error
+        raise ModelError(f"preparing data needs {error.name}: {install_hint('train')}") from error
 
     given = {name: getattr(args, name.replace("-", "_")) for name in DATA_SETS}
     data = prepare_data({name: paths for name, paths in given.items() if paths}, args.output, seed=args.seed)

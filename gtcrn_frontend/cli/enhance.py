@@ -30,6 +30,7 @@ EXAMPLES = """examples:
   arecord -t raw -f S16_LE -r 16000 | gtcrn-frontend enhance - - | aplay -t raw -f S16_LE -r 16000
   ffmpeg -i talk.mp4 -f s16le -ac 2 -ar 48000 - |
       gtcrn-frontend enhance - -o talk.flac --rate 48000 --channels 2
+  ffmpeg -i call.wav -f mulaw -ar 8000 - | gtcrn-frontend enhance - - --format mulaw > call.ulaw
 
 In a folder, files that fail are reported and left out; the exit code is then 1.
 """
@@ -49,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "paths",
         nargs="+",
         metavar="PATH",
-        help="files of any format that libsndfile reads, folders, or - for raw PCM on stdin; "
+        help="files of any format that libsndfile reads (and PyAV, the extra av), folders, or - for raw PCM on stdin; "
         "without -o, the last one is the output",
     )
     parser.add_argument(
@@ -76,7 +77,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         dest="sample_rate",
         default=argparse.SUPPRESS,
         metavar="HZ",
-        help="sample rate of stdin (default: that of the model)",
+        help="sample rate of stdin (default: 8000 for mulaw and alaw, else that of the model)",
     )
     raw.add_argument(
         "--channels",
@@ -85,7 +86,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="N",
         help="channels of stdin, interleaved (default: 1)",
     )
-    raw.add_argument("--format", choices=PCM_FORMATS, help="sample format of stdin and stdout (default: s16le)")
+    raw.add_argument("--format", choices=PCM_FORMATS, help="of stdin and stdout, PCM or G.711 (default: s16le)")
     add_enhancer_args(parser, without=("sample_rate", "channels", "output_sample_rate"))
     parser.add_argument(
         "--output-rate",

@@ -20,7 +20,7 @@ examples:
   gtcrn-frontend export gtcrn-dns3 --layout sherpa-onnx --strength 0.7 -o milder.onnx
   gtcrn-frontend export trained.tar --layout safetensors -o trained.safetensors
 
-The layouts onnx and sherpa-onnx need the package onnx: pip install 'gtcrn-frontend[export]'.
+The layouts onnx and sherpa-onnx need the extra export: pip install '.[export]' in the checkout.
 """
 
 

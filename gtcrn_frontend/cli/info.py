@@ -12,6 +12,7 @@ import numpy as np
 
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import ENGINES, absent_engines, load
+from gtcrn_frontend.install_hint import install_hint
 from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.native.binding import instruction_sets
 from gtcrn_frontend.weights.model import installed_registry
@@ -69,7 +70,7 @@ def _present(engine: str) -> str:
 def _complexity(spec: ModelSpec) -> list[tuple[str, str]]:
     in_torch = spec.name in NETWORKS and bool(NETWORKS[spec.name].module)
     if "torch" in absent_engines() or not in_torch:
-        hint = "needs torch to be computed: pip install 'gtcrn-frontend[torch]'"
+        hint = f"needs torch to be computed: {install_hint('torch')}"
         parameters = "not in the file" if spec.parameters is None else f"{spec.parameters:,}"
         return [("parameters", parameters), ("MAC/s", hint if in_torch else "unknown for a graph")]
     from gtcrn_frontend.nets.complexity import network_complexity  # torch takes seconds to import

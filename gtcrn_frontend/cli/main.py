@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 
 from gtcrn_frontend.cli import (
+    audiosocket,
     bench,
     calibrate,
     data,
@@ -27,7 +28,10 @@ from gtcrn_frontend.cli import (
     proxy,
     train,
     transcribe,
+    wyoming,
 )
+from gtcrn_frontend.cli._completion import add_completion_option
+from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.errors import GtcrnFrontendError
 
 PROGRAM = "gtcrn-frontend"
@@ -42,9 +46,13 @@ EXIT_HUNG_UP = 129  # and SIGHUP, where there is such
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code of a command: 0, or 1 on an error; wrong usage exits with 2."""
     warnings.filterwarnings("default", ".* was renamed to ", DeprecationWarning)  # Python hides those of libraries
-    args = _parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names need not be UTF-8: they are printed as they are
         sys.stdout.reconfigure(errors="surrogateescape")
+    try:
+        args = _parser().parse_args(arguments)
+    except GtcrnFrontendError as error:  # of an option that does something at once
+        print(f"{PROGRAM}: {_one_line(error)}", file=sys.stderr)
+        return EXIT_ERROR
     logging.basicConfig(level=logging.DEBUG if args.verbose else logging.WARNING, format="%(levelname)s %(message)s")
     try:
         with _ends_cleanly_on_sigterm():
@@ -65,15 +73,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description="Speech enhancement in front of a speech recogniser.")
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Speech enhancement in front of a speech recogniser.",
+        formatter_class=HelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version(PROGRAM)}")
     parser.add_argument("-v", "--verbose", action="store_true", help=VERBOSE)
+    add_completion_option(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    all_commands = (
-        *(enhance, enhance_corpus, transcribe, proxy, calibrate, evaluate),
-        *(models, export, bench, info, data, train),
-    )
-    for command in all_commands:
+    for command in (
+        enhance,
+        enhance_corpus,
+        transcribe,
+        proxy,
+        audiosocket,
+        wyoming,
+        calibrate,
+        evaluate,
+        models,
+        export,
+        bench,
+        info,
+        data,
+        train,
+    ):
         command.add_parser(commands)
     for command_parser in commands.choices.values():  # also after the command
         command_parser.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=VERBOSE)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gtcrn_frontend.adapters.sherpa.silero_model import WHERE, installed_silero_vad
 from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import absent_engines, load
@@ -47,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
 
     text = "show name, network, size, latency, licence and location of each model"
-    listing = actions.add_parser("list", help=text, description=f"{text.capitalize()}.")
+    listing = _add_action(actions, "list", text)
     listing.add_argument(
         "--bench",
         action="store_true",
@@ -57,24 +58,39 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     listing.set_defaults(action=_list)
 
     text = "download models and print their paths"
-    download = actions.add_parser("download", help=text, description=f"{text.capitalize()}.")
+    download = actions.add_parser(
+        "download", help=text, description=f"{text.capitalize()}.", formatter_class=HelpFormatter
+    )
     download.add_argument("names", nargs="*", metavar="NAME", help="registered models")
     download.add_argument("--all", action="store_true", help="all of them")
     download.set_defaults(action=_download, usage_error=download.error)
 
     text = "verify the models that are present: hashes of downloads, parameters of embedded ones"
-    verify = actions.add_parser("verify", help=text, description=f"{text.capitalize()}. Exit code 1 if one is bad.")
+    verify = actions.add_parser(
+        "verify",
+        help=text,
+        description=f"{text.capitalize()}. Exit code 1 if one is bad.",
+        formatter_class=HelpFormatter,
+    )
     verify.add_argument("names", nargs="*", metavar="NAME", help="models that must be present (default: all that are)")
     verify.set_defaults(action=_verify)
 
     text = "write any checkpoint as safetensors, under the released parameter names"
-    convert = actions.add_parser("convert", help=text, description=f"{text.capitalize()}.")
+    convert = actions.add_parser(
+        "convert", help=text, description=f"{text.capitalize()}.", formatter_class=HelpFormatter
+    )
     convert.add_argument("source", metavar="SOURCE", help="model name, or path of a .tar or .safetensors checkpoint")
     convert.add_argument("output", metavar="OUTPUT.safetensors", type=Path, help="file to write")
     text = "network of the checkpoint, if its tensors are ambiguous: frcrn_causal has those of frcrn"
     convert.add_argument("--network", metavar="NAME", default="", help=text)
     convert.add_argument("--force", action="store_true", help="replace the output if it exists")
     convert.set_defaults(action=_convert)
+
+
+def _add_action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, more: str = ""
+) -> argparse.ArgumentParser:
+    return actions.add_parser(name, help=text, description=f"{text.capitalize()}.{more}", formatter_class=HelpFormatter)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -98,6 +114,9 @@ def _list(args: argparse.Namespace) -> int:
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    silero = installed_silero_vad()
+    where = silero or f"not here: {WHERE}"
+    print(f"\nsilero_vad.onnx, for sherpa-onnx's voice activity detector: {where}")
     return 0
 
 

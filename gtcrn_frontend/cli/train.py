@@ -7,7 +7,9 @@ import json
 import logging
 import sys
 
+from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.errors import ModelError
+from gtcrn_frontend.install_hint import install_hint
 
 EXIT_OF_SIGNAL = 128  # plus its number, as shells report it
 
@@ -20,8 +22,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Trains the network that the config names, GTCRN by default, and shows the progress on stderr. "
         "Interrupting it (Ctrl-C, SIGTERM) saves a checkpoint; --resume continues from there. Several processes "
         "divide each batch: torchrun --nproc-per-node 2 --no-python gtcrn-frontend train CONFIG.",
+        formatter_class=HelpFormatter,
     )
-    parser.add_argument("config", help="YAML file with the settings, see examples/train_gtcrn_asr.yaml")
+    parser.add_argument(
+        "config", metavar="CONFIG", help="YAML file with the settings, see examples/train_gtcrn_asr.yaml"
+    )
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in the output folder")
     parser.add_argument("--max-seconds", type=float, metavar="N", help="save a checkpoint and stop after N seconds")
     parser.set_defaults(run=run)
@@ -38,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         from gtcrn_frontend.training.distributed import current_process_group
         from gtcrn_frontend.training.train_loop import train
     except ModuleNotFoundError as error:
-        raise ModelError(f"training needs {error.name}: pip install 'gtcrn-frontend[train]'") from error
+        raise ModelError(f"training needs {error.name}: {install_hint('train')}") from error
 
     logging.getLogger("gtcrn_frontend").setLevel(logging.INFO)
     config = load_config(args.config)

@@ -10,6 +10,7 @@ from typing import Any
 
 from gtcrn_frontend import atomic_write
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.install_hint import install_hint
 
 _LOCAL = "file://"
 # Stores in which an object appears when its upload is complete; elsewhere files are uploaded under another name first.
@@ -143,7 +144,7 @@ def _filesystem(url: str) -> Any:
     try:
         import fsspec
     except ImportError as error:
-        raise ConfigError(f"{url} needs fsspec ({error}): pip install 'gtcrn-frontend[ray]'") from error
+        raise ConfigError(f"{url} needs fsspec ({error}): {install_hint('ray')}") from error
     try:
         return fsspec.core.url_to_fs(url)[0]
     except (ImportError, ValueError) as error:  # no package for this protocol, or no such protocol

@@ -10,7 +10,6 @@ import numpy as np
 
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import check_magnitude
-from gtcrn_frontend.engines.direct_path import DirectPath, DirectPaths, OneByOne, Position
 from gtcrn_frontend.errors import ConfigError, StateError
 from gtcrn_frontend.model_spec import ModelSpec
 
@@ -56,24 +55,6 @@ class Engine(ABC, Generic[State]):
     def process(self, hops: F32, state: State) -> F32:
         """Returns the enhanced hops of one stream, see `process_many`."""
         return self.process_many([(hops, state)])[0]
-
-    def direct_path(self, state: State, position: Position) -> DirectPath | None:
-        """Returns a direct path, which bypasses the stages in `streaming/`; None if the engine has none.
-
-        Args:
-            state: engine state of the stream; owned by the path while that is in use.
-            position: position of the stream.
-        """
-        return None
-
-    def direct_paths(self, paths: Sequence[Any], num_threads: int) -> DirectPaths:
-        """Returns an object that advances many direct paths; sequentially, unless the engine overrides this.
-
-        Args:
-            paths: results of `direct_path`, without duplicates.
-            num_threads: maximum number of threads.
-        """
-        return OneByOne(paths)
 
     def for_whole_signals(self) -> Engine[Any]:
         """Returns the engine for complete signals: this one, unless more latency saves computing."""

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from gtcrn_frontend.engines.base import Engine
 from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.install_hint import install_hint
 from gtcrn_frontend.native.binding import why_absent
 from gtcrn_frontend.weights.model import Model, load_model, model_path
 from gtcrn_frontend.weights.random import random_network
@@ -58,7 +59,7 @@ def absent_engines() -> dict[str, str]:
     if (reason := why_absent()) is not None:
         reasons["native"] = reason
     if not _importable("torch"):
-        reasons["torch"] = "torch is not installed: pip install 'gtcrn-frontend[torch]'"
+        reasons["torch"] = f"torch is not installed: {install_hint('torch')}"
     return reasons
 
 

@@ -13,28 +13,39 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.model_spec import ModelSpec
+from gtcrn_frontend.model_spec import WINDOWS, ModelSpec
 
 C64 = npt.NDArray[np.complex64]
 
 
 def window(spec: ModelSpec) -> F32:
-    """Returns the analysis and synthesis window, `(win_length,) float32`, read-only.
+    """Returns the analysis window, `(win_length,) float32`, read-only.
 
-    `hann_sqrt` is the square root of the periodic Hann window: its square adds up to one at 50 % overlap, so that
-        analysis followed by synthesis is the identity.
+    `hann` is the periodic Hann window, `hann_sqrt` its square root.
     """
-    return _window(spec.window, spec.win_length)
+    return _windows(spec.window, spec.win_length)[0]
+
+
+def synthesis_window(spec: ModelSpec) -> F32:
+    """Returns the synthesis window at 50 % overlap, `(win_length,) float32`, read-only.
+
+    It is the analysis window divided by the sum of the squared analysis windows that overlap, as in `torch.istft`, so
+    that analysis followed by synthesis is the identity. For `hann_sqrt` that sum is one and both windows are the same.
+    """
+    return _windows(spec.window, spec.win_length)[1]
 
 
 @lru_cache
-def _window(name: str, length: int) -> F32:
-    if name != "hann_sqrt":
-        raise ConfigError(f"expected the window hann_sqrt, got {name!r}")
-    phase = 2 * np.pi * np.arange(length) / length
-    values = np.sqrt(0.5 - 0.5 * np.cos(phase)).astype(np.float32)
-    values.setflags(write=False)
-    return values
+def _windows(name: str, length: int) -> tuple[F32, F32]:
+    if name not in WINDOWS:
+        raise ConfigError(f"expected a window out of {', '.join(WINDOWS)}, got {name!r}")
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
+    values = hann if name == "hann" else np.sqrt(hann)
+    overlapping = values**2 + np.roll(values**2, length // 2) if name == "hann" else 1.0
+    analysis, synthesis = values.astype(np.float32), (values / overlapping).astype(np.float32)
+    for array in (analysis, synthesis):
+        array.setflags(write=False)
+    return analysis, synthesis
 
 
 def analyse(spec: ModelSpec, hops: F32, past: F32) -> tuple[C64, F32]:
@@ -71,7 +82,7 @@ def synthesise(spec: ModelSpec, spectra: C64, tail: F32) -> tuple[F32, F32]:
     streams, n_hops, _ = spectra.shape
     hop, overlap = spec.hop_length, spec.overlap
     frames = np.fft.irfft(spectra, n=spec.n_fft).astype(np.float32, copy=False)[..., : spec.win_length]
-    frames *= window(spec)
+    frames *= synthesis_window(spec)
     samples = np.empty((streams, n_hops, hop), np.float32)
     # 50 % overlap (GTCRN and similar): a hop is the second half of one frame plus the first half of the next.
     np.add(frames[:, 0, :hop], tail, out=samples[:, 0])

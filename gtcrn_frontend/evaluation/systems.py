@@ -171,8 +171,8 @@ def systems_of(
 ) -> dict[str, EnhancerConfig]:
     """Returns settings by name: the unprocessed input first, then every model at every strength.
 
-    A name is that of the model, or of its file; with its path if that is ambiguous, and with the strength if there are
-    several.
+    A name is that of the model, or of its file; with as many of its folders as tell it from the others, and with the
+    strength if there are several.
 
     Raises:
         ConfigError: the engine or a strength is unknown.
@@ -181,15 +181,27 @@ def systems_of(
     configs = [EnhancerConfig(model=model, engine=engine) for model in dict.fromkeys(map(str, models))]
     for config in configs:
         load(config.model, config.engine)
-    times = Counter([NOISY, *map(name_of_model, configs)])
     systems = {NOISY: RAW}
-    for config in configs:
-        name = name_of_model(config) if times[name_of_model(config)] == 1 else str(config.model)
+    for config, name in zip(configs, _distinct_names([str(config.model) for config in configs]), strict=True):
         for strength in dict.fromkeys(strengths):
             setting = dataclasses.replace(config, strength=strength)
             is_shown = strength != 1 or len(strengths) > 1
             systems[f"{name} {name_of_strength(setting)}" if is_shown else name] = setting
     return systems
+
+
+def _distinct_names(models: Sequence[str]) -> list[str]:
+    """The shortest ends of paths, without suffix, that differ from each other and from `NOISY`."""
+    paths = [Path(model).with_suffix("") for model in models]
+    names = [path.name for path in paths]
+    for count in range(2, max((len(path.parts) for path in paths), default=0) + 1):
+        times = Counter([NOISY, *names])
+        names = [
+            name if times[name] == 1 else Path(*path.parts[-count:]).as_posix()
+            for name, path in zip(names, paths, strict=True)
+        ]
+    times = Counter([NOISY, *names])
+    return [name if times[name] == 1 else model for name, model in zip(names, models, strict=True)]
 
 
 def setting_key(setting: EnhancerConfig) -> str:

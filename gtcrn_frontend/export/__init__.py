@@ -11,7 +11,8 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.onnx.loading import STREAMING_LAYOUTS
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.export.origin import Origin
-from gtcrn_frontend.model_spec import FRCRN_SPEC, GTCRN_SPEC, ModelSpec
+from gtcrn_frontend.install_hint import install_hint
+from gtcrn_frontend.model_spec import FRCRN_SPEC, GTCRN_SPEC, ULUNAS_SPEC, ModelSpec
 from gtcrn_frontend.weights.checkpoint import read_checkpoint, write_safetensors
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model, model_path
@@ -75,12 +76,17 @@ def _graph(spec: ModelSpec, parameters: dict[str, F32], layout: str, origin: Ori
         from gtcrn_frontend.export.streaming import streaming_graph
 
         return streaming_graph(STREAMING_LAYOUTS[spec.name](parameters), spec, origin, strength)
+    if layout == "sherpa-onnx" and spec == ULUNAS_SPEC:
+        from gtcrn_frontend.export.streaming import single_frame_streaming_graph
+
+        return single_frame_streaming_graph(STREAMING_LAYOUTS[spec.name](parameters), spec, origin, strength)
     if layout == "onnx" and spec == FRCRN_SPEC:
         from gtcrn_frontend.export.frcrn import frcrn_graph
 
         return frcrn_graph(parameters, spec, origin, strength)
     if spec != GTCRN_SPEC:
-        able = " or ".join(["gtcrn", *((*STREAMING_LAYOUTS, FRCRN_SPEC.name) if layout == "onnx" else ())])
+        others = (*STREAMING_LAYOUTS, FRCRN_SPEC.name) if layout == "onnx" else (ULUNAS_SPEC.name,)
+        able = " or ".join(["gtcrn", *others])
         raise ModelError(f"expected {able} for the layout {layout}, got a checkpoint of {spec.name}")
     folded = fold_gtcrn(parameters)
     if layout == "sherpa-onnx":
@@ -111,4 +117,4 @@ def _check(output: Path, layout: str, strength: float, force: bool) -> None:
     if output.exists() and not force:
         raise ConfigError(f"{output} exists: give --force to replace it")
     if layout != "safetensors" and importlib.util.find_spec("onnx") is None:
-        raise ModelError(f"layout {layout} needs the package onnx: pip install 'gtcrn-frontend[export]'")
+        raise ModelError(f"layout {layout} needs the package onnx: {install_hint('export')}")

@@ -13,7 +13,7 @@ recurrences take the forms in `recurrent.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,8 +62,18 @@ def single_frame_graph(folded: Mapping[str, F32], spec: ModelSpec, origin: Origi
     return network.to_bytes(inputs, outputs, sherpa_metadata(spec, origin, strength), OPSET, IR_VERSION)
 
 
-def sherpa_metadata(spec: ModelSpec, origin: Origin, strength: float) -> dict[str, str]:
-    """Returns what sherpa-onnx reads from the file of a GTCRN; it refuses a file that lacks one of these."""
+def sherpa_metadata(
+    spec: ModelSpec, origin: Origin, strength: float, caches: Sequence[Sequence[int]] = tuple(CACHES.values())
+) -> dict[str, str]:
+    """Returns what sherpa-onnx reads from the file of a GTCRN; it refuses a file that lacks one of these.
+
+    Args:
+        spec: of the network.
+        origin: of the weights.
+        strength: see `single_frame_graph`.
+        caches: shapes of the three caches, in order; those of GTCRN unless given.
+    """
+    shapes = zip(CACHES, caches, strict=True)
     return {
         "model_type": "gtcrn",
         "version": "1",
@@ -72,7 +82,7 @@ def sherpa_metadata(spec: ModelSpec, origin: Origin, strength: float) -> dict[st
         "hop_length": str(spec.hop_length),
         "window_length": str(spec.win_length),
         "window_type": spec.window,
-        **{f"{name}_shape": ",".join(map(str, shape)) for name, shape in CACHES.items()},
+        **{f"{name}_shape": ",".join(map(str, shape)) for name, shape in shapes},
         "model_url": origin.url,
         "maintainer": "gtcrn_frontend",
         "comment": f"{origin.name}, digest {origin.digest}",

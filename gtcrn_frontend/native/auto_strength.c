@@ -7,7 +7,7 @@
 static const double least = 1e-9, quiet = 0.01, loud = 8.0, above_floor = 30.0, recent_share = 0.5,
                     undoubted_hops = 16.0;
 
-static double snr_db(const gtcrn_auto_strength *levels)
+double gtcrn_auto_strength_snr_db(const gtcrn_auto_strength *levels)
 {
     const double noise = fmin(levels->noise, above_floor * levels->floor);
     return 10.0 * log10((levels->speech + least) / (noise + least));
@@ -16,11 +16,37 @@ static double snr_db(const gtcrn_auto_strength *levels)
 static double wanted(const gtcrn_auto_strength *levels)
 {
     const double range_db = levels->clean_snr_db - levels->noisy_snr_db;
-    const double above_db = snr_db(levels) - levels->noisy_snr_db;
+    const double above_db = gtcrn_auto_strength_snr_db(levels) - levels->noisy_snr_db;
     const double clean = fmin(fmax(above_db / range_db, 0.0), 1.0);
     const double strength = levels->max_strength - (levels->max_strength - levels->min_strength) * clean;
     const double trust = fmin(fmax(3.0 * (1.0 - levels->doubt / levels->max_doubt), 0.0), 1.0);
     return strength * (1.0 - levels->caution * levels->lost) * trust;
+}
+
+void gtcrn_auto_strength_init(gtcrn_auto_strength *levels, const gtcrn_auto_settings *settings, double hop_s)
+{
+    /* See streaming/auto_strength/controller.py. */
+    const double speech_s = 1.0, noise_s = 0.4, lost_s = 0.2, doubt_s = 1.5, strength_s = 0.15, rise_db_per_s = 15.0;
+    *levels = (gtcrn_auto_strength){
+        .noisy_snr_db = settings->noisy_snr_db,
+        .clean_snr_db = settings->clean_snr_db,
+        .min_strength = settings->min_strength,
+        .max_strength = settings->max_strength,
+        .caution = settings->caution,
+        .max_doubt = settings->max_doubt,
+        .noise_step = 1 - exp(-hop_s / noise_s),
+        .lost_step = 1 - exp(-hop_s / lost_s),
+        .doubt_step = 1 - exp(-hop_s / doubt_s),
+        .strength_step = 1 - exp(-hop_s / strength_s),
+        .floor_rise = pow(10, rise_db_per_s * hop_s / 10),
+        .max_speech_weight = speech_s / hop_s,
+        .speech = 1e-3,
+        .noise = 1e-6,
+        .recent = 1e-4,
+        .floor = 1e-4,
+        .speech_weight = 4,
+    };
+    levels->strength = wanted(levels);
 }
 
 static double decide(gtcrn_auto_strength *levels, double dry, double enhanced, double removed)
@@ -69,18 +95,18 @@ void gtcrn_auto_strength_update(gtcrn_auto_strength *levels, const float *dry, c
     }
 }
 
-/* Returns the index of the first sample of a hop: rounded up, also below zero. */
-static int64_t start(const gtcrn_grid *grid, int64_t hop)
+int64_t gtcrn_grid_start(const gtcrn_grid *grid, int64_t hop)
 {
     const int64_t scaled = (hop * grid->hop_length - grid->delay) * grid->output_rate;
-    return scaled / grid->rate + (scaled % grid->rate > 0);
+    return scaled / grid->rate + (scaled % grid->rate > 0); /* rounded up, also below zero */
 }
 
 int64_t gtcrn_mix(const gtcrn_grid *grid, int64_t hop, const double *strengths, int64_t ends, int64_t sample,
                   const float *dry, const float *enhanced, int64_t count, float *mixed)
 {
     for (int64_t over = 0, done = 0;;) {
-        const int64_t begin = start(grid, hop + over), end = start(grid, hop + over + 1), now = sample + done;
+        const int64_t begin = gtcrn_grid_start(grid, hop + over), end = gtcrn_grid_start(grid, hop + over + 1),
+                      now = sample + done;
         if (over < ends && end <= now) {
             over++;
             continue;

@@ -6,12 +6,7 @@
 #ifndef GTCRN_AUTO_STRENGTH_H
 #define GTCRN_AUTO_STRENGTH_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "gtcrn.h"
 
 /* cffi: begin. What is between these marks is also read by setup.py. */
 
@@ -22,6 +17,12 @@ typedef struct {
     double speech, noise, recent, floor, lost, doubt, strength, speech_weight;
     int64_t hops, speech_hops, lost_hops;
 } gtcrn_auto_strength;
+
+/* Sets the initial state for hops of `hop_s` seconds. */
+void gtcrn_auto_strength_init(gtcrn_auto_strength *levels, const gtcrn_auto_settings *settings, double hop_s);
+
+/* Returns the estimated SNR in dB. */
+double gtcrn_auto_strength_snr_db(const gtcrn_auto_strength *levels);
 
 /* Position of hops in the output: hop h starts at (h hop_length - delay) / rate seconds. */
 typedef struct {
@@ -36,6 +37,9 @@ void gtcrn_auto_strength_decide(gtcrn_auto_strength *levels, const double *energ
 void gtcrn_auto_strength_update(gtcrn_auto_strength *levels, const float *dry, const float *enhanced, size_t hops,
                                 size_t hop_length, double *strengths);
 
+/* Returns the index of the first output sample of a hop; negative before the start of the stream. */
+int64_t gtcrn_grid_start(const gtcrn_grid *grid, int64_t hop);
+
 /* Mixes `count` output samples from index `sample` on: dry + strength * (enhanced - dry). The strength is interpolated
  * linearly from strengths[0] to strengths[1] in hop `hop`, to strengths[2] in the next one, and so on to
  * strengths[ends]; it is constant before and after these hops. Returns the number of completely mixed hops. */
@@ -44,7 +48,4 @@ int64_t gtcrn_mix(const gtcrn_grid *grid, int64_t hop, const double *strengths, 
 
 /* cffi: end. */
 
-#ifdef __cplusplus
-}
-#endif
 #endif

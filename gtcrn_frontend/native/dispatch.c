@@ -14,7 +14,7 @@
 #define GTCRN_LEVELS 1
 #include <cpuid.h>
 extern gtcrn_kernel gtcrn_kernel_v4, gtcrn_kernel_v3, gtcrn_kernel_v2;
-extern gtcrn_dot gtcrn_kernel_v4_dot, gtcrn_kernel_v3_dot, gtcrn_kernel_v2_dot;
+extern const gtcrn_sums gtcrn_kernel_v4_sums, gtcrn_kernel_v3_sums, gtcrn_kernel_v2_sums;
 
 /* Returns the x86-64 level that processor and operating system support: 1 to 4. */
 static int x86_level(void)
@@ -53,13 +53,13 @@ static int x86_level(void)
 }
 #else
 extern gtcrn_kernel gtcrn_kernel_generic;
-extern gtcrn_dot gtcrn_kernel_generic_dot;
+extern const gtcrn_sums gtcrn_kernel_generic_sums;
 #endif
 
 typedef struct {
     const char *name;
     gtcrn_kernel *kernel;
-    gtcrn_dot *dot;
+    const gtcrn_sums *sums;
 } gtcrn_choice;
 
 /* Writes the supported instruction sets, fastest first; returns their number. */
@@ -68,11 +68,11 @@ static int choices(gtcrn_choice found[3])
     int count = 0;
 #ifdef GTCRN_LEVELS
     const int level = x86_level();
-    if (level >= 4) found[count++] = (gtcrn_choice){"x86-64-v4", gtcrn_kernel_v4, gtcrn_kernel_v4_dot};
-    if (level >= 3) found[count++] = (gtcrn_choice){"x86-64-v3", gtcrn_kernel_v3, gtcrn_kernel_v3_dot};
-    if (level >= 2) found[count++] = (gtcrn_choice){"x86-64-v2", gtcrn_kernel_v2, gtcrn_kernel_v2_dot};
+    if (level >= 4) found[count++] = (gtcrn_choice){"x86-64-v4", gtcrn_kernel_v4, &gtcrn_kernel_v4_sums};
+    if (level >= 3) found[count++] = (gtcrn_choice){"x86-64-v3", gtcrn_kernel_v3, &gtcrn_kernel_v3_sums};
+    if (level >= 2) found[count++] = (gtcrn_choice){"x86-64-v2", gtcrn_kernel_v2, &gtcrn_kernel_v2_sums};
 #else
-    found[count++] = (gtcrn_choice){"generic", gtcrn_kernel_generic, gtcrn_kernel_generic_dot};
+    found[count++] = (gtcrn_choice){"generic", gtcrn_kernel_generic, &gtcrn_kernel_generic_sums};
 #endif
     return count;
 }
@@ -81,11 +81,6 @@ const char *gtcrn_isa(int i)
 {
     gtcrn_choice found[3];
     return i >= 0 && i < choices(found) ? found[i].name : NULL;
-}
-
-const char *gtcrn_best_isa(void)
-{
-    return gtcrn_isa(0);
 }
 
 /* Writes the instruction set of this name (NULL: the fastest); returns whether this machine supports it. */
@@ -109,22 +104,25 @@ gtcrn_kernel *gtcrn_find_kernel(const char *isa, const char **name)
     return choice.kernel;
 }
 
-gtcrn_dot *gtcrn_find_dot(const char *isa)
+const gtcrn_sums *gtcrn_find_sums(const char *isa)
 {
     gtcrn_choice choice;
-    return find(isa, &choice) ? choice.dot : NULL;
+    return find(isa, &choice) ? choice.sums : NULL;
 }
 
 int gtcrn_process(const gtcrn_model *model, const gtcrn_job *job)
 {
-    if (!gtcrn_enter(job->stream)) return GTCRN_BUSY;
-    gtcrn_process_taken(model, job);
-    gtcrn_leave(job->stream);
-    return 0;
+    gtcrn_stream *stream = job->stream;
+    if (!gtcrn_enter(stream)) return GTCRN_BUSY;
+    const int fits = gtcrn_take_network(stream, model);
+    if (fits) gtcrn_process_taken(model, job);
+    gtcrn_leave(stream);
+    return fits ? 0 : GTCRN_REFUSED;
 }
 
 void gtcrn_process_taken(const gtcrn_model *model, const gtcrn_job *job)
 {
+    job->stream->network = model->network;
 #if defined(GTCRN_X86)
     const unsigned before = _mm_getcsr();
     _mm_setcsr(before | 0x8040); /* flush to zero, denormals are zero */

@@ -1,12 +1,21 @@
-/* C API of GTCRN speech enhancement: streams of hops (`gtcrn_process`), and of chunks of any length with mixing
- * (`gtcrn_advance`). Usable without Python; see examples/native.c.
+/* C API of GTCRN speech enhancement: noisy audio in, enhanced audio out, aligned to the sample. Needs no Python; see
+ * examples/native.c (C) and examples/native.rs (Rust).
  *
- * A model is read-only and may be shared by any number of threads. A stream is the state of one signal; use it from one
- * thread at a time: a concurrent call returns GTCRN_BUSY and does nothing. Only functions named `..._new` and
- * `..._load` allocate memory, and there is no global state.
+ *     gtcrn_model *model = gtcrn_model_load(weights, bytes, NULL, &error);
+ *     gtcrn_settings settings;
+ *     gtcrn_settings_init(&settings);
+ *     settings.sample_rate = settings.output_sample_rate = 48000;
+ *     settings.channels = 2;
+ *     gtcrn_enhancer *enhancer = gtcrn_enhancer_new(model, &settings, &error);
+ *     while (...) written = gtcrn_enhancer_push(enhancer, input, frames, output, room);
+ *     written = gtcrn_enhancer_finish(enhancer, output, room);
  *
- * Audio is float, mono, 16 kHz, full scale 1. The output of `gtcrn_process` is delayed by one hop: the first output hop
- * of a stream precedes its first input sample.
+ * Audio is float with full scale 1, channels interleaved; a frame is one sample of each channel. Output frame i
+ * corresponds to input frame i, and any chunking gives the same samples.
+ *
+ * A model may be shared by any number of threads, and is freed with its last enhancer. An enhancer is one stream: a
+ * call during another call returns GTCRN_BUSY and does nothing, except where noted. A call that returns an error has
+ * changed nothing. Only functions named `..._new` and `..._load` allocate memory, and there is no global state.
  */
 #ifndef GTCRN_H
 #define GTCRN_H
@@ -14,110 +23,139 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auto_strength.h"
-
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define GTCRN_HOP 256            /* samples per hop */
-#define GTCRN_STATE_FLOATS 18560 /* size of an exported state in floats */
+#define GTCRN_API_VERSION 2 /* of this header; changes when existing programs have to */
 
 /* cffi: begin. What is between these marks is also read by setup.py. */
 
-/* Return values of functions that did nothing. */
-#define GTCRN_REFUSED -1 /* invalid state, or wrong size */
-#define GTCRN_BUSY -2    /* another thread is using the stream */
-#define GTCRN_ROOM -3    /* the output size is not the number of due samples */
+#define GTCRN_REFUSED -1 /* invalid samples, settings or state */
+#define GTCRN_BUSY -2    /* another thread is using the enhancer */
+#define GTCRN_ROOM -3    /* the output is too small */
+
+#define GTCRN_AUTO -1 /* the strength is chosen hop by hop */
 
 typedef struct gtcrn_model gtcrn_model;
-typedef struct gtcrn_stream gtcrn_stream;
+typedef struct gtcrn_enhancer gtcrn_enhancer;
 
-/* Hops of one stream for `gtcrn_process`. */
-typedef struct {
-    gtcrn_stream *stream; /* must be unique within a call */
-    const float *input;   /* (hops, 256) */
-    float *output;        /* (hops, 256); may be the input */
-    float *energies;      /* (hops, 2): sums of squares of aligned input and output; or NULL */
-    size_t hops;
-    float strength; /* s in [0, 1]: the mask M becomes s M + (1 - s) */
-} gtcrn_job;
+/* Returns GTCRN_API_VERSION of the library. */
+int gtcrn_api_version(void);
 
-/* Returns the fastest instruction set of this build that this machine supports, or NULL: "x86-64-v4", "x86-64-v3",
- * "x86-64-v2", or "generic" (the compiler's target: NEON on arm64). */
-const char *gtcrn_best_isa(void);
-
-/* Returns the i-th instruction set of this build that this machine supports, fastest first; NULL after the last. */
+/* Returns the i-th instruction set of this build that this machine supports, fastest first; NULL after the last:
+ * "x86-64-v4", "x86-64-v3", "x86-64-v2", or "generic" (the compiler's target, for example NEON on arm64). */
 const char *gtcrn_isa(int i);
 
-/* Loads a model from a weight blob (see weights/pack.py), which is copied. Returns NULL on failure, with a message in
- * *error. `isa` is one of the names above, or NULL for the fastest. */
-gtcrn_model *gtcrn_model_load(const void *blob, size_t bytes, const char *isa, const char **error);
+/* Loads a model from weights written by `python -m gtcrn_frontend.weights.pack`, which are copied. Returns NULL on
+ * failure, with a message in *error. `isa` is one of the names above, or NULL for the fastest. */
+gtcrn_model *gtcrn_model_load(const void *weights, size_t bytes, const char *isa, const char **error);
 void gtcrn_model_free(gtcrn_model *model);
 
 /* Returns the instruction set of the model. */
 const char *gtcrn_model_isa(const gtcrn_model *model);
 
-/* Creates a stream in its initial state (preceded by silence). Returns NULL if out of memory. */
-gtcrn_stream *gtcrn_stream_new(void);
-void gtcrn_stream_free(gtcrn_stream *stream);
-
-/* Resets a stream to its initial state. Returns 0, or GTCRN_BUSY. */
-int gtcrn_stream_reset(gtcrn_stream *stream);
-
-/* Returns the size of a stream in bytes. */
-size_t gtcrn_stream_bytes(void);
-
-/* Exports the state in canonical form: analysis (256), synthesis (256), conv (2, 16, 16, 33), tra (2, 3, 16) and inter
- * (2, 33, 16), concatenated; see ModelSpec.cache_shapes. Returns 0, GTCRN_BUSY, or GTCRN_REFUSED if `floats` is not
- * GTCRN_STATE_FLOATS. */
-int gtcrn_stream_export(gtcrn_stream *stream, float *state, size_t floats);
-
-/* Restores a canonical state of `floats` values. Returns 0, GTCRN_BUSY, or GTCRN_REFUSED if the size is wrong or a
- * value is not finite or out of range (see ModelSpec.cache_limits). */
-int gtcrn_stream_import(gtcrn_stream *stream, const float *state, size_t floats);
-
-/* Enhances the hops of one stream. Denormals are flushed to zero during the call only. Returns 0, or GTCRN_BUSY. */
-int gtcrn_process(const gtcrn_model *model, const gtcrn_job *job);
-
-/* Enhances the hops of many streams on at most `threads` threads, including the caller's; if threads cannot be started,
- * fewer are used. The output does not depend on the number of threads. Returns 0, or GTCRN_BUSY if a stream was in use
- * and therefore skipped. */
-int gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t count, int threads);
-
-/* A stream of chunks of any length: framing, enhancement, alignment and mixing. The first output sample corresponds to
- * the first input sample. Initialise to zeros, then set stream and either strength or auto_strength. To flush, append
- * zeros, at most 2 * GTCRN_HOP - 1. */
+/* Parameters of the automatic strength, as in AutoStrengthConfig (config.py), where they are documented. */
 typedef struct {
-    gtcrn_stream *stream;
-    gtcrn_auto_strength *auto_strength; /* automatic strength, not shared with other paths; or NULL */
-    float strength;                     /* s in [0, 1] if not automatic: output = s * enhanced + (1 - s) * input */
-    int64_t taken;                      /* input samples so far */
-    float rest[GTCRN_HOP];              /* the last taken % GTCRN_HOP of them */
-} gtcrn_path;
+    double noisy_snr_db, clean_snr_db, min_strength, max_strength, caution, max_doubt;
+} gtcrn_auto_settings;
 
-/* The next samples of one path for `gtcrn_advance_many`. */
+/* Settings of an enhancer; initialise them by `gtcrn_settings_init`. */
 typedef struct {
-    gtcrn_path *path; /* must be unique within a call */
-    const float *samples;
-    float *output; /* room for the due samples; must not overlap the samples */
-    size_t count;  /* number of samples */
-    size_t due;    /* size of the output, set by `gtcrn_set_due` */
+    uint32_t sample_rate;        /* of the input in Hz, 8000 to 192000; default 16000 */
+    uint32_t output_sample_rate; /* of the output; default 16000 */
+    uint32_t channels;           /* of the input, 1 to 16, each enhanced on its own; default 1 */
+    uint32_t downmix;            /* 1: average the channels first, the output is mono; default 0 */
+    uint32_t bypass;             /* 1: deliver the aligned input, see `gtcrn_enhancer_set_bypass`; default 0 */
+    double strength;             /* see `gtcrn_enhancer_set_strength`; default 0.8 */
+    gtcrn_auto_settings auto_strength;
+} gtcrn_settings;
+
+/* Sets the defaults. */
+void gtcrn_settings_init(gtcrn_settings *settings);
+
+/* Creates an enhancer. Returns NULL on failure, with a message in *error. */
+gtcrn_enhancer *gtcrn_enhancer_new(gtcrn_model *model, const gtcrn_settings *settings, const char **error);
+void gtcrn_enhancer_free(gtcrn_enhancer *enhancer);
+
+/* Returns the number of frames that the next `frames` of the input will deliver. */
+int64_t gtcrn_enhancer_due(const gtcrn_enhancer *enhancer, size_t frames);
+
+/* Returns the number of frames that `gtcrn_enhancer_finish` will deliver. */
+int64_t gtcrn_enhancer_rest(const gtcrn_enhancer *enhancer);
+
+/* Enhances the next `frames` of the input; writes the complete frames to `output`, which has room for `room` frames and
+ * does not overlap the input. Samples must be finite and within +-8. Returns the number of frames written, or
+ * GTCRN_BUSY, GTCRN_ROOM or GTCRN_REFUSED. */
+int64_t gtcrn_enhancer_push(gtcrn_enhancer *enhancer, const float *input, size_t frames, float *output, size_t room);
+
+/* Writes the remaining frames and resets the enhancer. In total, frames out are ceil(frames in * output rate / rate).
+ */
+int64_t gtcrn_enhancer_finish(gtcrn_enhancer *enhancer, float *output, size_t room);
+
+/* Time-aligned outputs, each for `room` frames, or NULL: the input, the enhanced signal at full strength, and
+ * strength * enhanced + (1 - strength) * input, which the functions above write. */
+typedef struct {
+    float *dry, *enhanced, *mixed;
+} gtcrn_outputs;
+
+/* The same with all outputs. */
+int64_t gtcrn_enhancer_push_aligned(gtcrn_enhancer *enhancer, const float *input, size_t frames,
+                                    const gtcrn_outputs *outputs, size_t room);
+int64_t gtcrn_enhancer_finish_aligned(gtcrn_enhancer *enhancer, const gtcrn_outputs *outputs, size_t room);
+
+/* Resets the enhancer: the next frame is the first one, preceded by silence. Returns 0 or GTCRN_BUSY. */
+int gtcrn_enhancer_reset(gtcrn_enhancer *enhancer);
+
+/* Sets the weight of the enhanced signal in the output, 0 to 1, or GTCRN_AUTO, from the next push on; changes ramp over
+ * 16 ms. Also during a call of another thread. Returns 0 or GTCRN_REFUSED. */
+int gtcrn_enhancer_set_strength(gtcrn_enhancer *enhancer, double strength);
+
+/* Switches bypass, in which the aligned input is delivered while the network keeps running; otherwise as above. */
+void gtcrn_enhancer_set_bypass(gtcrn_enhancer *enhancer, int bypass);
+
+/* Returns the frames so far; also during a call of another thread. */
+int64_t gtcrn_enhancer_frames_in(const gtcrn_enhancer *enhancer);
+int64_t gtcrn_enhancer_frames_out(const gtcrn_enhancer *enhancer);
+
+/* Returns the longest that a frame waits, in frames of the input. */
+int64_t gtcrn_enhancer_latency(const gtcrn_enhancer *enhancer);
+
+/* State of the automatic strength of one channel, as in AutoStrengthReport. */
+typedef struct {
+    double snr_db, strength, doubt;
+    int64_t hops, speech_hops, lost_hops;
+} gtcrn_report;
+
+/* Writes the report of a channel after the last push, also during a call of another thread. Returns 0, or
+ * GTCRN_REFUSED if there is no such channel or the strength was not automatic in that push. */
+int gtcrn_enhancer_report(const gtcrn_enhancer *enhancer, uint32_t channel, gtcrn_report *report);
+
+/* Writes the state of the stream and returns its size, or GTCRN_BUSY or GTCRN_ROOM; with NULL it only returns the size,
+ * which changes with every push. state.h documents the format. */
+int64_t gtcrn_enhancer_export_state(gtcrn_enhancer *enhancer, void *state, size_t room);
+
+/* Restores a state of an enhancer with the same weights, rates and number of channels, also of another process or
+ * machine of the same byte order; strength and bypass remain those set here. Returns 0, GTCRN_BUSY, or GTCRN_REFUSED
+ * for a state that is damaged or of another version or enhancer. */
+int gtcrn_enhancer_import_state(gtcrn_enhancer *enhancer, const void *state, size_t bytes);
+
+/* The next frames of one enhancer for `gtcrn_push_many`. */
+typedef struct {
+    gtcrn_enhancer *enhancer; /* must be unique within a call */
+    const float *input;
+    float *output;
+    size_t frames; /* of the input */
+    size_t room;   /* of the output; `gtcrn_set_room` sets it */
 } gtcrn_chunk;
 
-/* Returns the number of samples that a path delivers for the next `count`. */
-size_t gtcrn_due(const gtcrn_path *path, size_t count);
+/* Sets `room` of each chunk to what is due; returns the number of samples of all outputs together. */
+size_t gtcrn_set_room(gtcrn_chunk *chunks, size_t count);
 
-/* Sets `due` of each chunk; returns their sum. */
-size_t gtcrn_set_due(gtcrn_chunk *chunks, size_t count);
-
-/* Enhances the next `count` samples of a path and writes the due samples to an output of size `room`, which must not
- * overlap the samples. Returns 0, GTCRN_BUSY, or GTCRN_ROOM if another number of samples is due. */
-int gtcrn_advance(const gtcrn_model *model, gtcrn_path *path, const float *samples, size_t count, float *output,
-                  size_t room);
-
-/* The same for many paths, on threads as in `gtcrn_process_many`. Returns 0, or the error of a skipped path. */
-int gtcrn_advance_many(const gtcrn_model *model, const gtcrn_chunk *chunks, size_t count, int threads);
+/* Pushes the chunks of many enhancers, or the channels of one, on at most `threads` threads, including the caller's; if
+ * threads cannot be started or there is too little work, fewer are used. The output does not depend on their number.
+ * Sets `room` of each chunk to the frames written. Returns 0, or an error of one enhancer; none has changed then. */
+int gtcrn_push_many(gtcrn_chunk *chunks, size_t count, int threads);
 
 /* cffi: end. */
 

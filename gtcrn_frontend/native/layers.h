@@ -15,11 +15,19 @@ typedef struct {
     int row_stride, taps, tap_stride, channels;
 } gtcrn_rows;
 
+/* Activations p v + q |v| + b of rows of outputs: p and b (16 each, one behind the other) for each row, `stride` floats
+ * apart, and q for all. */
+typedef struct {
+    const float *rows;
+    int stride;
+    const float *fold;
+} gtcrn_band_act;
+
 /* y[row][...] = bias + sum over taps and channels of x * w[tap][channel][...], for PARTS vectors V of outputs; BLOCK
  * rows share the loads of weights. The last block starts early enough to be complete, so its first rows are computed
- * twice and y must not overlap x. `act` may be NULL. */
-#define DEFINE_DENSE(NAME, V, LANES_OF_V, PARTS_OF_V, BLOCK)                                                   \
-    INLINE void NAME(gtcrn_rows in, const float *w, const float *bias, const gtcrn_prelu *act, int act_offset, \
+ * twice and y must not overlap x. `act` may be NULL; ACTIVATE applies one. */
+#define DEFINE_DENSE(NAME, V, LANES_OF_V, PARTS_OF_V, BLOCK, ACT, ACTIVATE)                                    \
+    INLINE void NAME(gtcrn_rows in, const float *w, const float *bias, const ACT *act, int act_offset,         \
                      float *y, int y_stride, int rows)                                                         \
     {                                                                                                          \
         const int outputs = LANES_OF_V * PARTS_OF_V;                                                           \
@@ -41,23 +49,29 @@ typedef struct {
                 EACH (i, BLOCK) {                                                                              \
                     V v = sum[i][p];                                                                           \
                     const int lane = LANES_OF_V * p;                                                           \
-                    if (act)                                                                                   \
-                        v = V##_load(act->scale + act_offset + lane) * v +                                     \
-                            V##_load(act->fold + act_offset + lane) * V##_abs(v);                              \
+                    if (act) v = ACTIVATE(V, v, act, act_offset + lane, first + i);                            \
                     V##_store(y + (first + i) * y_stride + lane, v);                                           \
                 }                                                                                              \
         }                                                                                                      \
     }
 
+#define PRELU(V, v, act, lane, row) (V##_load((act)->scale + (lane)) * v + V##_load((act)->fold + (lane)) * V##_abs(v))
+#define BAND_ACT(V, v, act, lane, row)                                                    \
+    (V##_load((act)->rows + (row) * (act)->stride + (lane)) * v + V##_load((act)->fold + (lane)) * V##_abs(v) + \
+     V##_load((act)->rows + (row) * (act)->stride + 16 + (lane)))
+
 #if LANES == 16
-DEFINE_DENSE(dense16, vec, LANES, PARTS, 11)
-DEFINE_DENSE(dense8, half, HALF_LANES, HALF_PARTS, 11)
+DEFINE_DENSE(dense16, vec, LANES, PARTS, 11, gtcrn_prelu, PRELU)
+DEFINE_DENSE(dense8, half, HALF_LANES, HALF_PARTS, 11, gtcrn_prelu, PRELU)
+DEFINE_DENSE(dense_banded, vec, LANES, PARTS, 11, gtcrn_band_act, BAND_ACT)
 #elif LANES == 8
-DEFINE_DENSE(dense16, vec, LANES, PARTS, 5)
-DEFINE_DENSE(dense8, half, HALF_LANES, HALF_PARTS, 11)
+DEFINE_DENSE(dense16, vec, LANES, PARTS, 5, gtcrn_prelu, PRELU)
+DEFINE_DENSE(dense8, half, HALF_LANES, HALF_PARTS, 11, gtcrn_prelu, PRELU)
+DEFINE_DENSE(dense_banded, vec, LANES, PARTS, 5, gtcrn_band_act, BAND_ACT)
 #else
-DEFINE_DENSE(dense16, vec, LANES, PARTS, 2)
-DEFINE_DENSE(dense8, half, HALF_LANES, HALF_PARTS, 4)
+DEFINE_DENSE(dense16, vec, LANES, PARTS, 2, gtcrn_prelu, PRELU)
+DEFINE_DENSE(dense8, half, HALF_LANES, HALF_PARTS, 4, gtcrn_prelu, PRELU)
+DEFINE_DENSE(dense_banded, vec, LANES, PARTS, 2, gtcrn_band_act, BAND_ACT)
 #endif
 
 INLINE vec prelu(vec v, const gtcrn_prelu *act, int lane)

@@ -6,7 +6,7 @@
 
 #include "model.h"
 
-enum { CACHE_LINE = 64 };
+enum { CACHE_LINE = 64, MAX_BLOB = 1 << 24 };
 
 void *gtcrn_allocate(size_t bytes)
 {
@@ -44,28 +44,37 @@ static uint32_t crc32(const unsigned char *data, const unsigned char *end)
     return ~crc;
 }
 
-/* Returns an error message for a blob, or NULL if it is valid. */
-static const char *check(const gtcrn_weights *weights, size_t bytes)
+static const char odd_size[] =
+    "the weight blob is not as long as expected: it was packed by another version, or cut off";
+
+/* Returns an error message for a blob on a cache line, or NULL if it is valid; its network in *network. */
+static const char *check(const gtcrn_blob *blob, size_t bytes, gtcrn_network *network)
 {
-    if (bytes != sizeof *weights || weights->bytes != sizeof *weights)
-        return "the weight blob is not as long as expected: it was packed by another version, or cut off";
-    if (memcmp(weights->magic, "GTCRN001", sizeof weights->magic) != 0 || weights->byte_order != 0x01020304)
+    if (bytes < sizeof *blob || blob->bytes != bytes) return odd_size;
+    *network = memcmp(blob->magic, "GTCRN001", sizeof blob->magic) == 0   ? GTCRN_NETWORK
+               : memcmp(blob->magic, "ULUNAS01", sizeof blob->magic) == 0 ? GTCRN_UNAS
+                                                                          : GTCRN_ANY_NETWORK;
+    if (*network == GTCRN_ANY_NETWORK || blob->byte_order != 0x01020304)
         return "the weight blob does not begin as expected: it was packed by another version, or for another byte "
                "order";
-    if (crc32((const unsigned char *)weights->reserved, (const unsigned char *)(weights + 1)) != weights->checksum)
+    if (*network == GTCRN_NETWORK && bytes != sizeof(gtcrn_weights)) return odd_size;
+    if (crc32((const unsigned char *)blob->reserved, (const unsigned char *)blob + bytes) != blob->checksum)
         return "the weight blob is damaged: its checksum differs";
-    if (!runs_fit(weights->merge_runs, ERB, HIGH) || !runs_fit(weights->spread_runs, HIGH, ERB))
+    if (!runs_fit(blob->merge_runs, ERB, HIGH) || !runs_fit(blob->spread_runs, HIGH, ERB))
         return "the weight blob has an ERB matrix with weights outside of it";
     return NULL;
 }
 
-static void fill_tables(gtcrn_tables *tables)
+/* Squared Hann window, the inverse of which divides by the sum of two of them, half a frame apart; or its root, where
+ * that sum is one. */
+static void fill_tables(gtcrn_tables *tables, int hann)
 {
     const double pi = 3.14159265358979323846;
     for (int n = 0; n < FRAME; n++) {
-        const double window = sqrt(0.5 - 0.5 * cos(2 * pi * n / FRAME));
+        const double here = 0.5 - 0.5 * cos(2 * pi * n / FRAME), there = 1 - here;
+        const double window = hann ? here : sqrt(here), overlapping = hann ? here * here + there * there : 1;
         tables->analysis_window[n] = (float)(window / 2);
-        tables->synthesis_window[n] = (float)(window / FRAME);
+        tables->synthesis_window[n] = (float)(window / overlapping / FRAME);
     }
     for (int k = 0; k < FRAME / 2; k++) {
         tables->split_cos[k] = (float)cos(2 * pi * k / FRAME);
@@ -83,27 +92,42 @@ gtcrn_model *gtcrn_model_load(const void *blob, size_t bytes, const char *isa, c
     const char *wrong = NULL, *name = NULL;
     gtcrn_kernel *kernel = gtcrn_find_kernel(isa, &name);
     gtcrn_model *model = NULL;
+    void *copy = NULL;
     if (!kernel)
         wrong = "this machine or this build has no such instruction set";
-    else if (bytes != sizeof model->weights)
-        wrong = "the weight blob is not as long as expected: it was packed by another version, or cut off";
-    else if (!(model = gtcrn_allocate(sizeof *model)))
+    else if (bytes < sizeof(gtcrn_blob) || bytes > MAX_BLOB)
+        wrong = odd_size;
+    else if (!(model = gtcrn_allocate(sizeof *model)) || !(copy = gtcrn_allocate(bytes)))
         wrong = "out of memory";
     else {
-        memcpy(&model->weights, blob, bytes);
-        wrong = check(&model->weights, bytes);
-        fill_tables(&model->tables);
+        memcpy(copy, blob, bytes);
+        wrong = check(copy, bytes, &model->network);
+        if (!wrong && model->network == GTCRN_UNAS && !(model->unas = gtcrn_unas_load(copy, bytes))) wrong = odd_size;
+        if (model->network == GTCRN_NETWORK) model->weights = copy;
+        fill_tables(&model->tables, model->network == GTCRN_UNAS);
+        atomic_init(&model->users, 1);
+        atomic_flag_clear(&model->filters_taken);
         model->kernel = kernel;
         model->isa = name;
     }
     if (error) *error = wrong;
     if (!wrong) return model;
+    gtcrn_free(copy);
     gtcrn_free(model);
     return NULL;
 }
 
+void gtcrn_keep_model(gtcrn_model *model)
+{
+    atomic_fetch_add_explicit(&model->users, 1, memory_order_relaxed);
+}
+
 void gtcrn_model_free(gtcrn_model *model)
 {
+    if (!model || atomic_fetch_sub_explicit(&model->users, 1, memory_order_acq_rel) != 1) return;
+    gtcrn_free_filters(model);
+    if (model->unas) gtcrn_unas_free(model->unas);
+    gtcrn_free((void *)model->weights);
     gtcrn_free(model);
 }
 
@@ -135,6 +159,11 @@ int gtcrn_stream_reset(gtcrn_stream *stream)
     return 0;
 }
 
+size_t gtcrn_state_floats(const gtcrn_model *model)
+{
+    return model->network == GTCRN_UNAS ? UNAS_STATE_FLOATS : GTCRN_STATE_FLOATS;
+}
+
 size_t gtcrn_stream_bytes(void)
 {
     return sizeof(gtcrn_stream);
@@ -152,10 +181,15 @@ static float *conv_value(gtcrn_stream *stream, int half, int channel, int row, i
 }
 
 /* Copies a state between a stream and its canonical form, in the direction of `copy`. */
-static void exchange(gtcrn_stream *stream, float *state, void (*copy)(float *in_stream, float *in_state))
+static void exchange(gtcrn_stream *stream, gtcrn_network network, float *state,
+                     void (*copy)(float *in_stream, float *in_state))
 {
     for (int i = 0; i < HOP; i++) copy(&stream->analysis[i], state++);
     for (int i = 0; i < HOP; i++) copy(&stream->synthesis[i], state++);
+    if (network == GTCRN_UNAS) {
+        gtcrn_unas_exchange(stream, state, copy);
+        return;
+    }
     for (int half = 0; half < 2; half++)
         for (int channel = 0; channel < CHANNELS; channel++)
             for (int row = 0; row < SLOTS / 2; row++)
@@ -174,13 +208,23 @@ static void to_stream(float *in_stream, float *in_state)
     *in_stream = *in_state;
 }
 
+/* Returns the network whose exported state has so many values. */
+static gtcrn_network network_of(size_t floats)
+{
+    return floats == GTCRN_STATE_FLOATS  ? GTCRN_NETWORK
+           : floats == UNAS_STATE_FLOATS ? GTCRN_UNAS
+                                         : GTCRN_ANY_NETWORK;
+}
+
 int gtcrn_stream_export(gtcrn_stream *stream, float *state, size_t floats)
 {
-    if (floats != GTCRN_STATE_FLOATS) return GTCRN_REFUSED;
+    const gtcrn_network network = network_of(floats);
+    if (network == GTCRN_ANY_NETWORK) return GTCRN_REFUSED;
     if (!gtcrn_enter(stream)) return GTCRN_BUSY;
-    exchange(stream, state, to_state);
+    const int fits = stream->network == GTCRN_ANY_NETWORK || stream->network == network;
+    if (fits) exchange(stream, network, state, to_state);
     gtcrn_leave(stream);
-    return 0;
+    return fits ? 0 : GTCRN_REFUSED;
 }
 
 /* The parts of a canonical state in order, with the largest magnitude in each: GTCRN_SPEC.cache_limits in
@@ -188,11 +232,16 @@ int gtcrn_stream_export(gtcrn_stream *stream, float *state, size_t floats)
 static const struct {
     size_t floats;
     float limit;
-} parts[] = {{HOP, 32},
-             {HOP, 512},
-             {SLOTS * CHANNELS * WIDTH, 1e6F},
-             {BLOCKS * CHANNELS, 1.001F},
-             {2 * WIDTH * CHANNELS, 1.001F}};
+} parts[][5] = {{{HOP, 32},
+                 {HOP, 512},
+                 {SLOTS * CHANNELS * WIDTH, 1e6F},
+                 {BLOCKS * CHANNELS, 1.001F},
+                 {2 * WIDTH * CHANNELS, 1.001F}},
+                {{HOP, 32},
+                 {HOP, 512},
+                 {UNAS_STATE_FLOATS - 2 * HOP - UNAS_TIME_FLOATS - 2 * WIDTH * CHANNELS, 1e6F},
+                 {UNAS_TIME_FLOATS, 1.001F},
+                 {2 * WIDTH * CHANNELS, 1.001F}}};
 
 static uint32_t bits_of(float value)
 {
@@ -201,17 +250,26 @@ static uint32_t bits_of(float value)
     return bits;
 }
 
+int gtcrn_are_canonical(gtcrn_network network, const float *state)
+{
+    const float *value = state;
+    for (int i = 0; i < 5; i++) {
+        const float limit = parts[network == GTCRN_UNAS][i].limit;
+        /* Bitwise, as the compiler may assume that no value is infinite: NaN exceeds any limit. */
+        for (const float *end = value + parts[network == GTCRN_UNAS][i].floats; value < end; value++)
+            if ((bits_of(*value) & 0x7fffffff) > bits_of(limit)) return 0;
+    }
+    return 1;
+}
+
 int gtcrn_stream_import(gtcrn_stream *stream, const float *state, size_t floats)
 {
-    if (floats != GTCRN_STATE_FLOATS) return GTCRN_REFUSED;
-    const float *value = state;
-    for (size_t part = 0; part < sizeof parts / sizeof *parts; part++)
-        /* Bitwise, as the compiler may assume that no value is infinite: NaN exceeds any limit. */
-        for (const float *end = value + parts[part].floats; value < end; value++)
-            if ((bits_of(*value) & 0x7fffffff) > bits_of(parts[part].limit)) return GTCRN_REFUSED;
+    const gtcrn_network network = network_of(floats);
+    if (network == GTCRN_ANY_NETWORK || !gtcrn_are_canonical(network, state)) return GTCRN_REFUSED;
     if (!gtcrn_enter(stream)) return GTCRN_BUSY;
     reset(stream);
-    exchange(stream, (float *)state, to_stream); /* the state is only read in this direction */
+    exchange(stream, network, (float *)state, to_stream); /* the state is only read in this direction */
+    stream->network = network;
     gtcrn_leave(stream);
     return 0;
 }

@@ -10,7 +10,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "gtcrn.h"
+#include "auto_strength.h"
+#include "engine.h"
+#include "resample.h"
 
 enum {
     HOP = GTCRN_HOP,
@@ -27,6 +29,10 @@ enum {
     BLOCKS = 6,       /* grouped temporal convolutions, three in the encoder, three in the decoder */
     ROWS = WIDTH + 2, /* bands of a convolution cache, with a row of zeros at either end */
     SLOTS = 32,       /* frames of all convolution caches */
+
+    UNAS_STATE = 14320,       /* floats of UL-UNAS's past frames and attentions in a stream */
+    UNAS_STATE_FLOATS = 7328, /* and of its exported state */
+    UNAS_TIME_FLOATS = 402,   /* states of its attentions over time therein */
 };
 
 /* One row of an ERB matrix: its nonzero weights are contiguous, and the rows' weights are concatenated. */
@@ -65,14 +71,21 @@ typedef struct {
     float inter_norm[WIDTH][CHANNELS], inter_norm_bias[WIDTH][CHANNELS];
 } gtcrn_dual_path;
 
-/* The weight blob, a plain struct as all sizes are fixed; the sums of the lengths give the used parts of merge and
- * spread. */
-typedef struct {
-    char magic[8];
-    uint32_t byte_order, bytes, checksum; /* CRC-32 of all that follows */
-    uint32_t reserved[11];                /* zeros: the arrays begin on a cache line */
-    gtcrn_run merge_runs[ERB], spread_runs[HIGH];
+/* How a weight blob begins, whatever the network; the sums of the lengths give the used parts of merge and spread. */
+#define GTCRN_FILTER_BANK                                                                   \
+    char magic[8];                                                                          \
+    uint32_t byte_order, bytes, checksum; /* CRC-32 of all that follows */                  \
+    uint32_t reserved[11];                /* zeros: the arrays begin on a cache line */     \
+    gtcrn_run merge_runs[ERB], spread_runs[HIGH];                                           \
     float merge[ERB * HIGH], spread[HIGH * ERB];
+
+typedef struct {
+    GTCRN_FILTER_BANK
+} gtcrn_blob;
+
+/* The weight blob of GTCRN, a plain struct as all sizes are fixed. */
+typedef struct {
+    GTCRN_FILTER_BANK
     float en0[3][7][3][CHANNELS], en0_bias[CHANNELS]; /* inner, first and last band; taps, magnitude re im */
     gtcrn_prelu en0_act;
     float en1[2][5][GROUP][GROUP], en1_bias[CHANNELS]; /* group, taps */
@@ -93,14 +106,28 @@ typedef struct {
     float turn_cos[16][16], turn_sin[16][16];         /* of -2 pi row column / 256 */
 } gtcrn_tables;
 
-/* State of one stream. A ring of 2 * dilation frames per block; position[] is the slot of its oldest frame. */
+/* The networks: that of a model, and the one that a stream's state belongs to, none before its first hop. */
+typedef enum { GTCRN_ANY_NETWORK, GTCRN_NETWORK, GTCRN_UNAS } gtcrn_network;
+
+/* State of one stream, zeros at its start. Of GTCRN: a ring of 2 * dilation frames per block; position[] is the slot of
+ * its oldest frame. Of UL-UNAS: see unas.h. */
 struct gtcrn_stream {
     float analysis[HOP];  /* the last hop */
     float synthesis[HOP]; /* contribution of the last frame to the next hop */
-    float conv[SLOTS][ROWS][CHANNELS];
-    float tra[BLOCKS][CHANNELS];
-    float inter[2][WIDTH][CHANNELS];
-    int32_t position[BLOCKS];
+    union {
+        struct {
+            float conv[SLOTS][ROWS][CHANNELS];
+            float tra[BLOCKS][CHANNELS];
+            float inter[2][WIDTH][CHANNELS];
+            int32_t position[BLOCKS];
+        };
+        struct {
+            float unas[UNAS_STATE];
+            float unas_inter[2][WIDTH][CHANNELS];
+            int32_t unas_turn; /* which of two frames is the next */
+        };
+    };
+    gtcrn_network network;
     /* Whether a thread is in the stream. On a cache line of its own: beside `position`, the kernel waits for it. */
     _Alignas(64) atomic_int busy;
 };
@@ -122,15 +149,57 @@ static const int first_slot[BLOCKS] = {0, 2, 6, 16, 26, 30};
 /* Processes the hops of one job; compiled once per instruction set. */
 typedef void gtcrn_kernel(const gtcrn_model *model, const gtcrn_job *job);
 
+typedef struct unas_model unas_model;
+
+/* A filter that enhancers of a model share. */
+typedef struct gtcrn_shared_filter {
+    gtcrn_filter *filter;
+    uint32_t rate_in, rate_out;
+    atomic_int users;
+    struct gtcrn_shared_filter *next;
+} gtcrn_shared_filter;
+
 struct gtcrn_model {
-    gtcrn_weights weights;
+    const gtcrn_weights *weights; /* of GTCRN, or NULL */
+    const unas_model *unas;       /* of UL-UNAS, or NULL */
+    gtcrn_network network;
     gtcrn_tables tables;
     gtcrn_kernel *kernel;
     const char *isa;
+    atomic_int users;             /* enhancers, and whoever loaded it */
+    gtcrn_shared_filter *filters; /* taken by the thread that has set the flag */
+    atomic_flag filters_taken;
 };
+
+/* Whether the state of a stream is of the model's network; a new stream becomes one of that. */
+static inline int gtcrn_take_network(gtcrn_stream *stream, const gtcrn_model *model)
+{
+    if (stream->network == GTCRN_ANY_NETWORK) stream->network = model->network;
+    return stream->network == model->network;
+}
+
+/* Adds a user of the model; `gtcrn_model_free` removes one, and frees the model after the last. */
+void gtcrn_keep_model(gtcrn_model *model);
+
+/* Returns the filter of a pair of rates, one user more, or NULL if out of memory. */
+gtcrn_shared_filter *gtcrn_share_filter(gtcrn_model *model, uint32_t rate_in, uint32_t rate_out);
+
+/* Ends the use of a filter; it is freed with the model, or when others are made. */
+void gtcrn_release_filter(gtcrn_shared_filter *shared);
+void gtcrn_free_filters(gtcrn_model *model);
 
 /* `gtcrn_process` for a thread that has taken the stream. */
 void gtcrn_process_taken(const gtcrn_model *model, const gtcrn_job *job);
+
+/* Copies weights of UL-UNAS; returns NULL if out of memory, or for a blob of another size. */
+unas_model *gtcrn_unas_load(const void *blob, size_t bytes);
+void gtcrn_unas_free(const unas_model *model);
+
+/* Calls `copy` for each value of UL-UNAS's state behind the samples, and its place in the exported one. */
+void gtcrn_unas_exchange(gtcrn_stream *stream, float *state, void (*copy)(float *in_stream, float *in_state));
+
+/* Whether an exported state of a network holds finite values within the limits of ModelSpec.cache_limits. */
+int gtcrn_are_canonical(gtcrn_network network, const float *state);
 
 /* Returns zeroed memory on a cache line boundary, or NULL; to be freed by `gtcrn_free`. */
 void *gtcrn_allocate(size_t bytes);

@@ -1,49 +1,52 @@
-/* Sample rate conversion: the polyphase filter of audio/resampler.py, computed output by output.
- *
- * audio/polyphase.py designs the filter; tests compare the result with numpy's.
- */
+/* Sample rate conversion by a polyphase filter: the algorithm of audio/polyphase.py, which documents it. */
 #ifndef GTCRN_RESAMPLE_H
 #define GTCRN_RESAMPLE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
 /* cffi: begin. What is between these marks is also read by setup.py. */
 
-#define GTCRN_MAX_TAPS 1728 /* 9 ms at 192 kHz */
+/* The filter of a pair of rates; read-only. Output j is at the input time j * rate_in / rate_out. */
+typedef struct gtcrn_filter gtcrn_filter;
 
-/* Returns the sum of the products of `count` values, a multiple of 16. */
-typedef float gtcrn_dot(const float *a, const float *b, size_t count);
+/* Designs a filter for an instruction set, see `gtcrn_isa` (NULL: the fastest). Returns NULL for equal rates, rates
+ * outside of 8000 to 192000 Hz, an unsupported instruction set, or if out of memory. */
+gtcrn_filter *gtcrn_filter_new(uint32_t rate_in, uint32_t rate_out, const char *isa);
+void gtcrn_filter_free(gtcrn_filter *filter);
 
-/* Returns the function for an instruction set, see `gtcrn_isa` (NULL: the fastest), or NULL if it is not supported. */
-gtcrn_dot *gtcrn_find_dot(const char *isa);
+/* Returns the number of outputs that are complete after `samples` of the input. */
+int64_t gtcrn_filter_ready(const gtcrn_filter *filter, int64_t samples);
 
-/* An output sample is at the input time n + phase / phases, n an integer, and is the sum of `taps` input samples with
- * the weights of its phase; the next one is steps / phases later. */
-typedef struct {
-    const float *weights; /* (phases, taps) */
-    size_t phases, steps;
-    size_t taps; /* a multiple of 16, at most GTCRN_MAX_TAPS */
-    size_t past; /* input samples that a stream keeps, at least taps */
-    gtcrn_dot *dot;
-} gtcrn_filter;
+/* Returns the number of samples of look-ahead, and the index of the first sample that output `output` needs. */
+int64_t gtcrn_filter_delay(const gtcrn_filter *filter);
+int64_t gtcrn_filter_begin(const gtcrn_filter *filter, int64_t output);
 
-/* Writes the next `due` samples of the output.
- *
- * `past` holds the last samples (filter->past,) before this chunk, and afterwards those before the next; `samples` are
- * the chunk (count,). The first output has the given phase, and its window starts at sample `offset` of the chunk;
- * negative offsets are in the past, at most `taps` back. The window of the last output ends within the chunk. Returns
- * 0, or -1 if that is not so or the filter has no such phase; nothing has then changed. */
-int gtcrn_resample(const gtcrn_filter *filter, float *past, const float *samples, size_t count, int64_t offset,
-                   size_t phase, float *output, size_t due);
+/* Returns how many samples before the next one, and how many after the last one, the buffer of `gtcrn_filter_run` has
+ * to hold. They must be finite, and the latter have no weight. */
+size_t gtcrn_filter_past(const gtcrn_filter *filter);
+size_t gtcrn_filter_blank(const gtcrn_filter *filter);
+
+/* Writes `count` outputs from `first` on; `buffer` begins at input sample `origin` and has `length` samples, `past` and
+ * `blank` included. Returns 0, or -1 if that does not suffice; nothing is then written. */
+int gtcrn_filter_run(const gtcrn_filter *filter, const float *buffer, int64_t origin, size_t length, int64_t first,
+                     size_t count, float *output);
 
 /* cffi: end. */
 
-#ifdef __cplusplus
-}
-#endif
+/* Sums of the resampler, compiled once per instruction set. `dot` returns the sum of the products of `count` values, a
+ * multiple of 16. `fir` writes for each of `windows` windows of `width` samples, which start `step` apart, 16 outputs,
+ * the sums of its samples times a row of `weights` (width, 16); the outputs of windows are `apart`. */
+typedef float gtcrn_dot(const float *a, const float *b, size_t count);
+typedef void gtcrn_fir(const float *weights, size_t width, const float *samples, size_t step, size_t windows,
+                       float *output, size_t apart);
+
+typedef struct {
+    gtcrn_dot *dot;
+    gtcrn_fir *fir;
+} gtcrn_sums;
+
+/* Returns the functions for an instruction set (NULL: the fastest), or NULL if it is not supported. */
+const gtcrn_sums *gtcrn_find_sums(const char *isa);
+
 #endif

@@ -32,7 +32,7 @@ def add_options(
         cls: a dataclass of fields made by `setting`.
         prefix: before each name.
         without: fields that get no option, and so keep their defaults.
-        shown_as: metavars by the name of the field; else it is the name in capitals.
+        shown_as: metavars by the name of the field; else it is the unit in capitals, or the name.
     """
     for item in fields_of(cls):
         if item.name in without:
@@ -48,7 +48,7 @@ def add_options(
             type=_parser_of(kind),
             default=None if is_required(item) else default,
             required=is_required(item),
-            metavar=(shown_as or {}).get(item.name, item.name.upper()),
+            metavar=(shown_as or {}).get(item.name) or declared.unit.upper() or item.name.upper(),
             help=_escaped(declared.help + _default_text(default, declared.default_text, required=is_required(item))),
         )
     for old, new in old_names(cls).items():

@@ -39,10 +39,6 @@ class Framer:
         missing = -len(self._rest) % self._hop
         return self.push(np.zeros(missing, np.float32))
 
-    def resume(self, rest: F32) -> None:
-        """Resumes with the samples of an incomplete hop."""
-        self._rest = rest
-
     def reset(self) -> None:
         """Discards the buffered samples."""
         self._rest = _EMPTY

@@ -45,7 +45,7 @@ class Mixer:
         self._samples_out = 0
         self._start = self._target = strength
         self._position = ramp_length  # completed samples of the ramp from start to target
-        self._track: StrengthRamp | None = None  # in place of the ramp
+        self._followed: StrengthRamp | None = None  # in place of that ramp
 
     @property
     def samples_out(self) -> int:
@@ -55,20 +55,15 @@ class Mixer:
     @property
     def strength(self) -> float:
         """The strength of the last sample, or that of the first before there is one."""
-        if self._track is not None:
-            return self._track.at(self._samples_out)
+        if self._followed is not None:
+            return self._followed.at(self._samples_out)
         done = min(self._position / self._ramp_length, 1.0)
         return self._start + (self._target - self._start) * done
 
     @property
     def ramp(self) -> StrengthRamp | None:
         """The ramp that the strength follows; None if it was set."""
-        return self._track
-
-    def is_still_at(self, strength: float) -> bool:
-        """Whether the strength is constant at this value until `set_strength` or `follow`."""
-        is_still = self._position >= self._ramp_length or self._start == self._target
-        return self._target == strength and self._track is None and is_still
+        return self._followed
 
     @property
     def waiting_dry(self) -> F32:
@@ -80,22 +75,18 @@ class Mixer:
         """Number of enhanced samples whose input counterparts have not arrived."""
         return len(self._enhanced)
 
-    def resume(self, waiting_dry: F32, samples_out: int) -> None:
-        """Resumes after the signals were mixed elsewhere, at a constant strength or along a `StrengthRamp`."""
-        self._dry, self._enhanced, self._samples_out = waiting_dry, _EMPTY, samples_out
-
     def set_strength(self, strength: float) -> None:
         """Ramps to another strength from the next sample on; immediate before the first sample."""
-        if strength == self._target and self._track is None:
+        if strength == self._target and self._followed is None:
             return
         self._start = strength if self._samples_out == 0 else self.strength
         self._target = strength
         self._position = 0
-        self._track = None
+        self._followed = None
 
     def follow(self, ramp: StrengthRamp) -> None:
         """Follows a `StrengthRamp` until `set_strength`."""
-        self._track = ramp
+        self._followed = ramp
 
     def push(self, dry: F32, enhanced: F32) -> AlignedChunk:
         """Returns the samples available in both signals; either may run ahead of the other."""
@@ -114,7 +105,7 @@ class Mixer:
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Buffered samples and the position in the ramp (completed if it follows a `StrengthRamp`)."""
         ramp = (self._start, self._target, self._position)
-        if self._track is not None:
+        if self._followed is not None:
             ramp = (self.strength, self.strength, self._ramp_length)
         return {
             "dry": self._dry.copy(),
@@ -147,12 +138,12 @@ class Mixer:
         wanted = self._target
         self._dry, self._enhanced = (state[name].astype(np.float32) for name in ("dry", "enhanced"))
         self._start, self._target, self._position = start, target, int(position)
-        self._samples_out, self._track = samples_out, None
+        self._samples_out, self._followed = samples_out, None
         self.set_strength(wanted)
 
     def _mix(self, dry: F32, enhanced: F32) -> F32:
-        if self._track is not None:
-            return self._track.mix(dry, enhanced, self._samples_out)
+        if self._followed is not None:
+            return self._followed.mix(dry, enhanced, self._samples_out)
         if self._position < self._ramp_length and self._start != self._target:
             return self._mix_ramp(dry, enhanced)
         if self._target == 1.0:

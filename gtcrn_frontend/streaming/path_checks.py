@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.polyphase import MAX_GAIN
 from gtcrn_frontend.audio.resampler import Resampler
+from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import MAX_AMPLITUDE, check_magnitude
 from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.model_spec import MAX_ENHANCED, ModelSpec
@@ -45,17 +46,20 @@ def split_state(
 
 def check_ranges(
     state: Mapping[str, npt.NDArray[Any]],
-    to_model: Resampler | None,
-    to_output: Resampler | None,
-    dry_to_output: Resampler | None,
+    *,
+    model_is_filtered: bool,
+    output_is_filtered: bool,
+    dry_is_filtered: bool,
 ) -> None:
     """Raises `StateError` for samples beyond what valid input and the network can produce."""
-    model_gain, output_gain, dry_gain = (MAX_GAIN if stage else 1.0 for stage in (to_model, to_output, dry_to_output))
+    model_gain, output_gain, dry_gain = (
+        MAX_GAIN if is_filtered else 1.0 for is_filtered in (model_is_filtered, output_is_filtered, dry_is_filtered)
+    )
     limits = {
         "to_model.pending": MAX_AMPLITUDE,
         "dry_to_output.pending": MAX_AMPLITUDE,
         "framer.rest": model_gain * MAX_AMPLITUDE,
-        "guard.past": model_gain * MAX_AMPLITUDE,
+        "auto_strength.past": model_gain * MAX_AMPLITUDE,
         "to_output.pending": MAX_ENHANCED,
         "mixer.dry": dry_gain * MAX_AMPLITUDE,
         "mixer.enhanced": output_gain * MAX_ENHANCED,
@@ -72,6 +76,7 @@ def check_counts(
     to_model: Resampler | None,
     to_output: Resampler | None,
     dry_to_output: Resampler | None,
+    dry_at_model: Resampler | None,
     framer: Framer,
     mixer: Mixer,
 ) -> None:
@@ -84,13 +89,15 @@ def check_counts(
         to_model: stages as in `SignalPath`, with loaded states.
         to_output: see `to_model`.
         dry_to_output: see `to_model`.
+        dry_at_model: `to_model` where the dry signal is its output.
         framer: see `to_model`.
         mixer: see `to_model`.
     """
     framed = to_model.samples_out if to_model else samples_in
     hops, held = divmod(framed, spec.hop_length)
     enhanced = max(hops * spec.hop_length - spec.delay, 0)
-    dry = dry_to_output.samples_out if dry_to_output else samples_in
+    dry_filter = dry_to_output or dry_at_model
+    dry = dry_filter.samples_out if dry_filter else samples_in
     mixable = to_output.samples_out if to_output else enhanced
     out = min(dry, mixable)
     counts = [
@@ -105,3 +112,34 @@ def check_counts(
     for what, expected, got in counts:
         if got != expected:
             raise StateError(f"expected {expected} samples {what} after {samples_in} of the stream, got {got}")
+
+
+def check_agreement(
+    state: Mapping[str, npt.NDArray[Any]], engine_state: Mapping[str, F32], spec: ModelSpec, output_rate: int
+) -> None:
+    """Raises `StateError` if arrays that hold the same samples differ.
+
+    Args:
+        state: of a path, valid.
+        engine_state: canonical arrays of its engine, valid.
+        spec: spec of the model.
+        output_rate: in Hz.
+    """
+    ends = [state[name] for name in ("to_model.pending", "dry_to_output.pending") if name in state]
+    if len(ends) == 2:
+        count = min(map(len, ends))
+        if not np.array_equal(ends[0][len(ends[0]) - count :], ends[1][len(ends[1]) - count :]):
+            raise StateError("expected the same last samples of the input in both resamplers, got others")
+    analysis = engine_state.get("analysis")
+    if analysis is None or not spec.delay == spec.hop_length == len(analysis):
+        return
+    if output_rate == spec.sample_rate:
+        dry, rest = state["mixer.dry"], state["framer.rest"]
+        known = np.concatenate([analysis, rest])
+        if not np.array_equal(dry, known[len(known) - len(dry) :]):
+            raise StateError("mixer.dry: expected the last samples at the model's rate, got others")
+    if (past := state.get("auto_strength.past")) is None:
+        return
+    is_begun = state["auto_strength.hops"][3] == 0
+    if not np.array_equal(past, analysis if is_begun else np.zeros_like(past)):
+        raise StateError("auto_strength.past: expected the last samples that the network has taken, got others")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -12,7 +11,6 @@ import numpy.typing as npt
 from gtcrn_frontend.audio.resampler import Resampler
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import AutoStrengthConfig, Strength
-from gtcrn_frontend.engines.direct_path import Position
 from gtcrn_frontend.model_spec import ModelSpec
 from gtcrn_frontend.streaming.auto_strength.controller import AutoStrength, AutoStrengthReport
 from gtcrn_frontend.streaming.framer import Framer
@@ -60,7 +58,8 @@ class SignalPath:
         self._grid = HopGrid(spec.hop_length, spec.delay, spec.sample_rate, output_sample_rate)
         self._to_model = _resampler(sample_rate, spec.sample_rate)
         self._to_output = _resampler(spec.sample_rate, output_sample_rate)
-        self._dry_to_output = _resampler(sample_rate, output_sample_rate)
+        self._dry_is_model_input = output_sample_rate == spec.sample_rate
+        self._dry_to_output = None if self._dry_is_model_input else _resampler(sample_rate, output_sample_rate)
         self._framer = Framer(spec.hop_length)
         ramp_length = spec.hop_length * output_sample_rate // spec.sample_rate
         self._mixer = Mixer(0.0 if bypass or strength == "auto" else strength, ramp_length)
@@ -69,8 +68,6 @@ class SignalPath:
         self._waiting_dry = _EMPTY  # for the next `pull`
         self._samples_in = 0
         self._to_drop = spec.delay  # the engine's first output samples precede the stream's first
-        self.latency_samples = self._latency_samples(sample_rate)
-        self.lag_samples = self._lag_samples(sample_rate, output_sample_rate)
         self.set_strength(strength, bypass=bypass)
 
     @property
@@ -111,54 +108,26 @@ class SignalPath:
         elif self._mixer.ramp is None:
             self._mixer.follow(self._new_ramp(self._auto_strength))
 
-    def direct_position(self, strength: Strength) -> Position | None:
-        """Returns the position for an engine's direct path at this strength; None if it cannot take over here."""
-        if self._to_model or self._to_output or strength == 0:
-            return None
-        hops, held = divmod(self._samples_in, self._spec.hop_length)
-        recent = self._mixer.waiting_dry
-        expected = (held + min(hops, 1) * self._spec.hop_length, 0, held, 0 if hops else self._spec.delay)
-        # Anything else comes from a hand-made state, which only the stages can process.
-        if (len(recent), self._mixer.waiting_enhanced, self._framer.held, self._to_drop) != expected:
-            return None
-        auto_strength, ramp = self._auto_strength, self._mixer.ramp
-        if strength != "auto":
-            is_there = auto_strength is None and self._mixer.is_still_at(strength)
-            return Position(self._samples_in, recent, held, strength) if is_there else None
-        if auto_strength is None or ramp is None or not ramp.is_at(hops, auto_strength.strength):
-            return None
-        past = recent[: len(recent) - held]
-        return (
-            Position(self._samples_in, recent, held, auto_strength=auto_strength.levels)
-            if auto_strength.is_up_to_date(past)
-            else None
-        )
-
-    def resume(self, position: Position) -> None:
-        """Resumes from the position of a direct path."""
-        samples_in, recent, held, *_ = position
-        self._samples_in = samples_in
-        self._to_drop = 0 if samples_in > held else self._spec.delay
-        self._framer.resume(recent[len(recent) - held :])
-        self._mixer.resume(recent, samples_in - len(recent))
-        if self._auto_strength:
-            self._auto_strength.resume(recent[: len(recent) - held])
-            if self._mixer.ramp is not None:
-                self._mixer.ramp.resume(samples_in // self._spec.hop_length, self._auto_strength.strength)
-
     def push(self, samples: F32) -> F32:
         """Returns complete hops `(n_hops, hop_length)` for the engine; samples are `(n,)`."""
         self._samples_in += len(samples)
-        self._queue_dry(self._dry_to_output.push(samples) if self._dry_to_output else samples)
-        return self._observed(self._framer.push(self._to_model.push(samples) if self._to_model else samples))
+        at_model = self._to_model.push(samples) if self._to_model else samples
+        if self._dry_is_model_input:
+            self._queue_dry(at_model)
+        else:
+            self._queue_dry(self._dry_to_output.push(samples) if self._dry_to_output else samples)
+        return self._observed(self._framer.push(at_model))
 
     def finish(self) -> F32:
         """Returns the last hops: the remaining samples, and zeros to flush the engine."""
         if self._samples_in == 0:
             return np.empty((0, self._spec.hop_length), np.float32)
-        if self._dry_to_output:
+        at_model = self._to_model.flush() if self._to_model else _EMPTY
+        if self._dry_is_model_input:
+            self._queue_dry(at_model)
+        elif self._dry_to_output:
             self._queue_dry(self._dry_to_output.flush())
-        tail = self._framer.push(self._to_model.flush()) if self._to_model else self._framer.push(_EMPTY)
+        tail = self._framer.push(at_model)
         silent_hops = -(-self._spec.delay // self._spec.hop_length)
         silence = np.zeros((silent_hops, self._spec.hop_length), np.float32)
         return self._observed(np.concatenate([tail, self._framer.flush(), silence]))
@@ -205,9 +174,9 @@ class SignalPath:
         arrays: Arrays = {"counters": np.array([self._samples_in, self._to_drop], np.int64)}
         parts = {name: stage.state for name, stage in self._stages().items()}
         if self._auto_strength:
-            parts["guard"] = self._auto_strength.state
+            parts["auto_strength"] = self._auto_strength.state
         if self._mixer.ramp is not None:
-            parts["track"] = self._mixer.ramp.state
+            parts["strength_ramp"] = self._mixer.ramp.state
         for name, part in parts.items():
             arrays |= {f"{name}.{key}": array for key, array in part.items()}
         return arrays
@@ -220,16 +189,25 @@ class SignalPath:
         Raises:
             StateError: the state does not fit, for example because of other rates. The path is then unusable.
         """
-        by_stage, counters = split_state(state, (*self._stages(), "guard", "track"), MAX_SECONDS * self._sample_rate)
-        check_ranges(state, self._to_model, self._to_output, self._dry_to_output)
+        by_stage, counters = split_state(
+            state, (*self._stages(), "auto_strength", "strength_ramp"), MAX_SECONDS * self._sample_rate
+        )
+        dry_is_filtered = self._dry_to_output is not None or (self._dry_is_model_input and self._to_model is not None)
+        check_ranges(
+            state,
+            model_is_filtered=self._to_model is not None,
+            output_is_filtered=self._to_output is not None,
+            dry_is_filtered=dry_is_filtered,
+        )
         follows = self._mixer.ramp is not None
         for name, stage_object in self._stages().items():
             stage_object.load_state(by_stage[name])
         self._samples_in, self._to_drop = counters
         resamplers = self._to_model, self._to_output, self._dry_to_output
-        check_counts(self._spec, self._samples_in, self._to_drop, *resamplers, self._framer, self._mixer)
+        dry_at_model = self._to_model if self._dry_is_model_input else None
+        check_counts(self._spec, self._samples_in, self._to_drop, *resamplers, dry_at_model, self._framer, self._mixer)
         if self._auto_strength:
-            self._load_auto_strength(by_stage["guard"], by_stage["track"], follows=follows)
+            self._load_auto_strength(by_stage["auto_strength"], by_stage["strength_ramp"], follows=follows)
 
     def _load_auto_strength(self, auto_strength: Arrays, ramp: Arrays, *, follows: bool) -> None:
         self._auto_strength = AutoStrength(self._spec, self._auto_strength_config)
@@ -265,22 +243,6 @@ class SignalPath:
             "mixer": self._mixer,
         }
         return {name: stage for name, stage in stages.items() if stage is not None}
-
-    def _resamplers_delay_s(self) -> float:
-        stages = (self._to_model, self._to_output)
-        return sum(stage.delay_samples_in / stage.rate_in for stage in stages if stage)
-
-    def _latency_samples(self, rate: int) -> int:
-        """Latency: until the sample's frame is complete, plus look-ahead and resampling filters.
-
-        At rates other than the model's the true maximum is up to 0.1 ms lower, as filters start at whole samples.
-        """
-        frame_s = (self._spec.win_length + self._spec.look_ahead) / self._spec.sample_rate
-        return math.ceil((frame_s + self._resamplers_delay_s()) * rate)
-
-    def _lag_samples(self, rate: int, output_rate: int) -> int:
-        """Just before the sample with the longest latency is delivered, it and all later ones are outstanding."""
-        return math.ceil((self._latency_samples(rate) - 1) * output_rate / rate)
 
 
 def _resampler(rate_in: int, rate_out: int) -> Resampler | None:

@@ -1,44 +1,43 @@
-"""`Stream`: all channels of one stream, with signal paths and engine states; used by `Enhancer` and `StreamPool`."""
+"""`Stream`: one stream with its settings, around a backend; used by `Enhancer` and `StreamPool`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gtcrn_frontend.audio.channels import join_channels, split_channels
 from gtcrn_frontend.audio.pcm import pcm_bytes, whole_frames
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import check_chunk, restore_type
 from gtcrn_frontend.config import EnhancerConfig, Strength
-from gtcrn_frontend.engines.direct_path import DirectPath
 from gtcrn_frontend.engines.loading import LoadedModel
+from gtcrn_frontend.engines.native import NativeEngine
 from gtcrn_frontend.errors import ModelError, StreamBusyError
 from gtcrn_frontend.state import StreamState
 from gtcrn_frontend.streaming.auto_strength.controller import AutoStrengthReport
+from gtcrn_frontend.streaming.backend import StreamBackend
 from gtcrn_frontend.streaming.exclusive import ExclusiveCalls
+from gtcrn_frontend.streaming.latency import lag_samples, latency_samples
 from gtcrn_frontend.streaming.mixer import AlignedChunk
-from gtcrn_frontend.streaming.signal_path import SignalPath
-from gtcrn_frontend.streaming.stream_state import export_stream, import_stream, stream_facts
+from gtcrn_frontend.streaming.native_backend import NativeBackend
+from gtcrn_frontend.streaming.python_backend import PythonBackend
+from gtcrn_frontend.streaming.stream_parameters import StreamParameters
+from gtcrn_frontend.streaming.stream_state import checked_state, of_stream, stream_facts
 
 Samples = npt.NDArray[Any]
-Job = tuple[F32, Any]
-"""Hops of one channel, and its engine state."""
 
 
 class Stream(ExclusiveCalls):
-    """One stream: a signal path and an engine state per output channel.
+    """One stream.
 
     Calls are exclusive and atomic: a second call while one is running raises `StreamBusyError`, and a call that fails
-        or is interrupted resets the stream. `run_streams` batches the jobs of many streams into one call of the engine;
-        its caller must not use a stream in two calls at once.
+        or is interrupted resets the stream. `StreamBatch` processes many streams together; its caller must not use a
+        stream in two calls at once.
 
-    Strength and bypass are plain attributes that apply to the next samples; they may be set from another thread during
-    a call.
+    Strength and bypass apply to the next samples; they may be set from another thread during a call.
 
     Args:
         loaded: the model and its engine.
@@ -52,59 +51,77 @@ class Stream(ExclusiveCalls):
         super().__init__()
         self.loaded = loaded
         self.config = config
-        self.sample_rate = config.sample_rate or loaded.engine.spec.sample_rate
-        self.output_sample_rate = config.output_sample_rate or self.sample_rate
-        self.strength = config.strength_or_auto
-        self.bypass = config.bypass
         self.dtype: np.dtype[Any] = np.dtype(np.float32)  # of the last chunk, and so of the flushed samples
         self.pending_bytes = b""  # incomplete frame of 16-bit PCM
-        self._paths = self._new_paths()
-        self._states = self._new_states()
-        self._direct: DirectPath | None = None  # if set, it holds the signal, and the signal path is out of date
-        self._direct_strength: Strength = self.strength
+        self._parameters = StreamParameters.of(config, loaded.engine.spec)
+        self._strength, self._bypass = config.strength_or_auto, config.bypass
+        self.backend = self._open(loaded)
+
+    @property
+    def strength(self) -> Strength:
+        """Weight of the enhanced signal, or `auto`."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, strength: Strength) -> None:
+        self._strength = strength
+        self.backend.set_strength(strength, bypass=self._bypass)
+
+    @property
+    def bypass(self) -> bool:
+        """Whether the aligned input is delivered."""
+        return self._bypass
+
+    @bypass.setter
+    def bypass(self, bypass: bool) -> None:
+        self._bypass = bypass
+        self.backend.set_strength(self._strength, bypass=bypass)
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate of the input in Hz."""
+        return self._parameters.sample_rate
+
+    @property
+    def output_sample_rate(self) -> int:
+        """Rate of the output in Hz."""
+        return self._parameters.output_sample_rate
+
+    @property
+    def paths(self) -> int:
+        """Channels of the output."""
+        return self._parameters.paths
 
     @property
     def latency_samples(self) -> int:
         """Worst-case latency in samples of the input."""
-        return self._paths[0].latency_samples
+        return latency_samples(self.loaded.engine.spec, self.sample_rate, self.output_sample_rate)
 
     @property
     def lag_samples(self) -> int:
         """Most output samples that may be outstanding."""
-        return self._paths[0].lag_samples
+        return lag_samples(self.loaded.engine.spec, self.sample_rate, self.output_sample_rate)
 
     @property
     def samples_in(self) -> int:
         """Input samples per channel so far."""
-        return (self._direct or self._paths[0]).samples_in
+        return self.backend.samples_in
 
     @property
     def samples_out(self) -> int:
         """Output samples per channel so far."""
-        return (self._direct or self._paths[0]).samples_out
+        return self.backend.samples_out
 
     @property
     def auto_strength_reports(self) -> tuple[AutoStrengthReport, ...]:
         """State of `strength="auto"` per channel; empty while it is off, and before its first chunk."""
-        if self.strength != "auto":  # also if the next chunk has yet to switch it off
+        if self._strength != "auto":  # also if the next chunk has yet to switch it off
             return ()
-        return tuple(report for path in self._paths if (report := path.auto_strength_report))
+        return self.backend.auto_strength_reports
 
     def check(self, chunk: npt.ArrayLike) -> tuple[F32, np.dtype[Any]]:
-        """Returns the arguments for `push`; raises `AudioFormatError` for an invalid chunk. The stream is unchanged."""
-        return check_chunk(chunk, self.config.channels)
-
-    def direct_path(self) -> DirectPath | None:
-        """Returns the engine's direct path for the next samples, if it has one and the settings allow it."""
-        strength = self.strength
-        if self._direct is not None:
-            return self._direct if strength == self._direct_strength and not self.bypass else None
-        if self.bypass or self.config.channels > 1:
-            return None
-        if (position := self._paths[0].direct_position(strength)) is not None:
-            self._direct_strength = strength
-            self._direct = self.loaded.engine.direct_path(self._states[0], position)
-        return self._direct
+        """Returns the arguments for `process`; raises `AudioFormatError` for an invalid chunk, without any change."""
+        return check_chunk(chunk, self._parameters.channels)
 
     def process(self, samples: F32, dtype: np.dtype[Any]) -> Samples:
         """Returns the complete mixed samples in the type of the input; arguments come from `check`."""
@@ -126,77 +143,41 @@ class Stream(ExclusiveCalls):
 
     def process_aligned(self, samples: F32, dtype: np.dtype[Any]) -> AlignedChunk:
         """Returns all signals of the complete samples, in the type of the input."""
-        return self._transaction(lambda: self.aligned(self.advance(self.push(samples, dtype))))
+
+        def process() -> AlignedChunk:
+            self.dtype = dtype
+            return self._restored(self.backend.push_aligned(samples))
+
+        return self._transaction(process)
 
     def process_bytes(self, pcm16: bytes) -> bytes:
         """Returns the complete samples as 16-bit PCM; after a failed call, only the last incomplete frame is kept."""
 
         def process() -> bytes:
-            samples, self.pending_bytes = whole_frames(self.pending_bytes + pcm16, "s16le", self.config.channels)
+            samples, self.pending_bytes = whole_frames(self.pending_bytes + pcm16, "s16le", self._parameters.channels)
             return pcm_bytes(self._process(*self.check(samples)), "s16le")
 
         return self._transaction(process)
 
     def flush(self) -> Samples:
         """Returns the remaining mixed samples, in the type of the last chunk; resets the stream."""
-        return self._transaction(lambda: self.mixed(self.advance(self.finish(), last=True)))
+
+        def finish() -> Samples:
+            rest = restore_type(self.backend.finish(), self.dtype)
+            self.pending_bytes = b""
+            return rest
+
+        return self._transaction(finish)
 
     def flush_aligned(self) -> AlignedChunk:
         """Returns all signals of the remaining samples; resets the stream."""
-        return self._transaction(lambda: self.aligned(self.advance(self.finish(), last=True)))
 
-    def push(self, samples: F32, dtype: np.dtype[Any]) -> list[Job]:
-        """Returns a job for each channel, possibly with 0 hops."""
-        self.dtype = dtype
-        self._leave_direct()
-        self._update_strength()
-        if len(self._paths) == 1:
-            return [(self._paths[0].push(samples.mean(axis=1) if samples.ndim == 2 else samples), self._states[0])]
-        channels = split_channels(samples)
-        hops = [path.push(channel) for path, channel in zip(self._paths, channels, strict=True)]
-        return list(zip(hops, self._states, strict=True))
-
-    def finish(self) -> list[Job]:
-        """Returns the last jobs, to be pulled with `last=True`."""
-        self._leave_direct()
-        self._update_strength()
-        return [(path.finish(), state) for path, state in zip(self._paths, self._states, strict=True)]
-
-    def advance(self, jobs: list[Job], *, last: bool = False) -> list[AlignedChunk]:
-        """Runs jobs through the engine; returns the result of `pull`.
-
-        Args:
-            jobs: result of `push` or `finish`.
-            last: the jobs are those of `finish`.
-        """
-        engine = self.loaded.engine
-        enhanced = [engine.process(*jobs[0])] if len(jobs) == 1 else engine.process_many(jobs)
-        return self.pull(enhanced, last=last)
-
-    def pull(self, enhanced: Sequence[F32], *, last: bool = False) -> list[AlignedChunk]:
-        """Returns the complete samples per channel, in float32.
-
-        Args:
-            enhanced: output of the engine for the jobs.
-            last: the jobs were those of `finish`; resets the stream.
-        """
-        if len(self._paths) == 1:
-            aligned = [self._paths[0].pull(enhanced[0], last=last)]
-        else:
-            aligned = [path.pull(each, last=last) for path, each in zip(self._paths, enhanced, strict=True)]
-        if last:
-            self._states = self._new_states()
+        def finish() -> AlignedChunk:
+            rest = self._restored(self.backend.finish_aligned())
             self.pending_bytes = b""
-        return aligned
+            return rest
 
-    def mixed(self, aligned: Sequence[AlignedChunk]) -> Samples:
-        """Joins the mixed signals of all channels, in the type of the input; a copy."""
-        return self._joined([channel.mixed for channel in aligned])
-
-    def aligned(self, aligned: Sequence[AlignedChunk]) -> AlignedChunk:
-        """Joins all signals of all channels, in the type of the input; copies."""
-        signals = ([getattr(channel, name) for channel in aligned] for name in ("dry", "enhanced", "mixed"))
-        return AlignedChunk(aligned[0].start_sample, *(self._joined(signal) for signal in signals))
+        return self._transaction(finish)
 
     def reset(self) -> None:
         """Resets the stream; samples not delivered are lost."""
@@ -215,23 +196,24 @@ class Stream(ExclusiveCalls):
             self.after_fork()
 
         def move() -> None:
-            self._leave_direct()
-            exported = [self.loaded.engine.export_state(state) for state in self._states]
-            states = [loaded.engine.import_state(arrays) for arrays in exported]
-            self._states, self.loaded = states, loaded
+            backend = self._open(loaded)
+            backend.import_state(self.backend.export_state())
+            self.backend, self.loaded = backend, loaded
 
         self._exclusive(move)
 
     def after_fork(self) -> None:
         """Resets the stream in a forked child: a call in progress exists only in the parent."""
-        self._is_busy = False
-        self.reset()
+        self.backend = self._open(self.loaded)
+        self.pending_bytes = b""
+        self._is_busy = self._is_inconsistent = False
 
     def copy(self) -> Stream:
         """Returns an independent copy of the stream."""
         state = self.get_state()
         twin = copy(self)
         twin._is_busy = False
+        twin.backend = twin._open(self.loaded)
         twin.set_state(state)
         return twin
 
@@ -239,9 +221,7 @@ class Stream(ExclusiveCalls):
         """Returns a copy of the state."""
 
         def export() -> StreamState:
-            self._leave_direct()
-            parts = self._paths, self._states, self.pending_bytes, self.dtype
-            return export_stream(self._facts(), self.loaded.engine, *parts)
+            return StreamState(self._facts(), self.backend.export_state() | of_stream(self.pending_bytes, self.dtype))
 
         return self._exclusive(export)
 
@@ -251,50 +231,32 @@ class Stream(ExclusiveCalls):
         Raises:
             StateError: the state does not fit or is damaged. The stream is unchanged.
         """
-        paths, channels = self._new_paths(), self.config.channels
-        states, pending_bytes, dtype = import_stream(state, self._facts(), self.loaded.engine, paths, channels)
+        arrays, pending_bytes, dtype = checked_state(state, self._facts(), self.loaded.engine.spec, self._parameters)
 
         def restore() -> None:
-            self._paths, self._states, self._direct, self._is_inconsistent = paths, states, None, False
+            self.backend.import_state(arrays)
             self.pending_bytes, self.dtype = pending_bytes, dtype
 
-        self._exclusive(restore)
+        self._transaction(restore)
 
     def _process(self, samples: F32, dtype: np.dtype[Any]) -> Samples:
-        direct = self.direct_path()
-        if direct is None:
-            return self.mixed(self.advance(self.push(samples, dtype)))
         self.dtype = dtype
-        return restore_type(direct.advance(samples), dtype)
+        return restore_type(self.backend.push(samples), dtype)
 
     def _restart(self) -> None:
         """Resets the stream atomically: an interrupt happens before or after."""
-        paths, states = self._new_paths(), self._new_states()
-        self._paths, self._states, self._direct, self._is_inconsistent = paths, states, None, False
+        self.backend.reset()
+        self._is_inconsistent = False
 
-    def _leave_direct(self) -> None:
-        if self._direct is not None:
-            self._paths[0].resume(self._direct.position)
-            self._direct = None
+    def _open(self, loaded: LoadedModel) -> StreamBackend:
+        engine, settings = loaded.engine, (self._parameters, self._strength)
+        if isinstance(engine, NativeEngine):
+            return NativeBackend(engine, *settings, bypass=self._bypass)
+        return PythonBackend(engine, *settings, bypass=self._bypass)
 
-    def _update_strength(self) -> None:
-        strength, bypass = self.strength, self.bypass  # read once, so that all channels get the same
-        for path in self._paths:
-            path.set_strength(strength, bypass=bypass)
-
-    def _new_paths(self) -> list[SignalPath]:
-        count = 1 if self.config.downmix else self.config.channels
-        spec, auto_strength = self.loaded.engine.spec, self.config.auto_strength_config
-        rates = self.sample_rate, self.output_sample_rate
-        return [SignalPath(spec, *rates, self.strength, auto_strength, bypass=self.bypass) for _ in range(count)]
-
-    def _new_states(self) -> list[Any]:
-        return [self.loaded.engine.new_state() for _ in self._paths]
-
-    def _joined(self, channels: Sequence[npt.NDArray[Any]]) -> Samples:
-        joined = restore_type(join_channels(channels), self.dtype)
-        # A view would expose, and keep alive, the caller's chunk or a batch shared with other streams.
-        return joined if joined.base is None else joined.copy()
+    def _restored(self, aligned: AlignedChunk) -> AlignedChunk:
+        start, *signals = aligned
+        return AlignedChunk(start, *(restore_type(signal, self.dtype) for signal in signals))
 
     def _facts(self) -> dict[str, Any]:
-        return stream_facts(self.loaded, self.sample_rate, self.output_sample_rate, len(self._paths))
+        return stream_facts(self.loaded.model.digest, self.loaded.engine.spec, self._parameters)

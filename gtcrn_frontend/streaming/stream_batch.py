@@ -1,11 +1,9 @@
-"""`StreamBatch`: the streams of one call of a pool, run as one batch."""
+"""`StreamBatch`: several streams that are processed together."""
 
 from __future__ import annotations
 
-import functools
 import itertools
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +11,8 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import DTYPES, check_chunk, restore_type
-from gtcrn_frontend.engines.direct_path import DirectPath
-from gtcrn_frontend.engines.loading import LoadedModel
 from gtcrn_frontend.errors import AudioFormatError
-from gtcrn_frontend.streaming.stream import Job, Samples, Stream
+from gtcrn_frontend.streaming.stream import Samples, Stream
 from gtcrn_frontend.streaming.thread_pool import ThreadPool
 
 
@@ -24,152 +20,81 @@ class Checked(NamedTuple):
     """Validated chunks.
 
     Attributes:
-        direct: those of streams on a direct path, concatenated, `(n,)`.
-        counts: number of samples per stream in `direct`.
-        dtypes: sample types of those streams' chunks.
-        others: arguments of `Stream.push` for all other streams.
+        samples: of all streams, one behind the other and flat.
+        counts: frames of each stream.
+        dtypes: sample type of each stream's chunk.
     """
 
-    direct: F32
+    samples: F32
     counts: list[int]
     dtypes: list[np.dtype[Any]]
-    others: list[tuple[F32, np.dtype[Any]]]
 
 
 class StreamBatch:
-    """The streams of one call: those on a direct path run in one engine call, the others by their jobs.
-
-    Can be reused for the same streams while `is_lasting`, until one of them is changed otherwise.
+    """Streams of one model, none of which is in another call.
 
     Args:
-        streams: streams by id, all with the same engine.
-        loaded: the model and its engine.
-        workers: thread pool for the jobs.
-        num_threads: number of threads for direct paths.
-        changes: identity token: the batch is valid as long as it is the current one.
+        streams: any number, without duplicates.
+        workers: threads that share them.
 
     Attributes:
-        is_lasting: whether all streams still take the fastest path (a stream can return to it when its strength ramp
-            ends).
+        streams: the streams.
     """
 
-    def __init__(
-        self, streams: Mapping[int, Stream], loaded: LoadedModel, workers: ThreadPool, num_threads: int, changes: object
-    ) -> None:
-        self.ids = list(streams)
-        self.changes = changes
-        self.is_lasting = True
-        self._streams, self._loaded = streams, loaded
-        direct: dict[int, DirectPath] = {}
-        for stream_id, stream in streams.items():
-            if (path := stream.direct_path()) is not None:
-                direct[stream_id] = path
-        self._direct = {stream_id: streams[stream_id] for stream_id in direct}
-        self._others = {stream_id: stream for stream_id, stream in streams.items() if stream_id not in direct}
-        self._paths = loaded.engine.direct_paths(list(direct.values()), num_threads) if direct else None
-        self._dtypes: list[np.dtype[Any]] = []  # currently set in the streams on direct paths
-        self._process_many = functools.partial(workers.process_many, loaded.engine)
+    def __init__(self, streams: Sequence[Stream], workers: ThreadPool) -> None:
+        self.streams = streams
+        self._paths = [stream.paths for stream in streams]
+        self._is_mono = all(stream.config.channels == 1 for stream in streams)
+        backends = [stream.backend for stream in streams]
+        self._batch = type(backends[0]).batch(backends, workers) if backends else None
 
-    @property
-    def is_here(self) -> bool:
-        """Whether its engine belongs to this process."""
-        return self._loaded.process_id == os.getpid()
+    def check(self, chunks: Sequence[npt.ArrayLike], names: Iterable[object], what: str = "stream {}") -> Checked:
+        """Validates a chunk per stream; raises `AudioFormatError` for an invalid one, which names it as `what`."""
+        if self._is_mono and (together := _check_together(chunks)):
+            return together
+        checked = []
+        for stream, chunk, name in zip(self.streams, chunks, names, strict=True):
+            try:
+                checked.append(stream.check(chunk))
+            except AudioFormatError as error:
+                raise AudioFormatError(f"{what.format(name)}: {error}") from error
+        flat = [samples.reshape(-1) for samples, _ in checked]
+        joined = np.concatenate(flat) if flat else np.empty(0, np.float32)
+        return Checked(joined, [len(samples) for samples, _ in checked], [dtype for _, dtype in checked])
 
-    @property
-    def streams(self) -> list[Stream]:
-        """All streams, in order."""
-        return list(self._streams.values())
+    def process(self, checked: Checked) -> list[Samples]:
+        """Returns the complete mixed samples of each stream, in the type of its chunk.
 
-    def check(self, chunks: Mapping[int, npt.ArrayLike]) -> Checked:
-        """Validates chunks for `process`; raises `AudioFormatError` naming the stream of an invalid one."""
-        others = [self._check_one(stream_id, chunks[stream_id]) for stream_id in self._others]
-        direct: Sequence[Any] = [chunks[stream_id] for stream_id in self._direct]
-        together = _check_together(direct)
-        if together is not None:
-            return Checked(*together, others)
-        checked = [self._check_one(stream_id, chunk) for stream_id, chunk in zip(self._direct, direct, strict=True)]
-        samples = [of_stream for of_stream, _ in checked]
-        joined = np.concatenate(samples) if samples else np.empty(0, np.float32)
-        return Checked(joined, list(map(len, samples)), [dtype for _, dtype in checked], others)
-
-    def process(self, checked: Checked) -> dict[int, Samples]:
-        """Returns the complete samples of each stream, in order, in the type of its chunk.
-
-        If an engine fails, all streams are reset, see `run_streams`.
+        If it fails, all streams are reset, as some have advanced and others not.
         """
+        batch = self._batch
+        if batch is None:
+            return []
+        for stream, dtype in zip(self.streams, checked.dtypes, strict=True):
+            stream.dtype = dtype
+        return self._run(lambda: batch.push(checked.samples, checked.counts))
+
+    def finish(self) -> list[Samples]:
+        """Returns the remaining mixed samples of each stream, in the type of its last chunk; resets them."""
+        return [] if self._batch is None else self._run(self._batch.finish)
+
+    def _run(self, work: Callable[[], tuple[F32, list[int]]]) -> list[Samples]:
         try:
-            results = self._process_direct(checked)
-            if self._others:
-                of_others = self._process_others(checked.others)
-                results = {i: (of_others if i in of_others else results)[i] for i in self.ids}
-                self.is_lasting = all(stream.direct_path() is None for stream in self._others.values())
-            return results
+            mixed, counts = work()
+            return self._divided(mixed, counts)
         except BaseException:  # includes KeyboardInterrupt
-            for stream in self._streams.values():
+            for stream in self.streams:
                 stream.reset()
             raise
 
-    def _check_one(self, stream_id: int, chunk: npt.ArrayLike) -> tuple[F32, np.dtype[Any]]:
-        try:
-            return self._streams[stream_id].check(chunk)
-        except AudioFormatError as error:
-            raise AudioFormatError(f"stream {stream_id}: {error}") from error
-
-    def _process_direct(self, checked: Checked) -> dict[int, Samples]:
-        if self._paths is None:
-            return {}
-        dtypes = checked.dtypes
-        if dtypes != self._dtypes:
-            for stream, dtype in zip(self._direct.values(), dtypes, strict=True):
-                stream.dtype = dtype
-            self._dtypes = dtypes
-        enhanced, counts = self._paths.advance(checked.direct, checked.counts)
+    def _divided(self, mixed: F32, counts: list[int]) -> list[Samples]:
+        dtypes = [stream.dtype for stream in self.streams]
         if dtypes.count(dtypes[0]) == len(dtypes):
-            parts = _parts(restore_type(enhanced, dtypes[0]), counts)
-        else:
-            parts = list(map(restore_type, _parts(enhanced, counts), dtypes))
-        return dict(zip(self._direct, parts, strict=True))
-
-    def _process_others(self, checked: list[tuple[F32, np.dtype[Any]]]) -> dict[int, Samples]:
-        streams = self._others
-
-        def jobs() -> list[list[Job]]:
-            return [stream.push(*of_stream) for stream, of_stream in zip(streams.values(), checked, strict=True)]
-
-        return dict(zip(streams, run_streams(list(streams.values()), jobs, self._process_many), strict=True))
+            return _parts(restore_type(mixed, dtypes[0]), counts, self._paths)
+        return list(map(restore_type, _parts(mixed, counts, self._paths), dtypes))
 
 
-def run_streams(
-    streams: Sequence[Stream],
-    jobs: Callable[[], Sequence[list[Job]]],
-    process_many: Callable[[list[Job]], list[F32]],
-    *,
-    last: bool = False,
-) -> list[Samples]:
-    """Runs the jobs of several streams in one batch; returns the complete mixed samples of each.
-
-    On failure, all these streams are reset, as some have advanced and others have not.
-
-    Args:
-        streams: any number of streams with the same engine, none in another call.
-        jobs: returns the result of `push` or `finish` for each stream.
-        process_many: `Engine.process_many`.
-        last: the jobs are those of `finish`.
-    """
-    try:
-        of_streams = jobs()
-        enhanced = iter(process_many(list(itertools.chain.from_iterable(of_streams))))
-        return [
-            stream.mixed(stream.pull(list(itertools.islice(enhanced, len(of_stream))), last=last))
-            for stream, of_stream in zip(streams, of_streams, strict=True)
-        ]
-    except BaseException:  # includes KeyboardInterrupt
-        for stream in streams:
-            stream.reset()
-        raise
-
-
-def _check_together(chunks: Sequence[Any]) -> tuple[F32, list[int], list[np.dtype[Any]]] | None:
+def _check_together(chunks: Sequence[Any]) -> Checked | None:
     """Validates mono chunks of one type together; returns None for all others, which may still be valid."""
     try:
         dtypes = {chunk.dtype for chunk in chunks}
@@ -180,17 +105,17 @@ def _check_together(chunks: Sequence[Any]) -> tuple[F32, list[int], list[np.dtyp
         return None
     counts = list(map(len, chunks))
     # Array subclasses could report any length, but the C code relies on it.
-    return (samples, counts, [dtype] * len(counts)) if sum(counts) == len(samples) else None
+    return Checked(samples, counts, [dtype] * len(counts)) if sum(counts) == len(samples) else None
 
 
-def _parts(samples: Samples, counts: Sequence[int]) -> list[Samples]:
-    """Splits samples into copies by count: a view would keep the samples of all streams in memory."""
-    if len(counts) == 1:
-        return [samples]
-    if len(set(counts)) == 1:  # faster for many
+def _parts(samples: Samples, counts: list[int], paths: list[int]) -> list[Samples]:
+    """Divides the samples of all streams into copies: a view would keep all of them in memory."""
+    if len(set(counts)) == 1 and paths.count(1) == len(paths):  # faster for many
         return [row.copy() for row in samples.reshape(len(counts), counts[0])]
-    ends = itertools.accumulate(counts)
-    return [samples[end - count : end].copy() for end, count in zip(ends, counts, strict=True)]
+    sizes = [count * channels for count, channels in zip(counts, paths, strict=True)]
+    ends = itertools.accumulate(sizes)
+    flat = [samples[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+    return [(part if n == 1 else part.reshape(-1, n)).copy() for part, n in zip(flat, paths, strict=True)]
 
 
 _KNOWN_TYPES = frozenset(DTYPES)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.errors import StateError
-from gtcrn_frontend.native.binding import FLOATS, ffi, for_c, lib
+from gtcrn_frontend.native import auto_strength as in_c
 
 _MOST_HOPS = 2**40  # centuries: larger values are not from a stream
 
@@ -35,10 +35,6 @@ class HopGrid:
     rate: int
     output_rate: int
 
-    def native(self) -> Any:
-        """Returns a copy in C, with attributes of the same names."""
-        return ffi.new("gtcrn_grid *", vars(self))
-
     def start(self, hop: int) -> int:
         """Returns the index of the first output sample of a hop; negative before the start of the stream."""
         return -((self.delay - hop * self.hop_length) * self.output_rate // self.rate)
@@ -58,19 +54,11 @@ class StrengthRamp:
         self._hop = hop  # first hop that is not completely mixed
         self._before = strength
         self._ends: list[float] = []
-        self._native_grid = None if lib is None else grid.native()
+        self._native_grid = in_c.new_grid(vars(grid)) if in_c.is_built() else None
 
     def extend(self, ends: Sequence[float]) -> None:
         """Appends the strengths at the ends of the next hops."""
         self._ends += ends
-
-    def is_at(self, hop: int, strength: float) -> bool:
-        """Whether everything before this hop is mixed, ending at this strength, and nothing else is queued."""
-        return self._hop == hop and self._before == strength and not self._ends
-
-    def resume(self, hop: int, strength: float) -> None:
-        """Resumes at a hop after the previous ones were mixed elsewhere."""
-        self._hop, self._before, self._ends = hop, strength, []
 
     def at(self, sample: int) -> float:
         """Returns the strength of the last sample before `sample`, the next one to mix."""
@@ -84,22 +72,8 @@ class StrengthRamp:
         if self._native_grid is None:
             mixed, over = self._mixed_in_python(dry, enhanced, sample)
         else:
-            if len(dry) != len(enhanced):  # C relies on it
-                raise ValueError(f"expected as many dry samples as enhanced ones, got {len(dry)} and {len(enhanced)}")
-            mixed = np.empty(len(dry), np.float32)
-            dry = for_c(dry)  # the caller's array; enhanced comes from an engine
             strengths = [self._before, *self._ends]
-            over = lib.gtcrn_mix(
-                self._native_grid,
-                self._hop,
-                strengths,
-                len(strengths) - 1,
-                sample,
-                ffi.from_buffer(FLOATS, dry),
-                ffi.from_buffer(FLOATS, enhanced),
-                len(dry),
-                ffi.from_buffer(FLOATS, mixed),
-            )
+            mixed, over = in_c.mix(self._native_grid, self._hop, strengths, sample, dry, enhanced)
         if over:
             self._before = self._ends[over - 1]
             self._hop += over
@@ -140,11 +114,11 @@ class StrengthRamp:
         """Restores a state; raises `StateError` if it does not fit."""
         strengths, hop = state.get("strengths"), state.get("hop")
         if strengths is None or strengths.ndim != 1 or strengths.dtype != np.float64 or len(strengths) == 0:
-            raise StateError(f"track: expected float64 strengths of shape (n,), got {strengths!r}")
+            raise StateError(f"strength_ramp: expected float64 strengths of shape (n,), got {strengths!r}")
         if not ((strengths >= 0) & (strengths <= 1)).all():
-            raise StateError(f"track: expected strengths in [0, 1], got {strengths}")
+            raise StateError(f"strength_ramp: expected strengths in [0, 1], got {strengths}")
         if hop is None or hop.shape != (1,) or hop.dtype != np.int64 or not 0 <= hop[0] < _MOST_HOPS:
-            raise StateError(f"track: expected the number of a hop, got {hop!r}")
+            raise StateError(f"strength_ramp: expected the number of a hop, got {hop!r}")
         self._before, *self._ends = strengths.tolist()
         self._hop = int(hop[0])
 
@@ -158,6 +132,6 @@ class StrengthRamp:
         waiting = len(self._ends)
         if self._hop + waiting != hops or (waiting and self._grid.start(self._hop + 1) <= samples_out):
             raise StateError(
-                f"track: expected the strengths of {hops} hops but for those mixed in {samples_out} samples, got "
-                f"{waiting} from hop {self._hop} on"
+                f"strength_ramp: expected the strengths of {hops} hops but for those mixed in {samples_out} samples, "
+                f"got {waiting} from hop {self._hop} on"
             )

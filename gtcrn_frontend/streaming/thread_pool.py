@@ -8,7 +8,9 @@ from typing import Any
 
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.engines.base import MIN_HOPS_PER_THREAD, Engine
-from gtcrn_frontend.streaming.stream import Job
+
+Job = tuple[F32, Any]
+"""Hops of one channel, and its engine state."""
 
 
 class ThreadPool:
@@ -21,7 +23,7 @@ class ThreadPool:
     """
 
     def __init__(self, num_threads: int) -> None:
-        self._num_threads = num_threads
+        self.num_threads = num_threads
         self._executor = ThreadPoolExecutor(num_threads - 1, "stream-pool") if num_threads > 1 else None
 
     def process_many(self, engine: Engine[Any], jobs: Sequence[Job]) -> list[F32]:
@@ -32,7 +34,7 @@ class ThreadPool:
         """
         if self._executor is None:
             return engine.process_many(jobs)
-        parts = _divide([len(hops) for hops, _ in jobs], self._num_threads)
+        parts = _divide([len(hops) for hops, _ in jobs], self.num_threads)
         of_part = [[jobs[i] for i in part] for part in parts]
         futures = [self._executor.submit(engine.process_many, part) for part in of_part[1:]]
         try:

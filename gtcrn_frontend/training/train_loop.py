@@ -76,8 +76,12 @@ def train(config: TrainConfig, *, resume: bool = False, max_seconds: float | Non
         ModelError: a teacher, the model to start from, a recogniser or the network of DNSMOS cannot be loaded; raised
             before any data is read.
     """
-    with join_process_group(config.optim) as process_group:
-        return _train(config, process_group, resume, max_seconds if max_seconds is not None else float("inf"))
+    threads = torch.get_num_threads()
+    try:
+        with join_process_group(config.optim) as process_group:
+            return _train(config, process_group, resume, max_seconds if max_seconds is not None else float("inf"))
+    finally:
+        torch.set_num_threads(threads)  # they are the process's, not ours
 
 
 def _train(config: TrainConfig, process_group: ProcessGroup, resume: bool, max_seconds: float) -> TrainResult:

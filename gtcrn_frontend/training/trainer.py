@@ -91,13 +91,21 @@ class Trainer:
             parallel: `process_group.parallel(network)`; None runs the network itself.
         """
         transform = objective.transform
+        strengths = self._strengths(objective.config.recognizer_strength, len(noisy), process_group.rank)
 
         def loss() -> Tensor:
             example = None if teacher_output is None else transform.forward(teacher_output)
             estimate = transform.enhanced(self.network if parallel is None else parallel, noisy)
-            return objective(estimate, transform.forward(noisy), transform.forward(target), example)
+            return objective(
+                estimate, transform.forward(noisy), transform.forward(target), example, strengths.to(noisy.device)
+            )
 
         return self.update(loss, process_group)
+
+    def _strengths(self, bounds: tuple[float, float], size: int, rank: int) -> Tensor:
+        """Returns random strengths `(size,)` within bounds, the same whenever this step is taken."""
+        rng = np.random.default_rng((self.config.seed, self.step, rank))
+        return torch.from_numpy(rng.uniform(*bounds, size).astype(np.float32))
 
     def update(self, compute_loss: Callable[[], Tensor], process_group: ProcessGroup = SINGLE_PROCESS) -> float:
         """Takes one optimizer step; returns the loss before it. A gradient that is not finite is skipped.
@@ -186,8 +194,10 @@ def _fuse(network: nn.Module) -> None:
     try:
         from gtcrn_frontend.training.cpu_kernels.fused_conv import fuse_convolutions
         from gtcrn_frontend.training.cpu_kernels.fused_gru import fuse_recurrences
+        from gtcrn_frontend.training.cpu_kernels.fused_unas import fuse_ulunas
     except ImportError as error:
         logger.warning("numba is not installed: training takes more than twice the time (%s)", error)
         return
     fuse_recurrences(network)
     fuse_convolutions(network)
+    fuse_ulunas(network)

@@ -16,6 +16,7 @@ from gtcrn_frontend.training.data.held_out import held_out_mixture
 from gtcrn_frontend.training.data.mixing import Pools
 from gtcrn_frontend.training.losses.hybrid import Transform
 from gtcrn_frontend.training.losses.recognizer_distance import RecognizerDistance
+from gtcrn_frontend.training.progress import shown
 
 Scores = dict[str, float]
 
@@ -37,7 +38,7 @@ class ValidationSet:
                 stoi(target, estimate, self.sample_rate),
                 log_mel_distance(target, estimate, self.sample_rate),
             )
-            for target, estimate in zip(self.target, estimates, strict=True)
+            for target, estimate in shown(zip(self.target, estimates, strict=True), len(estimates), "scoring")
         ]
         means = np.nanmean(rows, axis=0).round(4).tolist()
         return dict(zip(("si_snr_db", "pesq", "stoi", "log_mel"), means, strict=True))
@@ -47,7 +48,7 @@ class ValidationSet:
         """Returns the mean distance of estimates `(count, n)` in the features of recognisers; 0 is best."""
         distances = [
             float(recognizers(*(torch.from_numpy(row)[None].to(recognizers.device) for row in rows)))
-            for rows in zip(estimates, self.target, strict=True)
+            for rows in shown(zip(estimates, self.target, strict=True), len(estimates), "recognising")
         ]
         return round(float(np.mean(distances)), 4)
 
@@ -56,7 +57,8 @@ def make_validation_set(
     audio_cache: AudioCache, pools: Pools, mixing: MixingConfig, config: ValidationConfig, sample_rate: int, seed: int
 ) -> ValidationSet:
     """Returns the mixtures, see `held_out.held_out_mixture`."""
-    made = [held_out_mixture(audio_cache, pools, mixing, config, sample_rate, seed, i) for i in range(config.mixtures)]
+    numbers = shown(range(config.mixtures), config.mixtures, "mixing for validation")
+    made = [held_out_mixture(audio_cache, pools, mixing, config, sample_rate, seed, i) for i in numbers]
     noisy, target = (np.stack(parts) for parts in zip(*made, strict=True))
     return ValidationSet(noisy, target, sample_rate)
 
@@ -68,7 +70,7 @@ def enhance_all(network: nn.Module, noisy: F32, transform: Transform) -> F32:
     network.eval()
     device = transform.window.device
     rows = []
-    for row in noisy:
+    for row in shown(noisy, len(noisy), "enhancing"):
         samples = torch.from_numpy(row)[None].to(device)
         rows.append(transform.inverse(transform.enhanced(network, samples), length=len(row))[0].cpu().numpy())
     network.train(training)

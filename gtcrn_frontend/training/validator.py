@@ -14,6 +14,7 @@ from gtcrn_frontend.training.config import METRICS, TrainConfig
 from gtcrn_frontend.training.data.mixing import Mixer
 from gtcrn_frontend.training.ema import copy_norms, recompute_norms
 from gtcrn_frontend.training.losses.combined import CombinedLoss
+from gtcrn_frontend.training.progress import shown
 from gtcrn_frontend.training.trainer import Trainer
 from gtcrn_frontend.training.validation_set import Scores, ValidationSet, enhance_all
 
@@ -76,7 +77,7 @@ class Validator:
     def norm_batches(self) -> Iterator[Tensor]:
         """Yields batches of training mixtures for batch-norm statistics, the same ones at every call."""
         optim = self.config.optim
-        for number in range(optim.norm_batches):
+        for number in shown(range(optim.norm_batches), optim.norm_batches, "batch norm"):
             noisy, _ = self.mixer.batch((optim.seed, NORM_SEED, number), optim.batch_size)
             yield self.objective.transform.inputs(torch.from_numpy(noisy).to(optim.device))
 

@@ -50,11 +50,11 @@ def fold_gtcrn(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, F32]:
     folded |= _conv_block(p, "decoder.de_convs.3", "de3", transposed_groups=2)
     folded |= _conv_block(p, "decoder.de_convs.4", "de4", transposed_groups=1)
     for name in ("dp1", "dp2"):
-        folded |= _dpgrnn(p, name.replace("dp", "dpgrnn"), name)
+        folded |= fold_dual_path(p, name.replace("dp", "dpgrnn"), name)
     return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in folded.items()}
 
 
-def _batch_norm(p: Mapping[str, F32], path: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def batch_norm(p: Mapping[str, F32], path: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Returns scale and shift per channel, in double precision."""
     variance = p[f"{path}.running_var"].astype(np.float64)
     scale = p[f"{path}.weight"] / np.sqrt(variance + _BATCH_NORM_EPS)
@@ -62,7 +62,7 @@ def _batch_norm(p: Mapping[str, F32], path: str) -> tuple[npt.NDArray[np.float64
 
 
 def _conv_block(p: Mapping[str, F32], path: str, name: str, transposed_groups: int = 0) -> dict[str, Any]:
-    scale, shift = _batch_norm(p, f"{path}.bn")
+    scale, shift = batch_norm(p, f"{path}.bn")
     weight = p[f"{path}.conv.weight"]
     if transposed_groups:
         # (in, out/groups, 1, k): the inputs of group g make outputs g * out/groups onwards
@@ -86,7 +86,7 @@ def _gt_conv_block(p: Mapping[str, F32], path: str, name: str, *, transposed: bo
 
     folded: dict[str, Any] = {}
     for layer, source in (("point1", "point_{}1"), ("depth", "depth_{}"), ("point2", "point_{}2")):
-        scale, shift = _batch_norm(p, f"{path}.{source.format('bn')}")
+        scale, shift = batch_norm(p, f"{path}.{source.format('bn')}")
         folded[f"{name}.{layer}.weight"] = weights[layer] * scale[:, None, None, None]
         folded[f"{name}.{layer}.bias"] = p[f"{path}.{source.format('conv')}.bias"] * scale + shift
     folded[f"{name}.point1.slope"] = p[f"{path}.point_act.weight"]
@@ -98,7 +98,8 @@ def _gt_conv_block(p: Mapping[str, F32], path: str, name: str, *, transposed: bo
     return folded
 
 
-def _dpgrnn(p: Mapping[str, F32], path: str, name: str) -> dict[str, Any]:
+def fold_dual_path(p: Mapping[str, F32], path: str, name: str) -> dict[str, Any]:
+    """Returns the folded arrays of a dual-path block at `path` as `name`, see `fold_gtcrn`."""
     folded: dict[str, Any] = {}
     for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
         directions = [_merge_groups(p, f"{path}.intra_rnn", f"{kind}_l0{way}") for way in ("", "_reverse")]

@@ -82,12 +82,13 @@ def model_path(model: str | Path) -> Path:
         if path.is_file():
             # Keep the name of a symbolic link: its suffix tells the format.
             return path.parent.resolve() / path.name
+        is_folder = path.is_dir()
     except OSError as error:  # for example a name that is too long
         raise ModelError(f"cannot look for the model {name!r}: {error.strerror}") from error
     hint = registry.hint(name) if len(path.parts) == 1 else ""
     raise ModelError(
         f"expected a model name ({', '.join(registry.models)}) or the path of a checkpoint (.safetensors, .tar) "
-        f"or of a streaming ONNX file, got {name!r}: no such file{hint}"
+        f"or of a streaming ONNX file, got {name!r}: {'a folder' if is_folder else 'no such file'}{hint}"
     )
 
 

@@ -32,6 +32,7 @@ from gtcrn_frontend.model_spec import (
 )
 from gtcrn_frontend.weights import frcrn
 from gtcrn_frontend.weights.param_shapes import Shape, gtcrn_parameters, lite_rtse_parameters
+from gtcrn_frontend.weights.ulunas import ulunas_parameters
 from gtcrn_frontend.weights.validate import check_parameters
 from gtcrn_frontend.weights.wavecrn import wavecrn_parameters
 
@@ -80,7 +81,7 @@ NETWORKS = {
     for network in (
         Network(GTCRN_SPEC, ("native", "onnx", "torch"), "gtcrn_frontend.nets.gtcrn:GTCRN", gtcrn_parameters),
         Network(LITE_RTSE_SPEC, ("onnx", "torch"), "gtcrn_frontend.nets.lite_rtse:LiteRTSE", lite_rtse_parameters),
-        Network(ULUNAS_SPEC),
+        Network(ULUNAS_SPEC, ("native", "onnx", "torch"), "gtcrn_frontend.nets.ulunas:ULUNAS", ulunas_parameters),
         Network(FRCRN_SPEC, ("torch",), "gtcrn_frontend.nets.frcrn:FRCRN", *_OF_FRCRN),
         # The same weights: chosen by name only, as a checkpoint of FRCRN is the usual one unless it says so.
         Network(FRCRN_CAUSAL_SPEC, ("torch",), "gtcrn_frontend.nets.frcrn_causal:CausalFRCRN", *_OF_FRCRN),

@@ -174,3 +174,13 @@ def test_what_many_programs_share_is_not_looked_at(
     assert [recognizer_source(name).identity for name in names] == before
     monkeypatch.setattr("gtcrn_frontend.adapters.recognizers.file_digest", lambda path: "another content")
     assert all(recognizer_source(name).identity != one for name, one in zip(names, before, strict=True))
+
+
+@pytest.mark.parametrize("what", ["asr_of_test:hear", "sh asr.sh {}"])
+def test_names_that_are_not_utf_8_in_the_working_directory(recogniser: Path, what: str) -> None:
+    before = recognizer_source(what).identity
+    (recogniser / os.fsdecode(b"caf\xe9.txt")).write_text("one")
+    with_it = recognizer_source(what).identity
+    assert with_it != before
+    (recogniser / os.fsdecode(b"caf\xe8.txt")).write_text("one")
+    assert recognizer_source(what).identity != with_it

@@ -39,3 +39,11 @@ def test_the_error_is_a_small_part_of_the_sample(law, value):
 
 def test_shapes_are_kept():
     assert g711.decode(g711.encode(np.zeros((2, 3), np.float32), "alaw"), "alaw").shape == (2, 3)
+
+
+@pytest.mark.parametrize("law", g711.LAWS)
+def test_16_bit_integers_have_the_same_codes_and_levels(law):
+    samples = np.arange(-32768, 32768).astype(np.int16)
+    codes = g711.encode_int16(samples, law)
+    np.testing.assert_array_equal(codes, g711.encode(samples / 32768, law))
+    np.testing.assert_array_equal(g711.decode_int16(codes, law), g711.decode(codes, law) * 32768)

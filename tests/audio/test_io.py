@@ -33,6 +33,8 @@ def read(source):
 
 CUTTABLE = [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAV", "PCM_U8"), ("WAV", "ALAW"), ("AIFF", "PCM_16")]
 CUTTABLE += [("AU", "PCM_16"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III"), ("RF64", "PCM_16"), ("W64", "FLOAT")]
+CUTTABLE += [("AVR", "PCM_16"), ("AVR", "PCM_S8"), ("MAT4", "PCM_16"), ("MAT4", "DOUBLE"), ("MAT5", "PCM_U8")]
+CUTTABLE += [("MAT5", "FLOAT"), ("MPC2K", "PCM_16")]
 CUTTABLE += [("NIST", "PCM_16"), ("VOC", "PCM_16"), ("SVX", "PCM_16"), ("CAF", "PCM_16"), ("WAVEX", "PCM_24")]
 
 
@@ -48,12 +50,36 @@ def test_a_file_that_is_cut_short_is_an_error(tmp_path, speech, container, subty
         read(path)
 
 
-def test_an_ogg_without_end_is_read_with_a_warning(speech, caplog):
-    data = encoded(speech, "OGG")
+@pytest.mark.parametrize("endian", ["LITTLE", "BIG"])
+@pytest.mark.parametrize("container", ["MAT4", "MAT5"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_matrices_of_either_byte_order_are_whole_or_not(speech, container, endian, channels):
+    for frames in (len(speech), len(speech) - 1):
+        samples = np.repeat(speech[:frames, np.newaxis], channels, axis=1)
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples, RATE, format=container, subtype="PCM_16", endian=endian)
+        data = buffer.getvalue()
+        assert len(read(data)) == frames
+        with pytest.raises(AudioFormatError, match="truncated"):
+            read(data[:-2])
+
+
+@pytest.mark.parametrize(("container", "subtype"), [("IRCAM", "PCM_16"), ("PVF", "PCM_16"), ("PAF", "PCM_16")])
+def test_a_format_without_a_length_in_its_header_ends_where_it_ends(speech, container, subtype):
+    data = encoded(speech, container, subtype)
+    assert len(read(data)) == len(speech)
+    cut = read(data[:-2000])
+    np.testing.assert_array_equal(cut, read(data)[:-1000])
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_without_end_is_read_with_a_warning(speech, caplog, subtype):
+    data = encoded(speech, "OGG", subtype)
     assert len(read(data)) == len(speech)
     assert not caplog.records
-    assert 0 < len(read(data[: len(data) * 2 // 3])) < len(speech)
-    assert "truncated" in caplog.text
+    found = len(read(data[: len(data) * 2 // 3]))
+    assert 0 < found < len(speech)
+    assert f"as in a truncated file: reading the {found / RATE:.2f} s that are there" in caplog.text
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0x7FFFF000])
@@ -221,7 +247,8 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_libsndfile_cannot_decode_is_named_with_the_way_to_convert_it(tmp_path, name):
+def test_what_libsndfile_cannot_decode_is_named_with_the_way_to_convert_it(tmp_path, name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / name).write_bytes(FOREIGN[name])
     with pytest.raises(AudioFormatError, match=rf"ffmpeg -i '.*{name}' '.*a\.wav'"):
         read(tmp_path / name)

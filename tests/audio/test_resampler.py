@@ -206,7 +206,7 @@ class TestInC:
     @pytest.fixture
     def without_c(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         polyphase.filter_bank.cache_clear()
-        monkeypatch.setattr(polyphase, "instruction_sets", tuple)
+        monkeypatch.setattr(polyphase.NativeFilter, "is_available", staticmethod(lambda: False))
         yield
         polyphase.filter_bank.cache_clear()
 
@@ -214,7 +214,7 @@ class TestInC:
     def test_numpy_gives_the_same(
         self, in_c: dict[tuple[int, int], npt.NDArray[np.float32]], without_c: None, rate_in: int, rate_out: int
     ) -> None:
-        assert Resampler(rate_in, rate_out)._bank.native is None
+        assert not isinstance(Resampler(rate_in, rate_out)._bank, polyphase._NativeBank)
         np.testing.assert_allclose(convert(noise(6_000), rate_in, rate_out), in_c[rate_in, rate_out], atol=2e-6)
 
     @pytest.mark.parametrize(("rate_in", "rate_out"), [(48_000, 16_000), (16_000, 11_025)])
@@ -225,10 +225,9 @@ class TestInC:
         np.testing.assert_array_equal(np.concatenate([*pieces, stage.flush()]), convert(samples, rate_in, rate_out))
 
     @pytest.mark.skipif(lib is None, reason="the C extension was not built")
-    @pytest.mark.parametrize("rate", USUAL_RATES)
-    def test_it_is_used_at_all_usual_rates(self, rate: int) -> None:
-        assert Resampler(rate, MODEL_RATE)._bank.native is not None
-        assert Resampler(MODEL_RATE, rate)._bank.native is not None
+    @pairs
+    def test_it_is_used_at_all_rates(self, rate_in: int, rate_out: int) -> None:
+        assert isinstance(Resampler(rate_in, rate_out)._bank, polyphase._NativeBank)
 
     def test_a_state_moves_between_the_two(self, request: pytest.FixtureRequest) -> None:
         samples = noise(4_000)
@@ -238,7 +237,7 @@ class TestInC:
         twin = Resampler(44_100, 16_000)
         twin.load_state(stage.state)
         state = twin.state
-        assert twin._bank.native is None
+        assert not isinstance(twin._bank, polyphase._NativeBank)
         np.testing.assert_allclose(twin.push(samples[3_000:]), stage.push(samples[3_000:]), atol=2e-6)
         stage.load_state(state)
         twin.load_state(state)

@@ -14,6 +14,7 @@ from gtcrn_frontend.cli import _batch
 from gtcrn_frontend.cli._batch import Existing, enhance_tasks
 from gtcrn_frontend.cli._file_plan import Task
 from gtcrn_frontend.cli.main import main
+from gtcrn_frontend.install_hint import install_hint
 
 COMMAND = [sys.executable, "-m", "gtcrn_frontend.cli.main", "enhance"]
 
@@ -203,6 +204,15 @@ def test_a_terminal_shows_progress_over_seconds_of_audio(tmp_path, speech):
     assert b"20.00 s of audio in" in shown
 
 
+def test_what_only_pyav_decodes_is_counted_where_it_is_missing(corpus, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "av", None)
+    (corpus / "talk.m4a").write_bytes(b"\x00\x00\x00\x20ftypM4A ")
+    assert main(["enhance", str(corpus), "-o", str(tmp_path / "out")]) == 0
+    assert files(tmp_path / "out") == ["a.wav", "b.flac"]
+    assert "1 files left out that libsndfile cannot decode: convert them, ffmpeg -i" in caplog.text
+    assert install_hint("av") in caplog.text
+
+
 def test_names_that_are_not_utf_8_and_foreign_formats_do_not_end_a_batch(corpus, tmp_path):
     name = os.fsdecode(b"caf\xe9.wav")
     (corpus / "a.wav").rename(corpus / name)
@@ -211,6 +221,6 @@ def test_names_that_are_not_utf_8_and_foreign_formats_do_not_end_a_batch(corpus,
     done = subprocess.run([*COMMAND, corpus, "-o", tmp_path / "out"], capture_output=True, check=False)
     assert done.returncode == 1
     assert files(tmp_path / "out") == ["b.flac", name]
-    assert b"1 files left out that libsndfile cannot decode: convert them, ffmpeg -i" in done.stderr
-    assert b"2 done, 0 skipped, 1 failed" in done.stderr
+    assert b"talk.m4a: damaged or truncated audio file" in done.stderr
+    assert b"2 done, 0 skipped, 2 failed" in done.stderr
     assert b"Traceback" not in done.stderr

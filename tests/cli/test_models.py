@@ -76,7 +76,9 @@ def test_list_shows_every_registered_model_and_where_it_is(
     cache.mkdir()
     (cache / "first.tar").write_bytes(BODIES["first"])
     assert main(["models", "list"]) == 0
-    header, *lines = (line.split() for line in capsys.readouterr().out.splitlines())
+    table, _, footnote = capsys.readouterr().out.partition("\n\n")
+    assert footnote.startswith("silero_vad.onnx")
+    header, *lines = (line.split() for line in table.splitlines())
     assert header == ["name", "network", "size", "latency", "licence", "where", "description"]
     size = (cache.parent / "inside.safetensors").stat().st_size
     assert lines == [

@@ -12,6 +12,7 @@ import soundfile
 
 from gtcrn_frontend import Enhancer
 from gtcrn_frontend.audio.file_types import is_file
+from gtcrn_frontend.audio.pcm import recoded
 from gtcrn_frontend.cli.main import main
 
 COMMAND = [sys.executable, "-m", "gtcrn_frontend.cli.main", "enhance"]
@@ -71,6 +72,28 @@ def test_output_by_option_rate_channels_and_f32le(speech):
     expected = Enhancer(sample_rate=48000, output_sample_rate=16000, channels=2).enhance(samples)
     out = np.frombuffer(done.stdout, "<f4").reshape(-1, 2)
     np.testing.assert_allclose(out, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("law", ["mulaw", "alaw"])
+def test_g711_is_8_khz_unless_told(speech, law):
+    codes = recoded(speech.tobytes(), "s16le", law)
+    assert run(["-", "-", "--format", law, "--strength", "0"], codes).stdout == codes
+    enhancer = Enhancer(sample_rate=8000)
+    expected = enhancer.process_bytes(codes, law) + enhancer.flush_bytes(law)
+    out = run(["-", "-", "--format", law], codes).stdout
+    levels = [np.frombuffer(recoded(data, law, "s16le"), "<i2").astype(int) for data in (out, expected)]
+    assert np.mean(levels[0] != levels[1]) < 0.01, "chunks are summed in another order"
+    wide = Enhancer(sample_rate=16000)
+    out = run(["-", "-", "--format", law, "--rate", "16000"], codes).stdout
+    assert len(out) == len(wide.process_bytes(codes, law) + wide.flush_bytes(law))
+
+
+def test_g711_into_a_file_is_decoded(speech, tmp_path):
+    codes = recoded(speech.tobytes(), "s16le", "alaw")
+    run(["-", "-o", str(tmp_path / "call.flac"), "--format", "alaw", "--strength", "0"], codes)
+    samples, rate = soundfile.read(tmp_path / "call.flac", dtype="int16")
+    assert rate == 8000
+    assert samples.tobytes() == recoded(codes, "alaw", "s16le")
 
 
 def test_downmix_gives_mono(speech):

@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gtcrn_frontend.cli import main, proxy
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.install_hint import install_hint
 
 PATIENCE_S = 60
 SOFT_AND_HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -223,11 +224,21 @@ def test_a_port_that_is_taken():
             command("--listen", address, "--upstream", "ws://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("package", ["websockets", "prometheus_client"])
-def test_an_absent_package_is_named_with_its_extra(package):
+@pytest.mark.parametrize(
+    ("package", "extra", "arguments"),
+    [
+        ("websockets", "proxy", ["proxy", "--upstream", "ws://127.0.0.1:1"]),
+        ("prometheus_client", "proxy", ["proxy", "--upstream", "ws://127.0.0.1:1"]),
+        ("aiohttp", "openai", ["proxy", "--protocol", "openai", "--upstream", "http://127.0.0.1:1"]),
+        ("websockets", "proxy", ["audiosocket", "--upstream", "tcp://127.0.0.1:1"]),
+        ("wyoming", "wyoming", ["wyoming", "--upstream", "tcp://127.0.0.1:1"]),
+        ("websockets", "wyoming", ["wyoming", "--upstream", "tcp://127.0.0.1:1"]),
+    ],
+)
+def test_an_absent_package_is_named_with_its_extra(package, extra, arguments):
     # In a process of its own: modules that are imported twice here would leave other tests with the older ones.
     program = f"import sys; sys.modules['{package}'] = None; from gtcrn_frontend.cli.main import main"
-    program += "; sys.exit(main(['proxy', '--upstream', 'ws://127.0.0.1:1']))"
+    program += f"; sys.exit(main({arguments}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"needs {package}: pip install 'gtcrn-frontend[proxy]'" in done.stderr
+    assert f"needs {package}: {install_hint(extra)}" in done.stderr

@@ -18,6 +18,7 @@ import yaml
 
 from gtcrn_frontend.cli import _transcribe_live
 from gtcrn_frontend.cli.main import main
+from gtcrn_frontend.install_hint import install_hint
 
 COMMAND = [sys.executable, "-m", "gtcrn_frontend.cli.main", "transcribe"]
 RATE = 16000
@@ -222,14 +223,96 @@ def test_a_long_result_is_wrapped_within_its_column(transcribe, monkeypatch):
         ["-", "--compare"],
         ["--mic", "--compare"],
         ["a.wav", "b.flac", "--as", "srt"],
+        ["a.wav", "b.flac", "--as", "vtt"],
         ["a.wav", "--compare", "--as", "srt"],
+        ["a.wav", "--compare", "-o", "a.txt"],
+        ["a.wav", "--force"],
         ["a.wav", "--jobs", "0"],
-        ["a.wav", "--as", "vtt"],
+        ["a.wav", "--as", "ttml"],
     ],
 )
 def test_what_does_not_go_together_is_wrong_usage(transcribe, arguments):
     with pytest.raises(SystemExit, match="2"):
         transcribe(*arguments)
+
+
+SRT = "1\n00:00:00,000 --> 00:00:00,640\nlow mid\n\n2\n00:00:02,000 --> 00:00:02,240\nhigh\n\n"
+
+
+def test_subtitles_of_the_web(transcribe):
+    code, lines, _ = transcribe("a.wav", "--as", "vtt")
+    assert code == 0
+    times = ("00:00:00.000 --> 00:00:00.640", "00:00:02.000 --> 00:00:02.240")
+    assert lines == ["WEBVTT", "", times[0], "low mid", "", times[1], "high", ""]
+
+
+@pytest.mark.parametrize("name", ["talk.srt", "talk.vtt", "talk.json", "talk.jsonl", "talk.txt", "talk"])
+def test_a_file_to_write_says_the_format(transcribe, tmp_path, name):
+    path = tmp_path / name
+    code, lines, error = transcribe("a.wav", "-o", str(path))
+    assert (code, lines) == (0, [])
+    content = path.read_text()
+    if name.endswith("srt"):
+        assert content == SRT
+    elif name.endswith("vtt"):
+        assert content.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:00.640\nlow mid\n\n")
+    elif ".json" in name:
+        assert [json.loads(line)["text"] for line in content.splitlines()] == FINALS
+    else:
+        assert [text_of(line) for line in content.splitlines()] == FINALS
+    code, _, error = transcribe("a.wav", "-o", str(path))
+    assert code == 1
+    assert "exists: give --force" in error
+    path.write_text("old")
+    assert transcribe("a.wav", "-o", str(path), "--force")[0] == 0
+    assert path.read_text() == content
+
+
+def test_several_inputs_go_to_a_folder_and_one_that_fails_leaves_no_file(transcribe, tmp_path):
+    inputs = ("a.wav", "b.flac", "nan.wav", "silence.wav")
+    code, lines, error = transcribe(*inputs, "-o", str(tmp_path / "new"), "--as", "srt")
+    assert (code, lines) == (1, [])
+    assert "3 done, 1 failed" in error
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.srt", "b.srt", "silence.srt"]
+    assert (tmp_path / "new/a.srt").read_text() == SRT
+    assert (tmp_path / "new/silence.srt").read_text() == ""
+
+
+def test_several_inputs_need_places_of_their_own(transcribe, folder, tmp_path):
+    (tmp_path / "a.flac").write_bytes(b"")
+    code, _, error = transcribe("a.wav", str(tmp_path / "a.flac"), "-o", str(tmp_path / "new"))
+    assert code == 1
+    assert "have the same output" in error
+    code, _, error = transcribe("a.wav", "b.flac", "-o", str(tmp_path / "a.flac"))
+    assert code == 1
+    assert "expected a folder for several transcripts" in error
+
+
+def test_names_that_are_not_utf_8(folder, tmp_path):
+    name, output = os.fsdecode(b"caf\xe9.wav"), os.fsdecode(b"caf\xe9.jsonl")
+    (tmp_path / name).write_bytes((folder / "a.wav").read_bytes())
+    (tmp_path / os.fsdecode(b"bad\xe9.wav")).write_text("no audio")
+    inputs = [str(tmp_path / name), str(tmp_path / os.fsdecode(b"bad\xe9.wav")), str(folder / "b.flac")]
+    for options in ([], ["--as", "json"], ["--compare"], ["--compare", "--as", "json"], ["-o", str(tmp_path / "out")]):
+        done = run_child(folder, [*inputs, *options])
+        assert done.returncode == 1, done.stderr
+        assert b"Traceback" not in done.stderr
+        assert b"2 done, 1 failed" in done.stderr
+    assert b"caf\xe9.wav" in run_child(folder, inputs).stdout
+    done = run_child(folder, [inputs[0], "-o", str(tmp_path / output)])
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / output).read_text().splitlines()[0])["file"] == inputs[0]
+    pipeline = tmp_path / os.fsdecode(b"p\xe9.yaml")
+    pipeline.write_text((folder / "online.yaml").read_text().replace("model: ", f"model: {folder}/"))
+    done = subprocess.run([*COMMAND, "--config", str(pipeline), inputs[0]], capture_output=True, check=False)
+    assert done.returncode == 1, "there are no tokens beside it"
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_live_transcript_goes_to_a_file(folder, tmp_path):
+    done = run_child(folder, ["-", "-o", str(tmp_path / "live.srt")], pcm(tones(UTTERANCE)))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "live.srt").read_text() == SRT
 
 
 def test_errors_of_the_pipeline_are_one_line(transcribe, folder):
@@ -243,7 +326,7 @@ def test_a_missing_sherpa_onnx_names_the_extra(transcribe, monkeypatch):
     monkeypatch.setitem(sys.modules, "sherpa_onnx", None)
     code, _, error = transcribe("a.wav")
     assert code == 1
-    assert "pip install 'gtcrn-frontend[sherpa]'" in error
+    assert install_hint("sherpa") in error
 
 
 @pytest.mark.parametrize("options", [[], ["--format", "f32le"], ["--rate", "48000", "--channels", "2"]])
@@ -369,7 +452,7 @@ def test_without_sounddevice_the_microphone_says_what_to_install(transcribe, mon
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     code, _, error = transcribe("--mic")
     assert code == 1
-    assert "pip install 'gtcrn-frontend[mic]'" in error
+    assert install_hint("mic") in error
 
 
 def test_without_the_library_of_sounddevice(transcribe, monkeypatch):
@@ -379,7 +462,9 @@ def test_without_the_library_of_sounddevice(transcribe, monkeypatch):
     monkeypatch.setattr(_transcribe_live, "importlib", types.SimpleNamespace(import_module=no_library))
     code, _, error = transcribe("--mic")
     assert code == 1
-    assert "PortAudio library not found" in error
+    assert "needs the library PortAudio" in error
+    assert "apt install libportaudio2" in error
+    assert "pip install" not in error, "it is not a Python package that is missing"
 
 
 def test_progress_goes_to_a_terminal(folder):

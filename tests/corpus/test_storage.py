@@ -13,6 +13,7 @@ import soundfile
 from gtcrn_frontend.corpus import enhance_corpus, local_runner, storage
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.file_enhancement import enhance_file
+from gtcrn_frontend.install_hint import install_hint
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
         enhance_corpus("s3://x", "out", run=local_runner(1))
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'gtcrn-frontend[ray]'" in done.stderr.splitlines()[-1]
+    assert install_hint("ray") in done.stderr.splitlines()[-1]
 
 
 def test_paths_and_urls() -> None:

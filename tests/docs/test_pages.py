@@ -16,7 +16,7 @@ import yaml
 from hyperpyyaml import load_hyperpyyaml
 
 from gtcrn_frontend import EnhancerConfig
-from gtcrn_frontend.cli.main import _parser
+from gtcrn_frontend.cli.main import _parser, main
 from gtcrn_frontend.training.config_file import load_config
 
 from .code_blocks import PAGES, ROOT, Block, blocks_of
@@ -66,7 +66,9 @@ def test_commands_and_their_options_exist(block: Block, capsys: pytest.CaptureFi
     for arguments in _commands(block.code):
         try:
             _parser().parse_args(arguments)
-        except SystemExit:
+        except SystemExit as ended:
+            if not ended.code:  # it has done what it was asked at once
+                continue
             pytest.fail(f"{block}: {COMMAND} {shlex.join(arguments)}\n{capsys.readouterr().err}")
 
 
@@ -97,6 +99,15 @@ def test_the_set_up_comes_first_in_the_readme() -> None:
     marks = [text.index(f"<!-- ci: {name} -->") for name in ("enhance", "test")]
     assert marks == sorted(marks)
     assert text.index("```sh") > marks[0]
+
+
+def test_the_first_command_of_the_readme_may_be_run_twice(checkout: Path) -> None:
+    block = next(block for block in blocks_of(ROOT / "README.md") if block.code.startswith("pip install"))
+    (arguments,) = _commands(block.code)
+    assert arguments[0] == "enhance"
+    for _ in range(2):
+        assert main(arguments) == 0
+    assert (checkout / "enhanced.wav").is_file()
 
 
 def test_no_page_promises_a_published_package() -> None:

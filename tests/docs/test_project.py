@@ -1,5 +1,6 @@
 """The files by which a public project is known agree with each other, and stay small."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -10,7 +11,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-MEDIA = [ROOT / "examples/noisy.flac", ROOT / "examples/enhanced.flac", *(ROOT / "docs/images").iterdir()]
+MEDIA = [
+    *(ROOT / "examples" / name for name in ("noisy.flac", "enhanced.flac", "noisy_digits.flac")),
+    *(ROOT / "docs/images").iterdir(),
+]
 
 
 def test_the_version_is_the_same_everywhere() -> None:
@@ -19,6 +23,7 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert versions[0] == PROJECT["version"]
     assert versions == sorted(versions, reverse=True)
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == PROJECT["version"]
+    assert json.loads((ROOT / "adapters/web/package.json").read_text(encoding="utf-8"))["version"] == PROJECT["version"]
 
 
 def test_templates_and_hooks_are_yaml() -> None:

@@ -15,6 +15,7 @@ import pytest
 from gtcrn_frontend.engines import loading
 from gtcrn_frontend.engines.loading import ENGINES, absent_engines, load
 from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.install_hint import install_hint
 from gtcrn_frontend.weights.checkpoint import write_safetensors
 
 
@@ -166,7 +167,7 @@ except ModelError as error:
     absent, auto, message = run_python(code, random_checkpoint).splitlines()
     assert absent.split() == [name for name in ENGINES if name == "torch" or name in absent_engines()]
     assert auto == next(name for name in ENGINES if name not in absent_engines())
-    assert message == "engine 'torch' is not available: torch is not installed: pip install 'gtcrn-frontend[torch]'"
+    assert message == "engine 'torch' is not available: torch is not installed: " + install_hint("torch")
 
 
 FORK = """

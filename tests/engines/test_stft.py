@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gtcrn_frontend.engines.stft import analyse, synthesise, window
 from gtcrn_frontend.errors import ConfigError
-from gtcrn_frontend.model_spec import GTCRN_SPEC
+from gtcrn_frontend.model_spec import GTCRN_SPEC, ULUNAS_SPEC
 
 HOP, OVERLAP = GTCRN_SPEC.hop_length, GTCRN_SPEC.overlap
 
@@ -52,8 +52,28 @@ def test_the_window_is_the_root_of_the_periodic_hann_window():
         window(GTCRN_SPEC)[0] = 1
 
 
+def test_the_hann_window_with_the_inverse_of_torch():
+    """Analysis with the window itself; synthesis divides by the sum of the squared windows that overlap."""
+    expected = torch.hann_window(512, periodic=True).numpy()
+    np.testing.assert_allclose(window(ULUNAS_SPEC), expected, atol=1e-6)
+    hops = noise(1, 9)
+    spectra, _ = analyse(ULUNAS_SPEC, hops, silence(1))
+    spectra = spectra * np.random.default_rng(3).uniform(0, 1, spectra.shape).astype(np.float32)
+    samples, _ = synthesise(ULUNAS_SPEC, spectra, silence(1))
+    # torch's first frame is the one that is centred on the first sample
+    theirs = torch.istft(torch.from_numpy(spectra).transpose(1, 2), 512, HOP, 512, torch.from_numpy(expected))
+    np.testing.assert_allclose(samples[0, 1:].reshape(-1), theirs[0].numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("spec", [GTCRN_SPEC, ULUNAS_SPEC])
+def test_analysis_and_synthesis_are_the_identity(spec):
+    hops = noise(1, 9)
+    spectra, _ = analyse(spec, hops, silence(1))
+    np.testing.assert_allclose(synthesise(spec, spectra, silence(1))[0][0, 1:], hops[0, :-1], atol=1e-6)
+
+
 def test_another_window_is_refused():
-    with pytest.raises(ConfigError, match="hann_sqrt, got 'kaiser'"):
+    with pytest.raises(ConfigError, match="hann_sqrt, hann, got 'kaiser'"):
         window(dataclasses.replace(GTCRN_SPEC, window="kaiser"))
 
 

@@ -5,7 +5,14 @@ import soundfile
 from gtcrn_frontend import Enhancer, EnhancerConfig
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation import systems as module
-from gtcrn_frontend.evaluation.systems import RAW, distinct_models, name_of_setting, outputs, setting_key
+from gtcrn_frontend.evaluation.systems import (
+    RAW,
+    distinct_models,
+    name_of_setting,
+    outputs,
+    setting_key,
+    systems_of,
+)
 
 NOISY = np.random.default_rng(0).normal(0, 0.1, 8000).astype(np.float32)
 
@@ -74,3 +81,21 @@ def test_models_that_a_report_could_not_tell_apart_are_refused() -> None:
     ]
     with pytest.raises(ConfigError, match=r"runs/a/last\.safetensors and runs/b/last\.safetensors, both called 'last'"):
         distinct_models(["runs/a/last.safetensors", "runs/b/last.safetensors"])
+
+
+def test_names_are_as_short_as_they_can_be(random_checkpoint, tmp_path) -> None:
+    paths = []
+    for folder in ("a/very/long/one", "a/very/long/other", "b/other", "c"):
+        paths.append(tmp_path / folder / ("noisy.safetensors" if folder == "c" else "best.safetensors"))
+        paths[-1].parent.mkdir(parents=True)
+        paths[-1].write_bytes(random_checkpoint.read_bytes())
+    named = systems_of(["gtcrn-asr", *paths], [1.0])
+    assert list(named) == ["noisy", "gtcrn-asr", "one/best", "long/other/best", "b/other/best", "c/noisy"]
+    assert [str(setting.model) for setting in named.values()][1:] == ["gtcrn-asr", *map(str, paths)]
+
+
+def test_the_same_name_in_two_formats_is_told_apart(random_checkpoint, tmp_path) -> None:
+    paths = [tmp_path / "best.safetensors", tmp_path / "best.ckpt.safetensors", tmp_path / "best.bin.safetensors"]
+    for path in paths:
+        path.write_bytes(random_checkpoint.read_bytes())
+    assert list(systems_of(paths, [1.0]))[1:] == ["best", "best.ckpt", "best.bin"]

@@ -15,8 +15,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-from gtcrn_frontend.adapters.sherpa.proxy import Proxy, ProxySettings
-from gtcrn_frontend.adapters.sherpa.proxy.framing import Audio, BadMessageError, Begin, End, Text
+from gtcrn_frontend.adapters.servers import Proxy, ProxySettings
+from gtcrn_frontend.adapters.servers.protocols.base import Audio, BadMessageError, Begin, End, Pass
 from gtcrn_frontend.config import EnhancerConfig
 
 ROUNDS = int(os.environ.get("GTCRN_FUZZ_ROUNDS", "2000"))
@@ -83,7 +83,7 @@ def test_every_message_is_understood_or_refused(protocol):
                     case End():
                         assert open_
                         open_, utterances = False, utterances + 1
-                    case Text():
+                    case Pass():
                         assert not open_
             assert 0 <= held - audio_bytes < 4, "nothing is lost, and less than a sample is held back"
             assert framing.in_flight or not open_

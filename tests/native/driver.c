@@ -1,4 +1,4 @@
-/* The C library under sanitizers: driver weights.bin. Prints what it ran; any finding ends it with an error. */
+/* The C library under sanitizers: driver weights.bin..., of any networks. Prints what it ran; any finding ends it with an error. */
 #include <math.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gtcrn.h"
 #include "auto_strength.h"
+#include "engine.h"
 #include "resample.h"
 
 enum { HOPS = 40, STREAMS = 7 };
@@ -21,6 +21,7 @@ enum { HOPS = 40, STREAMS = 7 };
     } while (0)
 
 static uint32_t seed = 1;
+static size_t floats; /* of an exported state of the network */
 
 static uint32_t draw(void)
 {
@@ -71,11 +72,11 @@ static void signals(const gtcrn_model *model)
     gtcrn_stream_reset(stream); /* in place, hop by hop, and moved from stream to stream in the middle */
     memcpy(again, in, count * sizeof *in);
     for (size_t i = 0; i < HOPS; i++) {
-        float *state = malloc(GTCRN_STATE_FLOATS * sizeof *state);
+        float *state = malloc(floats * sizeof *state);
         REQUIRE(state);
-        REQUIRE(gtcrn_stream_export(stream, state, GTCRN_STATE_FLOATS) == 0);
+        REQUIRE(gtcrn_stream_export(stream, state, floats) == 0);
         gtcrn_stream *other = gtcrn_stream_new();
-        REQUIRE(other && gtcrn_stream_import(other, state, GTCRN_STATE_FLOATS) == 0);
+        REQUIRE(other && gtcrn_stream_import(other, state, floats) == 0);
         gtcrn_stream_free(stream);
         stream = other;
         process(model, stream, again + i * GTCRN_HOP, again + i * GTCRN_HOP, 1, NULL);
@@ -107,89 +108,234 @@ static gtcrn_auto_strength new_levels(void)
     return levels;
 }
 
-/* Chunks of any length, from memory that ends where they do: alone, and on threads; at strengths 1, 0.5, and a guard's.
- */
-static void paths(const gtcrn_model *model)
+enum { ENHANCERS = 9 };
+
+/* Settings of all kinds. */
+static gtcrn_settings settings_of(size_t i)
 {
-    gtcrn_path alone[STREAMS] = {{0}}, together[STREAMS] = {{0}};
-    gtcrn_auto_strength levels[STREAMS][2];
-    for (size_t i = 0; i < STREAMS; i++) {
-        alone[i].stream = gtcrn_stream_new(), together[i].stream = gtcrn_stream_new();
-        REQUIRE(alone[i].stream && together[i].stream);
-        alone[i].strength = together[i].strength = i % 3 ? 1 : 0.5F;
-        levels[i][0] = levels[i][1] = new_levels();
-        if (i % 3 == 2) alone[i].auto_strength = &levels[i][0], together[i].auto_strength = &levels[i][1];
-    }
-    for (int turn = 0; turn < 30; turn++) {
-        gtcrn_chunk chunks[STREAMS] = {{0}};
-        for (size_t i = 0; i < STREAMS; i++) {
-            const size_t count = turn % 3 ? draw() % 700 : draw() % 3 * GTCRN_HOP;
-            float *samples = malloc(count * sizeof *samples + !count);
-            REQUIRE(samples);
-            for (size_t n = 0; n < count; n++) samples[n] = noise();
-            chunks[i] = (gtcrn_chunk){.path = &together[i], .samples = samples, .count = count};
-        }
-        size_t due = gtcrn_set_due(chunks, STREAMS);
-        for (size_t i = 0; i < STREAMS; i++) {
-            chunks[i].output = malloc(chunks[i].due * sizeof(float) + !chunks[i].due);
-            REQUIRE(chunks[i].output && gtcrn_due(&alone[i], chunks[i].count) == chunks[i].due);
-            due -= chunks[i].due;
-        }
-        REQUIRE(due == 0);
-        chunks[0].due++; /* another room is refused, and that path has not moved; all the others have */
-        REQUIRE(gtcrn_advance_many(model, chunks, 1, turn % 4) == GTCRN_ROOM);
-        chunks[0].due--;
-        REQUIRE(gtcrn_advance_many(model, chunks, STREAMS, turn % 4) == 0);
-        for (size_t i = 0; i < STREAMS; i++) {
-            const size_t bytes = chunks[i].due * sizeof(float);
-            float *output = malloc(bytes + !bytes);
-            REQUIRE(output);
-            REQUIRE(gtcrn_advance(model, &alone[i], chunks[i].samples, chunks[i].count, output, chunks[i].due) == 0);
-            REQUIRE(memcmp(output, chunks[i].output, bytes) == 0 && alone[i].taken == together[i].taken);
-            REQUIRE(memcmp(&levels[i][0], &levels[i][1], sizeof levels[i][0]) == 0);
-            free(output), free(chunks[i].output), free((float *)chunks[i].samples);
-        }
-    }
-    REQUIRE(gtcrn_advance(model, alone, NULL, 0, NULL, 0) == 0 && gtcrn_advance_many(model, NULL, 0, 4) == 0);
-    for (size_t i = 0; i < STREAMS; i++) gtcrn_stream_free(alone[i].stream), gtcrn_stream_free(together[i].stream);
+    const uint32_t rates[][2] = {{16000, 16000}, {8000, 8000},   {48000, 48000}, {48000, 16000}, {16000, 44100},
+                                 {44101, 22050}, {192000, 8000}, {11025, 12345}, {16000, 192000}};
+    gtcrn_settings settings;
+    gtcrn_settings_init(&settings);
+    settings.sample_rate = rates[i % 9][0], settings.output_sample_rate = rates[i % 9][1];
+    settings.channels = 1 + (uint32_t)i % 3;
+    settings.downmix = i % 4 == 1;
+    settings.strength = i % 3 == 0 ? GTCRN_AUTO : i % 3 == 1 ? 0.5 : 1;
+    return settings;
 }
 
-/* What a thread does with a path that another one uses, too. */
+static gtcrn_enhancer *new_enhancer(gtcrn_model *model, size_t i)
+{
+    const gtcrn_settings settings = settings_of(i);
+    const char *error = NULL;
+    gtcrn_enhancer *enhancer = gtcrn_enhancer_new(model, &settings, &error);
+    REQUIRE(enhancer && !error);
+    return enhancer;
+}
+
+static size_t paths_of(size_t i)
+{
+    const gtcrn_settings settings = settings_of(i);
+    return settings.downmix ? 1 : settings.channels;
+}
+
+/* Changes the settings of two enhancers in the same way. */
+static void adjust(gtcrn_enhancer *one, gtcrn_enhancer *other)
+{
+    const double strength = draw() % 3 ? (draw() % 5) / 4.0 : GTCRN_AUTO;
+    const int bypass = draw() % 4 == 0;
+    REQUIRE(gtcrn_enhancer_set_strength(one, strength) == 0 && gtcrn_enhancer_set_strength(other, strength) == 0);
+    gtcrn_enhancer_set_bypass(one, bypass), gtcrn_enhancer_set_bypass(other, bypass);
+    REQUIRE(gtcrn_enhancer_set_strength(one, 1.5) == GTCRN_REFUSED);
+    REQUIRE(gtcrn_enhancer_set_strength(one, NAN) == GTCRN_REFUSED);
+}
+
+/* Moves a stream to a new enhancer through memory that ends where its state does. */
+static gtcrn_enhancer *moved(gtcrn_model *model, gtcrn_enhancer *enhancer, size_t i)
+{
+    const size_t bytes = (size_t)gtcrn_enhancer_export_state(enhancer, NULL, 0);
+    char *state = malloc(bytes), *again = malloc(bytes);
+    REQUIRE(state && again);
+    REQUIRE(gtcrn_enhancer_export_state(enhancer, state, bytes - 1) == GTCRN_ROOM);
+    REQUIRE(gtcrn_enhancer_export_state(enhancer, state, bytes) == (int64_t)bytes);
+    gtcrn_enhancer *other = new_enhancer(model, i);
+    REQUIRE(gtcrn_enhancer_import_state(other, state, bytes) == 0);
+    REQUIRE(gtcrn_enhancer_frames_in(other) == gtcrn_enhancer_frames_in(enhancer));
+    REQUIRE(gtcrn_enhancer_import_state(enhancer, state, bytes) == 0); /* with its own strength it is the same */
+    REQUIRE(gtcrn_enhancer_export_state(enhancer, again, bytes) == (int64_t)bytes && memcmp(state, again, bytes) == 0);
+    for (size_t cut = 0; cut < bytes; cut += 1 + draw() % 4000) {
+        char *part = exact(state, cut);
+        REQUIRE(gtcrn_enhancer_import_state(other, part, cut) == GTCRN_REFUSED);
+        free(part);
+    }
+    free(state), free(again);
+    gtcrn_enhancer_free(enhancer);
+    return other;
+}
+
+/* Chunks of any length and settings of all kinds, from and to memory that ends where it has to: alone, and together on
+ * threads; strengths that change; states in the middle. */
+static void enhancers(gtcrn_model *model)
+{
+    gtcrn_enhancer *alone[ENHANCERS], *together[ENHANCERS];
+    int64_t in[ENHANCERS] = {0}, out[ENHANCERS] = {0};
+    for (size_t i = 0; i < ENHANCERS; i++) alone[i] = new_enhancer(model, i), together[i] = new_enhancer(model, i);
+    for (int turn = 0; turn < 12; turn++) {
+        gtcrn_chunk chunks[ENHANCERS] = {{0}};
+        size_t samples = 0;
+        for (size_t i = 0; i < ENHANCERS; i++) {
+            const gtcrn_settings settings = settings_of(i);
+            const size_t count = draw() % 5 ? draw() % (settings.sample_rate / 25) : draw() % 3;
+            float *input = malloc(count * settings.channels * sizeof *input + !count);
+            REQUIRE(input);
+            for (size_t n = 0; n < count * settings.channels; n++) input[n] = noise();
+            chunks[i] = (gtcrn_chunk){.enhancer = together[i], .input = input, .frames = count};
+            if (turn % 3 == 1) adjust(alone[i], together[i]);
+            in[i] += (int64_t)count;
+        }
+        samples = gtcrn_set_room(chunks, ENHANCERS);
+        for (size_t i = 0; i < ENHANCERS; i++) {
+            const size_t floats = chunks[i].room * paths_of(i);
+            chunks[i].output = malloc(floats * sizeof(float) + !floats);
+            REQUIRE(chunks[i].output && gtcrn_enhancer_due(alone[i], chunks[i].frames) == (int64_t)chunks[i].room);
+            samples -= floats;
+            out[i] += (int64_t)chunks[i].room;
+        }
+        REQUIRE(samples == 0);
+        for (size_t i = 0; i < ENHANCERS; i++) /* too little room is refused, and no stream has moved */
+            if (chunks[i].room) {
+                chunks[i].room--;
+                REQUIRE(gtcrn_push_many(chunks, ENHANCERS, turn % 4) == GTCRN_ROOM);
+                chunks[i].room++;
+            }
+        REQUIRE(gtcrn_push_many(chunks, ENHANCERS, turn % 4) == 0);
+        for (size_t i = 0; i < ENHANCERS; i++) {
+            const size_t floats = chunks[i].room * paths_of(i);
+            float *signals[3];
+            for (int k = 0; k < 3; k++) REQUIRE((signals[k] = malloc(floats * sizeof(float) + !floats)));
+            const gtcrn_outputs outputs = {turn % 2 ? signals[0] : NULL, turn % 3 ? signals[1] : NULL, signals[2]};
+            REQUIRE(gtcrn_enhancer_push_aligned(alone[i], chunks[i].input, chunks[i].frames, &outputs,
+                                                chunks[i].room) == (int64_t)chunks[i].room);
+            REQUIRE(memcmp(signals[2], chunks[i].output, floats * sizeof(float)) == 0);
+            REQUIRE(gtcrn_enhancer_frames_in(together[i]) == in[i] && gtcrn_enhancer_frames_out(together[i]) == out[i]);
+            gtcrn_report one, other;
+            for (uint32_t channel = 0; channel < 4; channel++) {
+                const int has_one = gtcrn_enhancer_report(alone[i], channel, &one) == 0;
+                REQUIRE(has_one == (gtcrn_enhancer_report(together[i], channel, &other) == 0));
+                REQUIRE(!has_one || memcmp(&one, &other, sizeof one) == 0);
+            }
+            free(signals[0]), free(signals[1]), free(signals[2]);
+            free(chunks[i].output), free((float *)chunks[i].input);
+            if (turn == 5) { /* both, as a state continues towards the strengths that its enhancer began with */
+                alone[i] = moved(model, alone[i], i);
+                together[i] = moved(model, together[i], i);
+            }
+        }
+    }
+    for (size_t i = 0; i < ENHANCERS; i++) {
+        const gtcrn_settings s = settings_of(i);
+        const int64_t rest = gtcrn_enhancer_rest(alone[i]);
+        REQUIRE(out[i] + rest == (in[i] * s.output_sample_rate + s.sample_rate - 1) / s.sample_rate);
+        const size_t floats = (size_t)rest * paths_of(i);
+        float *one = malloc(floats * sizeof *one + !floats), *other = malloc(floats * sizeof *one + !floats);
+        REQUIRE(one && other && gtcrn_enhancer_finish(alone[i], one, (size_t)rest) == rest);
+        REQUIRE(!rest || gtcrn_enhancer_finish(together[i], other, (size_t)rest - 1) == GTCRN_ROOM);
+        REQUIRE(gtcrn_enhancer_finish(together[i], other, (size_t)rest) == rest);
+        REQUIRE(memcmp(one, other, floats * sizeof *one) == 0);
+        for (size_t n = 0; n < floats; n++) REQUIRE(isfinite(one[n]));
+        REQUIRE(gtcrn_enhancer_frames_in(alone[i]) == 0 && gtcrn_enhancer_rest(alone[i]) == 0);
+        REQUIRE(gtcrn_enhancer_finish(alone[i], NULL, 0) == 0);
+        REQUIRE(gtcrn_enhancer_latency(alone[i]) >= s.sample_rate * 32 / 1000);
+        free(one), free(other);
+        gtcrn_enhancer_free(alone[i]), gtcrn_enhancer_free(together[i]);
+    }
+    REQUIRE(gtcrn_push_many(NULL, 0, 4) == 0);
+}
+
+/* What is no audio, and what are no settings, is refused; filters are shared, and freed when many have come. */
+static void refusals(gtcrn_model *model)
+{
+    gtcrn_enhancer *enhancer = new_enhancer(model, 0);
+    float input[GTCRN_HOP] = {0}, output[GTCRN_HOP];
+    const float bad[] = {NAN, INFINITY, -INFINITY, 8.1F, -9};
+    for (int i = 0; i < 5; i++) {
+        input[i] = bad[i];
+        REQUIRE(gtcrn_enhancer_push(enhancer, input, GTCRN_HOP, output, GTCRN_HOP) == GTCRN_REFUSED);
+        input[i] = 0;
+    }
+    REQUIRE(gtcrn_enhancer_frames_in(enhancer) == 0);
+    REQUIRE(gtcrn_enhancer_push(enhancer, input, GTCRN_HOP, output, 0) == 0);
+    REQUIRE(gtcrn_enhancer_reset(enhancer) == 0 && gtcrn_enhancer_frames_in(enhancer) == 0);
+    gtcrn_enhancer_free(enhancer);
+    for (int i = 0; i < 7; i++) {
+        gtcrn_settings settings = settings_of(0);
+        if (i == 0) settings.sample_rate = 7999;
+        if (i == 1) settings.output_sample_rate = 192001;
+        if (i == 2) settings.channels = 0;
+        if (i == 3) settings.channels = 17;
+        if (i == 4) settings.strength = NAN;
+        if (i == 5) settings.auto_strength.max_strength = 1;
+        if (i == 6) settings.auto_strength.max_doubt = NAN;
+        const char *error = NULL;
+        REQUIRE(gtcrn_enhancer_new(model, &settings, &error) == NULL && error);
+    }
+    for (uint32_t rate = 8000; rate < 9000; rate += 40) {
+        gtcrn_settings settings = settings_of(0);
+        settings.sample_rate = rate;
+        enhancer = gtcrn_enhancer_new(model, &settings, NULL);
+        REQUIRE(enhancer);
+        gtcrn_enhancer_free(enhancer);
+    }
+    gtcrn_enhancer_free(NULL);
+}
+
+/* What a thread does with an enhancer that another one uses, too. */
 typedef struct {
-    const gtcrn_model *model;
-    gtcrn_path *path;
-    int64_t taken, turns[4]; /* samples that were accepted; how often it was told what */
+    gtcrn_model *model;
+    gtcrn_enhancer *enhancer;
+    int64_t taken;
 } gtcrn_user;
 
 static void *use(void *argument)
 {
     gtcrn_user *user = argument;
-    const float hop[GTCRN_HOP] = {0.1F, -0.1F};
-    float *output = malloc(sizeof hop), *state = malloc(GTCRN_STATE_FLOATS * sizeof *state);
+    const float hop[2 * GTCRN_HOP] = {0.1F, -0.1F};
+    const size_t room = 4 * GTCRN_HOP, bytes = 1 << 20;
+    float *output = malloc(2 * room * sizeof *output);
+    char *state = malloc(bytes);
     REQUIRE(output && state);
-    for (int turn = 0; turn < 300; turn++) {
-        const size_t room = turn % 50 ? GTCRN_HOP : 0; /* nothing is due with the first hop alone */
-        const int told = gtcrn_advance(user->model, user->path, hop, GTCRN_HOP, output, room);
-        REQUIRE(told == 0 || told == GTCRN_BUSY || told == GTCRN_ROOM);
-        if (!told) user->taken += GTCRN_HOP;
-        user->turns[-told]++;
-        const int other = turn % 3 ? gtcrn_stream_export(user->path->stream, state, GTCRN_STATE_FLOATS)
-                                   : gtcrn_stream_import(user->path->stream, state, 0);
-        REQUIRE(other == (turn % 3 ? other ? GTCRN_BUSY : 0 : GTCRN_REFUSED));
+    for (int turn = 0; turn < 150; turn++) {
+        const int64_t told = gtcrn_enhancer_push(user->enhancer, hop, GTCRN_HOP, output, room);
+        REQUIRE(told >= 0 || told == GTCRN_BUSY);
+        if (told >= 0) user->taken += GTCRN_HOP;
+        const int64_t size = gtcrn_enhancer_export_state(user->enhancer, state, bytes);
+        REQUIRE(size > 0 || size == GTCRN_BUSY);
+        const int other = gtcrn_enhancer_import_state(user->enhancer, state, 0);
+        REQUIRE(other == GTCRN_REFUSED);
+        REQUIRE(gtcrn_enhancer_set_strength(user->enhancer, turn % 3 ? 0.5 : GTCRN_AUTO) == 0);
+        gtcrn_enhancer_set_bypass(user->enhancer, turn % 5 == 0);
+        gtcrn_report report;
+        gtcrn_enhancer_report(user->enhancer, 1, &report);
+        REQUIRE(gtcrn_enhancer_frames_in(user->enhancer) >= 0 && gtcrn_enhancer_frames_out(user->enhancer) >= 0);
+        if (turn % 20) continue;
+        gtcrn_enhancer *mine = new_enhancer(user->model, (size_t)turn / 20); /* filters are made at the same time */
+        gtcrn_enhancer_free(mine);
     }
     free(output), free(state);
     return NULL;
 }
 
-/* Several threads in one stream: each call is whole, or told why it is not. */
-static void shared(const gtcrn_model *model)
+/* Several threads in one enhancer: each call is whole, or told why it is not. */
+static void shared(gtcrn_model *model)
 {
-    gtcrn_path path = {.stream = gtcrn_stream_new(), .strength = 0.5F};
-    REQUIRE(path.stream);
+    gtcrn_settings settings = settings_of(2);
+    settings.channels = 2;
+    gtcrn_enhancer *enhancer = gtcrn_enhancer_new(model, &settings, NULL);
+    REQUIRE(enhancer);
     pthread_t threads[3];
     gtcrn_user users[3] = {{0}};
     for (int i = 0; i < 3; i++) {
-        users[i].model = model, users[i].path = &path;
+        users[i].model = model, users[i].enhancer = enhancer;
         REQUIRE(pthread_create(&threads[i], NULL, use, &users[i]) == 0);
     }
     int64_t taken = 0;
@@ -197,47 +343,48 @@ static void shared(const gtcrn_model *model)
         REQUIRE(pthread_join(threads[i], NULL) == 0);
         taken += users[i].taken;
     }
-    REQUIRE(path.taken == taken && taken > 0);
-    gtcrn_stream_free(path.stream);
+    REQUIRE(gtcrn_enhancer_frames_in(enhancer) == taken && taken > 0);
+    gtcrn_enhancer_free(enhancer);
 }
 
 static void states(void)
 {
     gtcrn_stream *stream = gtcrn_stream_new();
-    float *state = calloc(GTCRN_STATE_FLOATS + 1, sizeof *state), *after = calloc(GTCRN_STATE_FLOATS, sizeof *after);
+    float *state = calloc(floats + 1, sizeof *state), *after = calloc(floats, sizeof *after);
     REQUIRE(stream && state && after);
-    for (size_t i = 0; i < GTCRN_STATE_FLOATS; i++) state[i] = noise();
-    REQUIRE(gtcrn_stream_import(stream, state, GTCRN_STATE_FLOATS) == 0);
-    REQUIRE(gtcrn_stream_export(stream, after, GTCRN_STATE_FLOATS - 1) == GTCRN_REFUSED);
-    const size_t sizes[] = {0, 1, 255, GTCRN_STATE_FLOATS - 1, GTCRN_STATE_FLOATS + 1};
+    for (size_t i = 0; i < floats; i++) state[i] = noise();
+    REQUIRE(gtcrn_stream_import(stream, state, floats) == 0);
+    REQUIRE(gtcrn_stream_export(stream, after, floats - 1) == GTCRN_REFUSED);
+    const size_t sizes[] = {0, 1, 255, floats - 1, floats + 1};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         float *damaged = exact(state, sizes[i] * sizeof *state);
         REQUIRE(gtcrn_stream_import(stream, damaged, sizes[i]) == -1);
         free(damaged);
     }
     for (int i = 0; i < 200; i++) {
-        float *damaged = exact(state, GTCRN_STATE_FLOATS * sizeof *state);
+        float *damaged = exact(state, floats * sizeof *state);
         const float values[] = {NAN, -INFINITY, 1e38F, -2e6F};
-        damaged[draw() % GTCRN_STATE_FLOATS] = values[i % 4];
-        REQUIRE(gtcrn_stream_import(stream, damaged, GTCRN_STATE_FLOATS) == -1);
+        damaged[draw() % floats] = values[i % 4];
+        REQUIRE(gtcrn_stream_import(stream, damaged, floats) == -1);
         free(damaged);
     }
     /* What a part may hold at most, and the next number: input, output, activations, two hidden states. */
-    const size_t ends[] = {256, 512, 512 + 16896, 512 + 16896 + 96, GTCRN_STATE_FLOATS};
+    const size_t over_time = floats == 18560 ? 96 : 402, inter = 1056;
+    const size_t ends[] = {256, 512, floats - inter - over_time, floats - inter, floats};
     const float limits[] = {32, 512, 1e6F, 1.001F, 1.001F};
     for (int i = 0; i < 5; i++) {
-        float *edge = exact(state, GTCRN_STATE_FLOATS * sizeof *state);
+        float *edge = exact(state, floats * sizeof *state);
         edge[ends[i] - 1] = nextafterf(limits[i], INFINITY);
-        REQUIRE(gtcrn_stream_import(stream, edge, GTCRN_STATE_FLOATS) == GTCRN_REFUSED);
+        REQUIRE(gtcrn_stream_import(stream, edge, floats) == GTCRN_REFUSED);
         edge[ends[i] - 1] = -limits[i];
         gtcrn_stream *other = gtcrn_stream_new();
-        REQUIRE(other && gtcrn_stream_import(other, edge, GTCRN_STATE_FLOATS) == 0);
+        REQUIRE(other && gtcrn_stream_import(other, edge, floats) == 0);
         gtcrn_stream_free(other);
         free(edge);
     }
     /* None of them has changed the stream. */
-    REQUIRE(gtcrn_stream_export(stream, after, GTCRN_STATE_FLOATS) == 0);
-    REQUIRE(memcmp(state, after, GTCRN_STATE_FLOATS * sizeof *state) == 0);
+    REQUIRE(gtcrn_stream_export(stream, after, floats) == 0);
+    REQUIRE(memcmp(state, after, floats * sizeof *state) == 0);
     gtcrn_stream_free(stream);
     free(state), free(after);
 }
@@ -288,74 +435,115 @@ static void auto_strength(void)
     }
 }
 
-/* Chunks of any length, from memory that ends where they do: the sum of each output, and where the next one lies. */
-static void resampling(gtcrn_dot *dot)
+/* Outputs of any number, from memory that ends where it has to; each in a run of its own is the same to the bit. */
+static void resampling(const char *isa)
 {
-    const gtcrn_filter filters[] = {{.phases = 1, .steps = 3, .taps = 432, .past = 525},
-                                    {.phases = 160, .steps = 441, .taps = 400, .past = 400},
-                                    {.phases = 12, .steps = 1, .taps = 80, .past = 96},
-                                    {.phases = 1, .steps = 24, .taps = 1728, .past = 2400}};
-    for (int f = 0; f < 4; f++) {
-        gtcrn_filter filter = filters[f];
-        enum { COUNT = 9000 };
-        const size_t size = filter.phases * filter.taps;
-        float *weights = malloc(size * sizeof *weights), *past = calloc(filter.past, sizeof *past);
-        float *all = calloc(filter.taps + COUNT, sizeof *all); /* silence before the first sample */
-        REQUIRE(weights && past && all);
-        for (size_t i = 0; i < size; i++) weights[i] = noise();
-        for (size_t i = 0; i < COUNT; i++) all[filter.taps + i] = noise();
-        filter.weights = weights, filter.dot = dot;
-        size_t taken = 0, begin = 0, phase = 0; /* begin: of the next output's weights, in `all` */
-        while (taken < COUNT) {
-            size_t count = draw() % (draw() % 4 ? 300 : 3000), due = 0;
+    const uint32_t rates[][2] = {{48000, 16000}, {16000, 48000}, {8000, 16000},  {16000, 8000},  {44100, 16000},
+                                 {16000, 44100}, {44101, 16000}, {16000, 44101}, {192000, 8000}, {24000, 16000}};
+    for (int pair = 0; pair < 10; pair++) {
+        gtcrn_filter *filter = gtcrn_filter_new(rates[pair][0], rates[pair][1], isa);
+        REQUIRE(filter);
+        enum { COUNT = 3000 };
+        const int64_t past = (int64_t)gtcrn_filter_past(filter), blank = (int64_t)gtcrn_filter_blank(filter);
+        const size_t length = (size_t)(past + COUNT + blank);
+        float *whole = calloc(length, sizeof *whole);
+        REQUIRE(whole);
+        for (int i = 0; i < COUNT; i++) whole[past + i] = noise();
+        const int64_t due = gtcrn_filter_ready(filter, COUNT);
+        float *expected = malloc((size_t)due * sizeof *expected);
+        REQUIRE(expected && due > 0 && gtcrn_filter_ready(filter, 0) == 0);
+        REQUIRE(gtcrn_filter_run(filter, whole, -past, length, 0, (size_t)due, expected) == 0);
+        REQUIRE(gtcrn_filter_run(filter, whole, -past, length, -1, 1, expected) == -1);
+        REQUIRE(gtcrn_filter_run(filter, whole, 1000, length, 0, 1, expected) == -1);
+        REQUIRE(gtcrn_filter_run(filter, whole, -past, length, due + 3, 1, expected) == -1);
+        for (int64_t taken = 0; taken < COUNT;) {
+            int64_t count = draw() % 300;
             if (count > COUNT - taken) count = COUNT - taken;
-            for (size_t end = begin + filter.taps, p = phase; end <= filter.taps + taken + count; due++) {
-                p += filter.steps;
-                end += p / filter.phases, p %= filter.phases;
-            }
-            float *chunk = exact(all + filter.taps + taken, count * sizeof *chunk);
-            float *output = malloc(due * sizeof *output + !due);
-            REQUIRE(output);
-            const int64_t offset = (int64_t)begin - (int64_t)(filter.taps + taken), back = -(int64_t)filter.taps;
-            REQUIRE(gtcrn_resample(&filter, past, chunk, count, offset, phase, output, due + 1) == -1);
-            REQUIRE(gtcrn_resample(&filter, past, chunk, count, back - 1, phase, output, 1) == -1);
-            REQUIRE(gtcrn_resample(&filter, past, chunk, count, offset, filter.phases, output, 1) == -1);
-            REQUIRE(gtcrn_resample(&filter, past, chunk, count, offset, phase, output, due) == 0);
-            for (size_t i = 0; i < due; i++) {
-                double expected = 0;
-                for (size_t n = 0; n < filter.taps; n++)
-                    expected += (double)weights[phase * filter.taps + n] * all[begin + n];
-                REQUIRE(fabs(output[i] - expected) < 1e-4);
-                phase += filter.steps;
-                begin += phase / filter.phases, phase %= filter.phases;
-            }
+            const int64_t first = gtcrn_filter_ready(filter, taken);
+            const size_t part = (size_t)(gtcrn_filter_ready(filter, taken + count) - first);
+            float *buffer = exact(whole + taken, (size_t)(past + count) * sizeof *buffer);
+            buffer = realloc(buffer, (size_t)(past + count + blank) * sizeof *buffer + 1);
+            float *output = malloc(part * sizeof *output + !part);
+            REQUIRE(buffer && output);
+            for (int64_t i = 0; i < blank; i++) buffer[past + count + i] = 3; /* has no weight */
+            REQUIRE(gtcrn_filter_run(filter, buffer, taken - past, (size_t)(past + count + blank), first, part,
+                                     output) == 0);
+            REQUIRE(memcmp(output, expected + first, part * sizeof *output) == 0);
+            free(buffer), free(output);
             taken += count;
-            free(chunk), free(output);
         }
-        free(weights), free(past), free(all);
+        free(whole), free(expected);
+        gtcrn_filter_free(filter);
+    }
+    REQUIRE(!gtcrn_filter_new(16000, 16000, isa) && !gtcrn_filter_new(7999, 16000, isa) &&
+            !gtcrn_filter_new(8000, 16000, "none"));
+}
+
+/* A stream belongs to the network that it has run first, until it is reset. */
+static void strangers(gtcrn_model *model, gtcrn_model *other)
+{
+    float hop[GTCRN_HOP] = {0}, output[GTCRN_HOP], *state = calloc(GTCRN_STATE_FLOATS, sizeof *state);
+    gtcrn_stream *stream = gtcrn_stream_new();
+    REQUIRE(state && stream && gtcrn_state_floats(model) != gtcrn_state_floats(other));
+    gtcrn_job job = {.stream = stream, .input = hop, .output = output, .hops = 1, .strength = 1};
+    REQUIRE(gtcrn_process(model, &job) == 0 && gtcrn_process(other, &job) == GTCRN_REFUSED);
+    REQUIRE(gtcrn_stream_export(stream, state, gtcrn_state_floats(other)) == GTCRN_REFUSED);
+    REQUIRE(gtcrn_stream_export(stream, state, gtcrn_state_floats(model)) == 0);
+    REQUIRE(gtcrn_stream_reset(stream) == 0 && gtcrn_process(other, &job) == 0);
+    REQUIRE(gtcrn_stream_import(stream, state, gtcrn_state_floats(model)) == 0);
+    REQUIRE(gtcrn_process(other, &job) == GTCRN_REFUSED && gtcrn_process(model, &job) == 0);
+    gtcrn_stream_free(stream);
+    free(state);
+
+    gtcrn_settings settings;
+    gtcrn_settings_init(&settings);
+    gtcrn_enhancer *from = gtcrn_enhancer_new(model, &settings, NULL), *to = gtcrn_enhancer_new(other, &settings, NULL);
+    REQUIRE(from && to);
+    const size_t bytes = (size_t)gtcrn_enhancer_export_state(from, NULL, 0);
+    char *whole = malloc(bytes);
+    REQUIRE(whole && gtcrn_enhancer_export_state(from, whole, bytes) == (int64_t)bytes);
+    REQUIRE(gtcrn_enhancer_import_state(to, whole, bytes) == GTCRN_REFUSED);
+    REQUIRE(gtcrn_enhancer_import_state(from, whole, bytes) == 0);
+    free(whole);
+    gtcrn_enhancer_free(from), gtcrn_enhancer_free(to);
+}
+
+static void run(const char *blob, size_t bytes)
+{
+    blobs(blob, bytes);
+    for (int i = 0; gtcrn_isa(i); i++) {
+        const char *error = NULL;
+        gtcrn_model *model = gtcrn_model_load(blob, bytes, gtcrn_isa(i), &error);
+        REQUIRE(model && !error && strcmp(gtcrn_model_isa(model), gtcrn_isa(i)) == 0);
+        floats = gtcrn_state_floats(model);
+        if (!i) states();
+        signals(model);
+        enhancers(model);
+        refusals(model);
+        shared(model);
+        gtcrn_model_free(model);
+        printf("%s: fine\n", gtcrn_isa(i));
     }
 }
 
 int main(int argc, char **argv)
 {
-    static char blob[1 << 20];
-    FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
-    REQUIRE(file);
-    const size_t bytes = fread(blob, 1, sizeof blob, file);
-    fclose(file);
-    states();
-    blobs(blob, bytes);
-    auto_strength();
-    for (int i = 0; gtcrn_isa(i); i++) {
-        const char *error = NULL;
-        gtcrn_model *model = gtcrn_model_load(blob, bytes, gtcrn_isa(i), &error);
-        REQUIRE(model && !error && strcmp(gtcrn_model_isa(model), gtcrn_isa(i)) == 0);
-        signals(model);
-        paths(model);
-        shared(model);
-        resampling(gtcrn_find_dot(gtcrn_isa(i)));
-        gtcrn_model_free(model);
-        printf("%s: fine\n", gtcrn_isa(i));
+    static char blob[1 << 21];
+    gtcrn_model *first = NULL;
+    REQUIRE(argc > 1 && gtcrn_api_version() == GTCRN_API_VERSION);
+    for (int i = 1; i < argc; i++) {
+        FILE *file = fopen(argv[i], "rb");
+        REQUIRE(file);
+        const size_t bytes = fread(blob, 1, sizeof blob, file);
+        fclose(file);
+        run(blob, bytes);
+        gtcrn_model *model = gtcrn_model_load(blob, bytes, NULL, NULL);
+        if (first) strangers(first, model), strangers(model, first);
+        gtcrn_model_free(first);
+        first = model;
     }
+    gtcrn_model_free(first);
+    auto_strength();
+    for (int i = 0; gtcrn_isa(i); i++) resampling(gtcrn_isa(i));
     return 0;
 }

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gtcrn_frontend.model_spec import FRCRN_SPEC, GTCRN_SPEC, LITE_RTSE_SPEC, WAVECRN_SPEC
+from gtcrn_frontend.model_spec import FRCRN_SPEC, GTCRN_SPEC, LITE_RTSE_SPEC, ULUNAS_SPEC, WAVECRN_SPEC
 from gtcrn_frontend.nets.complexity import count, network_complexity
 from gtcrn_frontend.nets.gtcrn import GTCRN
 from gtcrn_frontend.nets.sru import SRUCell
@@ -17,6 +17,12 @@ def test_gtcrn_costs_what_its_paper_says():
     assert complexity.parameters == GTCRN_SPEC.parameters == 48245
     assert complexity.trainable == 23669
     assert round(complexity.operations_per_s / 1e6, 1) == 33.0
+
+
+def test_ulunas_costs_what_its_paper_says():
+    complexity = network_complexity("ulunas")
+    assert complexity.parameters == ULUNAS_SPEC.parameters == 171328
+    assert round(complexity.operations_per_s / 1e6) == 34
 
 
 def test_lite_rtse_costs_what_its_sources_say():

@@ -213,7 +213,7 @@ def test_help_says_what_and_the_default():
     text = " ".join(parser(shown_as={"target": "FILE"}).format_help().split())
     assert "--x-target FILE where the result goes" in text
     assert "--x-gain GAIN how loud (default: 1.0)" in text
-    assert "--x-rate RATE sample rate (default: the file's)" in text
+    assert "--x-rate HZ sample rate (default: the file's)" in text
     assert "100% of them" in text
 
 

@@ -1,4 +1,4 @@
-"""The streams of a call, on direct paths and others, ready for the next call until something changes."""
+"""Streams of a call that are processed together, and again in the next call."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,16 +11,16 @@ from gtcrn_frontend.streaming.stream_batch import StreamBatch
 
 @pytest.fixture
 def made(monkeypatch):
-    """The companies that pools have made."""
-    companies = []
+    """The batches that pools have made."""
+    batches = []
     make = StreamBatch.__init__
 
-    def noted(company, *arguments):
-        companies.append(company)
-        make(company, *arguments)
+    def noted(batch, *arguments):
+        batches.append(batch)
+        make(batch, *arguments)
 
     monkeypatch.setattr(StreamBatch, "__init__", noted)
-    return companies
+    return batches
 
 
 @pytest.fixture
@@ -53,33 +53,13 @@ def test_it_is_made_once_for_the_same_streams(pool, made):
     assert len(made) == 3
 
 
-def test_it_is_made_again_once_a_strength_is_reached(made):
-    pool = StreamPool(engine="auto")
+@pytest.mark.parametrize("change", [lambda pool, i: pool.set_strength(i, 0.5), lambda pool, i: pool.reset(i)])
+def test_settings_and_resets_do_not_make_another(pool, made, change):
     ids = [pool.open() for _ in range(3)]
-    pool.process({i: noise(600) for i in ids})
-    pool.set_strength(ids[1], 0.5)
-    for _ in range(5):
-        pool.process({i: noise(100) for i in ids})
-    reached = len(made)
-    for _ in range(5):
-        pool.process({i: noise(300) for i in ids})
-    assert len(made) == reached
-
-
-def test_a_direct_path_that_cannot_be_made_lets_the_streams_begin_anew(monkeypatch):
-    pool = StreamPool(engine="auto")
-    engine = type(pool._loaded.engine)
-    stream_id = pool.open()
-    pool.process({stream_id: noise(600)})
-    pool.set_strength(stream_id, 0.5)
-
-    def fail(*_):
-        raise MemoryError
-
-    monkeypatch.setattr(engine, "direct_path", fail)
-    with pytest.raises(MemoryError):
-        pool.process({stream_id: noise(1000)})
-    assert pool.info(stream_id).samples_in == 0
+    for _ in range(2):
+        pool.process({i: noise(600) for i in ids})
+        change(pool, ids[1])
+    assert len(made) == 1
 
 
 CHANGES = {
@@ -127,7 +107,7 @@ def test_a_flush_that_fails_ends_what_was_ready(pool, monkeypatch):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(pool._loaded.engine), "process", fail)
+        patch.setattr(type(pool._streams[stream_id].backend), "finish", fail)
         with pytest.raises(MemoryError):
             pool.flush(stream_id)
     assert pool.info(stream_id).samples_in == 0

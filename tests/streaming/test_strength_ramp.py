@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtcrn_frontend.errors import StateError
-from gtcrn_frontend.native.binding import lib
-from gtcrn_frontend.streaming import strength_ramp as track_module
+from gtcrn_frontend.native import auto_strength as in_c
 from gtcrn_frontend.streaming.strength_ramp import HopGrid, StrengthRamp
 
 RATES = [8000, 11025, 16000, 22050, 44100, 48000]
@@ -67,7 +66,7 @@ def test_chunks_do_not_matter_nor_when_strengths_arrive_nor_states(rate, first, 
     np.testing.assert_array_equal(np.concatenate(pieces), expected)
 
 
-@pytest.mark.skipif(lib is None, reason="the C extension was not built")
+@pytest.mark.skipif(not in_c.is_built(), reason="the C extension was not built")
 @given(
     rate=st.sampled_from(RATES),
     first=st.integers(0, 40),
@@ -77,12 +76,12 @@ def test_chunks_do_not_matter_nor_when_strengths_arrive_nor_states(rate, first, 
 def test_c_mixes_as_the_reference_does(rate, first, ends, begin):
     tracks = [StrengthRamp(grid(rate), 0.5, first)]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(track_module, "lib", None)
+        patched.setattr(in_c, "lib", None)
         tracks.append(StrengthRamp(grid(rate), 0.5, first))
     for ramp in tracks:
         ramp.extend(ends)
-    in_c, reference = (ramp.mix(DRY, ENHANCED, begin) for ramp in tracks)
-    np.testing.assert_allclose(in_c, reference, atol=1e-6)
+    mixed, reference = (ramp.mix(DRY, ENHANCED, begin) for ramp in tracks)
+    np.testing.assert_allclose(mixed, reference, atol=1e-6)
     np.testing.assert_array_equal(*(np.concatenate(list(ramp.state.values())) for ramp in tracks))
 
 
@@ -112,7 +111,7 @@ def test_the_strength_between_two_samples():
 )
 def test_other_states_are_refused(change):
     ramp = StrengthRamp(grid(), 0.5, 0)
-    with pytest.raises(StateError, match="track"):
+    with pytest.raises(StateError, match="strength_ramp"):
         ramp.load_state(ramp.state | change)
 
 

@@ -70,19 +70,20 @@ def test_a_network_of_samples_is_judged_by_the_spectrum_of_its_output():
     torch.testing.assert_close(enhanced, Transform(GTCRN_SPEC).forward(0.5 * noisy))
 
 
-def test_lite_rtse_trains_by_name_and_goes_on_where_it_was(settings, write_config, tmp_path):
-    config = load_config(write_config({**settings, "network": "lite_rtse"}))
+@pytest.mark.parametrize("network", ["lite_rtse", "ulunas"])
+def test_another_network_trains_by_name_and_goes_on_where_it_was(network, settings, write_config, tmp_path):
+    config = load_config(write_config({**settings, "network": network}))
     train(config, max_seconds=0)
     scores = train(config, resume=True).scores
     assert load_checkpoint(tmp_path / "run/checkpoint.pt")["step"] == config.optim.steps
     assert all(map(np.isfinite, scores.values()))
-    assert Enhancer(tmp_path / "run/last.safetensors").spec.name == "lite_rtse"
+    assert Enhancer(tmp_path / "run/last.safetensors", strength=1).spec.name == network
     gtcrn = load_config(write_config(settings))
     with pytest.raises(ConfigError, match="does not fit this network"):
         train(gtcrn, resume=True)
 
 
-@pytest.mark.parametrize("name", ["ulunas", "wavenet", ""])
+@pytest.mark.parametrize("name", ["dpcrn", "wavenet", ""])
 def test_a_network_that_cannot_be_trained(name, settings, write_config):
     with pytest.raises(ConfigError, match="network: expected one of gtcrn, lite_rtse"):
         load_config(write_config({**settings, "network": name}))
@@ -118,6 +119,19 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(settings, write_co
     weights = [safetensors.numpy.load_file(tmp_path / name / "last.safetensors") for name in ("run", "sliced")]
     for name, array in weights[0].items():
         np.testing.assert_array_equal(array, weights[1][name])
+
+
+def test_the_threads_of_the_process_are_as_before(settings, write_config):
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        train(load_config(write_config(settings)), max_seconds=0)
+        assert torch.get_num_threads() == before + 1
+        with pytest.raises(ConfigError):
+            train(load_config(write_config(settings)))  # there is a checkpoint
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_resumed_run_may_change_its_loss(settings, write_config, tmp_path, monkeypatch):

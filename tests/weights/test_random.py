@@ -39,7 +39,7 @@ def test_other_names_are_paths():
     assert random_network("gtcrn-asr") == random_network("./random:gtcrn") == ""
 
 
-@pytest.mark.parametrize("model", ["random:", "random:gtcrn-asr", "random:ulunas"])
+@pytest.mark.parametrize("model", ["random:", "random:gtcrn-asr", "random:dpcrn"])
 def test_what_has_no_network_is_refused(model):
     with pytest.raises(ModelError, match=r"expected random:NETWORK with a network out of gtcrn, .*, got 'random:"):
         Enhancer(model)

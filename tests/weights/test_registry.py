@@ -33,7 +33,7 @@ REFERENCE_FILES = {
     "gtcrn-dns3": "gtcrn/model_trained_on_dns3.tar",
     "gtcrn-vctk": "gtcrn/model_trained_on_vctk.tar",
     "gtcrn-dns3-stream": "gtcrn/model_trained_on_dns3_stream.tar",
-    "ulunas-dns3": "ulunas/ulunas_stream_simple.onnx",
+    "ulunas-dns3": "ulunas/model_trained_on_dns3.tar",
 }
 BODY = bytes(np.random.default_rng(20261121).integers(0, 256, 300_000, dtype=np.uint8))
 PATIENCE_S = 60  # nothing here takes as long; a test that would hang fails
@@ -541,3 +541,8 @@ def test_a_user_without_a_home_has_a_cache_among_the_temporary_files(monkeypatch
     with pytest.raises(ModelError, match=CACHE_VARIABLE):
         cache_folder()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_called_one(tmp_path):
+    with pytest.raises(ModelError, match=rf"got '{tmp_path}': a folder$"):
+        model_path(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,16 +12,24 @@ import gtcrn_frontend.adapters.speechbrain  # noqa: F401  # before SpeechBrain, 
 
 # isort: split
 import speechbrain as sb
+import torch
 from hyperpyyaml import load_hyperpyyaml  # type: ignore[import-untyped]
 from torch import nn
 
 from gtcrn_frontend.errors import ConfigError, GtcrnFrontendError
+from gtcrn_frontend.install_hint import install_hint
 
 HPARAMS = "hparams"
 
 
 def run_as_command(recipe: Callable[[Sequence[str]], object]) -> None:
-    """Runs a recipe with the arguments of the command line; prints this package's errors without a traceback."""
+    """Runs a recipe with the arguments of the command line; prints this package's errors without a traceback.
+
+    torch gets one thread on the CPU, unless the environment variable `OMP_NUM_THREADS` is set: layers this small are
+    not worth dividing, and on busy cores several threads wait for each other.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
     try:
         recipe(sys.argv[1:])
     except GtcrnFrontendError as error:
@@ -79,7 +88,7 @@ def fuse(network: nn.Module) -> None:
         from gtcrn_frontend.training.cpu_kernels.fused_gru import fuse_recurrences
     except ImportError as error:
         raise ImportError(
-            f"fused layers need {error.name}: pip install 'gtcrn-frontend[train]', or train with --fused False",
+            f"fused layers need {error.name}: {install_hint('train')}, or train with --fused False",
             name=error.name,
         ) from error
     fuse_recurrences(network)

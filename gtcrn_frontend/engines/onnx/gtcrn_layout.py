@@ -144,15 +144,21 @@ def _dual_path(folded: Mapping[str, F32], name: str) -> dict[str, F32]:
 
 def _gru(folded: Mapping[str, F32], name: str) -> dict[str, F32]:
     """Converts torch's GRU (gates r, z, n) to ONNX's: a leading axis of directions, gates z, r, h."""
+    parts = {kind: folded[f"{name}.{kind}"] for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    both = name.endswith(".intra.gru")
+    return {f"{name}.{key}": array for key, array in onnx_gru(parts if both else _in_one_direction(parts)).items()}
+
+
+def onnx_gru(parts: Mapping[str, F32]) -> dict[str, F32]:
+    """Returns the weights w, r and b of ONNX's GRU from torch's, each with a leading axis of directions."""
 
     def reordered(kind: str) -> F32:
-        array = folded[f"{name}.{kind}"]
-        whole = array if name.endswith(".intra.gru") else array[None]
-        reset, update, new = np.split(whole, 3, axis=1)
+        reset, update, new = np.split(parts[kind], 3, axis=1)
         return np.concatenate([update, reset, new], axis=1)
 
-    return {
-        f"{name}.w": reordered("weight_ih"),
-        f"{name}.r": reordered("weight_hh"),
-        f"{name}.b": np.concatenate([reordered("bias_ih"), reordered("bias_hh")], axis=1),
-    }
+    biases = np.concatenate([reordered("bias_ih"), reordered("bias_hh")], axis=1)
+    return {"w": reordered("weight_ih"), "r": reordered("weight_hh"), "b": biases}
+
+
+def _in_one_direction(parts: Mapping[str, F32]) -> dict[str, F32]:
+    return {kind: array[None] for kind, array in parts.items()}

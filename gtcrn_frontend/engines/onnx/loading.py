@@ -16,13 +16,17 @@ from gtcrn_frontend.engines.onnx.gtcrn_layout import onnx_layout, with_slopes
 from gtcrn_frontend.engines.onnx.lite_rtse_layout import lite_rtse_onnx_layout
 from gtcrn_frontend.engines.onnx.session import open_session
 from gtcrn_frontend.engines.onnx.streaming import StreamingGraphEngine, streaming_graph_spec
+from gtcrn_frontend.engines.onnx.ulunas_layout import ulunas_onnx_layout
 from gtcrn_frontend.engines.onnx.waveform import INPUT, waveform_graph_engine
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import Model, installed_model_file
 
-STREAMING_LAYOUTS: dict[str, Callable[[Mapping[str, F32]], dict[str, F32]]] = {"lite_rtse": lite_rtse_onnx_layout}
+STREAMING_LAYOUTS: dict[str, Callable[[Mapping[str, F32]], dict[str, F32]]] = {
+    "lite_rtse": lite_rtse_onnx_layout,
+    "ulunas": ulunas_onnx_layout,
+}
 """Networks with a packaged graph `models/NETWORK.onnx` without weights, and the function that converts parameters to
 them."""
 

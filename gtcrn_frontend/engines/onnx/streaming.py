@@ -4,8 +4,9 @@
     NAME     any fixed shape   cache, zeros at the start; any number of these          NAME_out
 
 Everything is float32. GTCRN, its successor UL-UNAS, DPCRN and others are published in this form, and `gtcrn-frontend
-export` writes it. The STFT parameters are in the metadata under sherpa-onnx's names; the defaults are those of all
-published models: 16 kHz, 50 % overlap, square-root Hann window, n_fft from the number of bins.
+export` writes it. The STFT parameters are in the metadata under sherpa-onnx's names. A file without them has those of
+the known network whose caches have the same names and sizes; of an unknown network, 16 kHz, 50 % overlap, the square
+root of the Hann window, and n_fft from the number of bins.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.engines.onnx.session import OnnxEngine
 from gtcrn_frontend.engines.stft import C64
 from gtcrn_frontend.errors import ModelError
-from gtcrn_frontend.model_spec import GTCRN_SPEC, ModelSpec
+from gtcrn_frontend.model_spec import GTCRN_SPEC, WINDOWS, ModelSpec
 from gtcrn_frontend.weights.networks import NETWORKS
 
 _FLOAT = "tensor(float)"
@@ -89,29 +90,40 @@ def streaming_graph_spec(session: onnxruntime.InferenceSession, source: Path) ->
         sample_rate = int(facts.get("sample_rate", GTCRN_SPEC.sample_rate))
     except ValueError as error:
         raise ModelError(f"{source}: expected whole numbers in the graph's metadata: {error}") from error
-    window = facts.get("window_type", GTCRN_SPEC.window)
-    half_overlap = 0 < 2 * hop_length == win_length <= n_fft and window == GTCRN_SPEC.window
+    window = facts.get("window_type", "")
+    half_overlap = 0 < 2 * hop_length == win_length <= n_fft and window in ("", *WINDOWS)
     if n_fft // 2 + 1 != mix.shape[1] or not half_overlap or sample_rate < 1:
         raise ModelError(
-            f"{source}: expected {mix.shape[1]} bins, a hop of half a window, the window {GTCRN_SPEC.window} and a "
-            f"rate, got n_fft {n_fft}, window {win_length}, hop {hop_length}, {window}, {sample_rate} Hz"
+            f"{source}: expected {mix.shape[1]} bins, a hop of half a window, a window out of "
+            f"{', '.join(WINDOWS)} and a rate, got n_fft {n_fft}, window {win_length}, hop {hop_length}, "
+            f"{window or 'no window_type'}, {sample_rate} Hz"
         )
     transform = {"analysis": (win_length - hop_length,), "synthesis": (win_length - hop_length,)}
     if len(transform.keys() | shapes.keys()) < 2 + len(caches):
         raise ModelError(f"{source}: expected caches of different names, none of {list(transform)}, got {list(caches)}")
     spec = ModelSpec(
-        source.stem, sample_rate, n_fft, win_length, hop_length, window, True, 0, None, "", transform | shapes
+        source.stem,
+        sample_rate,
+        n_fft,
+        win_length,
+        hop_length,
+        window or GTCRN_SPEC.window,
+        True,
+        0,
+        None,
+        "",
+        transform | shapes,
     )
     for network in NETWORKS.values():
-        if _with_sizes(network.spec) == _with_sizes(spec):
-            return network.spec
+        if _without_window(network.spec) == _without_window(spec):
+            return network.spec if window in ("", network.spec.window) else replace(network.spec, window=window)
     return spec
 
 
-def _with_sizes(spec: ModelSpec) -> ModelSpec:
-    """Returns a key for matching specs of one network: a file may have axes of size one in its caches."""
+def _without_window(spec: ModelSpec) -> ModelSpec:
+    """Returns a key for matching specs of one network: files may have axes of size one, and another window."""
     sizes = {name: (math.prod(shape),) for name, shape in spec.cache_shapes.items()}
-    return replace(spec, name="", parameters=None, licence="", cache_shapes=sizes)
+    return replace(spec, name="", window="", parameters=None, licence="", cache_shapes=sizes)
 
 
 def _canonical(name: str) -> str:

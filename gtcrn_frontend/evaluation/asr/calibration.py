@@ -26,7 +26,7 @@ from gtcrn_frontend.evaluation.systems import name_of_setting
 
 WRITTEN_BY = "gtcrn-frontend calibrate"
 """After `# `, the beginning of the files that `Calibration.write` writes."""
-LEGEND = "Percent, ± half of the 95 % interval; - significantly fewer errors than without front-end, ! more."
+LEGEND = "Percent, ± half the 95 % interval; - significantly fewer errors than without front-end, ! more."
 
 
 @dataclass(frozen=True)

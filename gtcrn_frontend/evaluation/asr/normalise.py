@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.install_hint import install_hint
 
 LOWER, PUNCTUATION, UNICODE, ENGLISH = "lower", "punctuation", "unicode", "english"
 STEPS = {
@@ -76,7 +77,7 @@ def _english() -> Callable[[str], str]:
     try:
         from whisper_normalizer.english import EnglishTextNormalizer
     except ImportError as error:
-        raise ModelError(f"the step {ENGLISH} needs {error.name}: pip install 'gtcrn-frontend[whisper]'") from error
+        raise ModelError(f"the step {ENGLISH} needs {error.name}: {install_hint('whisper')}") from error
     normalizer: Callable[[str], str] = EnglishTextNormalizer()
     return normalizer
 

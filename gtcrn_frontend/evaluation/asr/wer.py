@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.evaluation.asr.normalise import Normalisation
 from gtcrn_frontend.evaluation.bootstrap import ratio_interval
+from gtcrn_frontend.install_hint import install_hint
 
 RATE_NAMES = {"word": "WER", "character": "CER"}
 
@@ -94,7 +95,7 @@ def count_errors(reference: str, hypothesis: str, unit: str = "word") -> ErrorCo
         import jiwer
     except ImportError as error:
         raise ImportError(
-            "counting recognition errors needs the package jiwer: pip install 'gtcrn-frontend[calibrate]'", name="jiwer"
+            f"counting recognition errors needs the package jiwer: {install_hint('calibrate')}", name="jiwer"
         ) from error
 
     reference, hypothesis = " ".join(reference.split()), " ".join(hypothesis.split())

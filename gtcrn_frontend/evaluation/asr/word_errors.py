@@ -22,7 +22,7 @@ from gtcrn_frontend.evaluation.result_cache import ResultCache
 from gtcrn_frontend.evaluation.systems import RAW
 from gtcrn_frontend.evaluation.worker_pool import MakePool, WorkerPool
 
-LEGEND = "Percent, ± half of the 95 % interval; - significantly fewer errors than with the noisy input, ! more."
+LEGEND = "Percent, ± half the 95 % interval; - significantly fewer errors than with the noisy input, ! more."
 
 
 @dataclass(frozen=True)

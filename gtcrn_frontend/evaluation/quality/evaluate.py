@@ -27,6 +27,7 @@ from gtcrn_frontend.evaluation.quality.score_signals import Plan, score_pairs
 from gtcrn_frontend.evaluation.result_cache import ResultCache, result_folder
 from gtcrn_frontend.evaluation.systems import systems_of
 from gtcrn_frontend.evaluation.worker_pool import MakePool, WorkerPool
+from gtcrn_frontend.install_hint import install_hint
 
 DEFAULT_SNRS_DB: tuple[float | None, ...] = (0.0, 5.0, 10.0, 15.0)
 DEFAULT_MIXTURES = 300
@@ -146,7 +147,7 @@ def _plan(
         raise ConfigError(f"dnsmos: expected {DNSMOS_FAMILY} among the metrics, got {' '.join(families)}")
     for package in filter(None, map(PACKAGES.get, families)):
         if importlib.util.find_spec(package) is None:
-            raise ModelError(f"evaluate needs {package}: pip install 'gtcrn-frontend[evaluate]'")
+            raise ModelError(f"evaluate needs {package}: {install_hint('evaluate')}")
     systems = systems_of(models, strengths, engine)
     folder = None if dnsmos is None else Path(dnsmos)
     return Plan(systems, families, folder, dnsmos_digest(folder) if folder else "", cache)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gtcrn_frontend.audio.mel import mel_filters, power_spectrum
 from gtcrn_frontend.errors import AudioFormatError, ModelError
+from gtcrn_frontend.install_hint import install_hint
 
 Signal = NDArray[np.floating]
 
@@ -171,6 +172,4 @@ def _optional(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise ModelError(
-            f'this metric needs the package {package}: pip install "gtcrn-frontend[evaluate]" ({error})'
-        ) from error
+        raise ModelError(f"this metric needs the package {package}: {install_hint('evaluate')} ({error})") from error

@@ -95,11 +95,28 @@ class FilePair:
         _check_rate(self.clean, rate)
 
 
-def find_pairs(folder: Path) -> list[FilePair]:
-    """Returns the pairs in a folder, by name. Those that cannot be read fail in `read`.
+@dataclass(frozen=True)
+class UnmatchedFile:
+    """A file whose counterpart is missing: one of the signals that cannot be measured."""
+
+    name: str
+    path: Path
+
+    @property
+    def group(self) -> str:
+        """Its name."""
+        return self.name
+
+    def read(self) -> Pair:
+        """Raises `AudioFormatError`."""
+        raise AudioFormatError(f"{self.path}: expected a clean and a noisy file of each name, found no counterpart")
+
+
+def find_pairs(folder: Path) -> list[FilePair | UnmatchedFile]:
+    """Returns the pairs in a folder, by name; those that cannot be read, and files without counterpart, fail in `read`.
 
     Raises:
-        ConfigError: there is none, or a file has no counterpart.
+        ConfigError: there is none.
         AudioFormatError: none of the pairs can be read, see `FilePair.check`.
     """
     if not folder.is_dir():
@@ -118,11 +135,11 @@ def find_pairs(folder: Path) -> list[FilePair]:
     return _matched(clean, noisy)
 
 
-def match_folders(clean: Path, noisy: Path) -> list[FilePair]:
-    """Returns the pairs of files with the same names in two folders, by name. Those that cannot be read fail in `read`.
+def match_folders(clean: Path, noisy: Path) -> list[FilePair | UnmatchedFile]:
+    """Returns the pairs of files with the same names in two folders, by name; see `find_pairs`.
 
     Raises:
-        ConfigError: there is none, or a file has no counterpart.
+        ConfigError: there is none.
         AudioFormatError: none of the pairs can be read, see `FilePair.check`.
     """
     for folder in (clean, noisy):
@@ -175,15 +192,21 @@ def _by_name(files: Iterable[Path], folder: Path, ending: str = "") -> dict[str,
     return found
 
 
-def _matched(clean: Mapping[str, Path], noisy: Mapping[str, Path]) -> list[FilePair]:
-    alone = [path for name, path in sorted({**clean, **noisy}.items()) if name not in clean or name not in noisy]
-    if alone:
+def _matched(clean: Mapping[str, Path], noisy: Mapping[str, Path]) -> list[FilePair | UnmatchedFile]:
+    sources: list[FilePair | UnmatchedFile] = [
+        FilePair(name, clean[name], noisy[name])
+        if name in clean and name in noisy
+        else UnmatchedFile(name, {**clean, **noisy}[name])
+        for name in sorted({**clean, **noisy})
+    ]
+    pairs = [source for source in sources if isinstance(source, FilePair)]
+    if not pairs:
+        alone = [source.path for source in sources if isinstance(source, UnmatchedFile)]
         more = f" and {len(alone) - _SHOWN} more" if len(alone) > _SHOWN else ""
         raise ConfigError(
             f"expected a clean and a noisy file of each name, found no counterpart of "
             f"{', '.join(map(str, alone[:_SHOWN]))}{more}"
         )
-    pairs = [FilePair(name, path, noisy[name]) for name, path in sorted(clean.items())]
     first_error: AudioFormatError | None = None
     for pair in pairs:
         try:
@@ -191,5 +214,5 @@ def _matched(clean: Mapping[str, Path], noisy: Mapping[str, Path]) -> list[FileP
         except AudioFormatError as error:  # reported when it is read
             first_error = first_error or error
         else:
-            return pairs
+            return sources
     raise first_error or ConfigError("expected pairs, found none")

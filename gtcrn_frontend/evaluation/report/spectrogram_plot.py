@@ -15,6 +15,7 @@ from gtcrn_frontend.audio.io import Source, open_audio, read_blocks
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import INT16_SCALE
 from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.install_hint import install_hint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def check_plot(path: Path) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # an extra, and slow to import
     except ModuleNotFoundError as error:
-        raise ConfigError("plots need matplotlib: pip install 'gtcrn-frontend[plot]'") from error
+        raise ConfigError(f"plots need matplotlib: {install_hint('plot')}") from error
     known = sorted(FigureCanvasAgg.get_supported_filetypes())
     if path.suffix.removeprefix(".").lower() not in known:
         raise ConfigError(f"{path}: expected the suffix of an image format ({', '.join(known)}), got {path.suffix!r}")
@@ -107,7 +108,8 @@ def _draw_waveform(axes: Axes, recording: Outline, peak: float, title: str) -> N
     edges_s = np.linspace(0, recording.duration_s, len(recording.lowest) + 1)
     axes.stairs(recording.highest, edges_s, baseline=recording.lowest, fill=True, color="#31688e")
     axes.set_ylim(-peak, peak)
-    axes.set_title(title)
+    # A file name: not a formula, even with dollar signs, and not UTF-8 of necessity.
+    axes.set_title(title.encode(errors="replace").decode(), parse_math=False)
     axes.grid(alpha=0.3)
 
 

@@ -85,28 +85,12 @@ class AutoStrength:
         return self._levels.strength
 
     @property
-    def levels(self) -> LevelTracker | Any:
-        """The level tracker; code that advances it elsewhere must call `resume`."""
-        return self._levels
-
-    @property
     def report(self) -> AutoStrengthReport:
         """Current state."""
         levels = self._levels
         return AutoStrengthReport(
             snr_db(levels), levels.strength, levels.doubt, levels.hops, levels.speech_hops, levels.lost_hops
         )
-
-    def is_up_to_date(self, past: F32) -> bool:
-        """Whether `past`, `(delay,)`, are the last samples it received; `(0,)` at the start of the stream."""
-        if len(past):
-            return self._to_skip == 0 and np.array_equal(self._past, past)
-        return self._to_skip == self._first_hops
-
-    def resume(self, past: F32) -> None:
-        """Resumes after the levels were advanced elsewhere, see `is_up_to_date`."""
-        if len(past):
-            self._past, self._to_skip = past, 0
 
     def push(self, hops: F32) -> None:
         """Takes input hops of the engine, `(n_hops, hop_length)`; call `pull` before the next `push`."""
@@ -141,7 +125,7 @@ class AutoStrength:
 
         Args:
             state: what `state` was.
-            stream_hops: that the stream has had; the guard can have seen these at most.
+            stream_hops: that the stream has had; it can have measured these at most.
         """
         layout: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {
             "levels": ((8,), np.float64),

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.native.binding import DOUBLES, FLOATS, ffi, lib
+from gtcrn_frontend.native import auto_strength as in_c
 
 Energies = npt.NDArray[np.float64]
 """Hop energies `(n_hops, 3)`: mean squares of input, enhanced signal and their difference."""
@@ -83,18 +83,13 @@ class LevelTracker:
 
     def native(self) -> Any:
         """Returns a C struct with the same fields; this object if the extension is not built."""
-        return self if lib is None else ffi.new("gtcrn_auto_strength *", vars(self))
+        return in_c.new_levels(vars(self)) if in_c.is_built() else self
 
 
 def decide(levels: LevelTracker | Any, energies: Energies) -> list[float]:
     """Returns the strengths at the ends of hops from their energies; updates the levels."""
     if not isinstance(levels, LevelTracker):
-        energies = np.ascontiguousarray(energies, np.float64)
-        strengths = np.empty(len(energies))
-        lib.gtcrn_auto_strength_decide(
-            levels, ffi.from_buffer(DOUBLES, energies), len(energies), ffi.from_buffer(DOUBLES, strengths)
-        )
-        return strengths.tolist()
+        return in_c.decide(levels, energies)
     return [_decide_hop(levels, *hop) for hop in energies.tolist()]
 
 
@@ -108,25 +103,7 @@ def update(levels: LevelTracker | Any, dry: F32, enhanced: F32) -> list[float]:
     """
     if isinstance(levels, LevelTracker):
         return decide(levels, hop_energies(dry.reshape(enhanced.shape), enhanced))
-    if dry.size != enhanced.size:  # C relies on it
-        raise ValueError(f"expected as many samples on both sides of the network, got {dry.size} and {enhanced.size}")
-    enhanced = np.ascontiguousarray(enhanced)
-    count, hop_length = enhanced.shape
-    if count == 1:
-        lib.gtcrn_auto_strength_update(
-            levels, ffi.from_buffer(FLOATS, dry), ffi.from_buffer(FLOATS, enhanced), 1, hop_length, ffi.NULL
-        )
-        return [levels.strength]
-    strengths = np.empty(count)
-    lib.gtcrn_auto_strength_update(
-        levels,
-        ffi.from_buffer(FLOATS, dry),
-        ffi.from_buffer(FLOATS, enhanced),
-        count,
-        hop_length,
-        ffi.from_buffer(DOUBLES, strengths),
-    )
-    return strengths.tolist()
+    return in_c.update(levels, dry, enhanced)
 
 
 def hop_energies(dry: F32, enhanced: F32) -> Energies:

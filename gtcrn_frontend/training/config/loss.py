@@ -8,6 +8,7 @@ from pathlib import Path
 from gtcrn_frontend.deprecation import renamed_fields
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.settings import ModelSource, check_settings, document_settings, setting
+from gtcrn_frontend.training.config.types import Range
 
 
 @document_settings
@@ -41,6 +42,12 @@ class LossConfig:
     hybrid: float = setting(1.0, low=0, help="weight of the hybrid loss of GTCRN's authors (`losses.hybrid`)")
     recognizers: tuple[RecognizerConfig, ...] = setting(
         (), help="recognisers whose features of the estimate should equal those of clean speech"
+    )
+    recognizer_strength: Range = setting(
+        (1.0, 1.0),
+        ascending=True,
+        help="strength of the signal that `recognizers` compare, drawn per example: users mix the estimate with the "
+        "noisy signal; 0 to 1",
     )
     si_snr: float = setting(
         0.0, low=0, help="weight of the negative SI-SNR in bel, in addition to the 1 within the hybrid loss"
@@ -78,6 +85,9 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        low, high = self.recognizer_strength
+        if not 0 < low <= high <= 1:
+            raise ConfigError(f"recognizer_strength: expected a range above 0, at most 1, got {[low, high]}")
         if self.distillation and not self.teachers:
             raise ConfigError("distillation needs models to learn from: name them in teachers")
         if self.dnsmos_ovrl and self.dnsmos_folder is None:

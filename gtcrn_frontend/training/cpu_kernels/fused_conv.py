@@ -120,18 +120,25 @@ class NormPReLU(torch.autograd.Function):
 
 def norm_prelu(x: Tensor, norm: nn.BatchNorm2d, activation: nn.PReLU) -> Tensor:
     """Returns `activation(norm(x))`, and updates the statistics of `norm` as it would."""
-    if not norm.training:
-        statistics = torch.stack([norm.get_buffer("running_mean"), norm.get_buffer("running_var")])
-        y, _ = _apply(NormPReLU, x, norm.weight, norm.bias, activation.weight, norm.eps, statistics)
-        return torch.as_tensor(y)
-    y, used = _apply(NormPReLU, x, norm.weight, norm.bias, activation.weight, norm.eps, None)
-    with torch.no_grad():
-        batches = norm.get_buffer("num_batches_tracked").add_(1)
-        weight = 1 / float(batches) if norm.momentum is None else norm.momentum
-        count = x.numel() / x.shape[1]
-        norm.get_buffer("running_mean").lerp_(used[0].float(), weight)
-        norm.get_buffer("running_var").lerp_((used[1] * count / (count - 1)).float(), weight)
+    statistics = None if norm.training else fixed_statistics(norm)
+    y, used = apply_function(NormPReLU, x, norm.weight, norm.bias, activation.weight, norm.eps, statistics)
+    if statistics is None:
+        track_statistics(norm, used, x.numel() / x.shape[1])
     return torch.as_tensor(y)
+
+
+def fixed_statistics(norm: nn.BatchNorm2d) -> Tensor:
+    """Returns mean and variance that a norm uses in evaluation, `(2, C)`."""
+    return torch.stack([norm.get_buffer("running_mean"), norm.get_buffer("running_var")])
+
+
+@torch.no_grad()
+def track_statistics(norm: nn.BatchNorm2d, used: Tensor, count: float) -> None:
+    """Updates the statistics of a norm by mean and variance `(2, C)` of a batch with `count` values per channel."""
+    batches = norm.get_buffer("num_batches_tracked").add_(1)
+    weight = 1 / float(batches) if norm.momentum is None else norm.momentum
+    norm.get_buffer("running_mean").lerp_(used[0].float(), weight)
+    norm.get_buffer("running_var").lerp_((used[1] * count / (count - 1)).float(), weight)
 
 
 class FusedConvBlock(ConvBlock):
@@ -172,16 +179,16 @@ class FusedGTConvBlock(GTConvBlock):
         """As `GTConvBlock.forward`."""
         convolved, passed = x.chunk(2, dim=1)
         w1, w2 = self._pointwise(self.point_conv1), self._pointwise(self.point_conv2)
-        h = _apply(Pointwise, convolved, w1.reshape(w1.shape[0], -1, 3), self.point_conv1.bias)
+        h = apply_function(Pointwise, convolved, w1.reshape(w1.shape[0], -1, 3), self.point_conv1.bias)
         h = norm_prelu(h, self.point_bn1, self.point_act)
         h = torch.cat([conv_cache, h], dim=2)
         new_cache = h[:, :, h.shape[2] - conv_cache.shape[2] :]
         kernel = self.depth_conv.weight[:, 0]
         if self.transposed:
             kernel = kernel.flip((1, 2))
-        h = _apply(Depthwise, h, kernel, self.depth_conv.bias, self.dilation)
+        h = apply_function(Depthwise, h, kernel, self.depth_conv.bias, self.dilation)
         h = norm_prelu(h, self.depth_bn, self.depth_act)
-        h = self.point_bn2(_apply(Pointwise, h, w2, self.point_conv2.bias))
+        h = self.point_bn2(apply_function(Pointwise, h, w2, self.point_conv2.bias))
         h, tra_cache = self.tra(h, tra_cache)
         return torch.stack([h, passed], dim=2).flatten(1, 2), new_cache, tra_cache
 
@@ -201,6 +208,6 @@ def fuse_convolutions(network: nn.Module) -> None:
             fuse_convolutions(child)
 
 
-def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Any:
+def apply_function(function: type[torch.autograd.Function], *arguments: Any) -> Any:
     """Returns what `function.apply` returns; torch does not declare its type."""
     return function.apply(*arguments)  # type: ignore[no-untyped-call]

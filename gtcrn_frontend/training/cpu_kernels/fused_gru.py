@@ -1,4 +1,4 @@
-"""GTCRN's recurrent layers on compiled kernels, for training on a CPU: same parameters and results, faster.
+"""Recurrent layers on compiled kernels, for training on a CPU: same parameters and results, faster.
 
 `fuse_recurrences` replaces modules in place. Parameters keep their names and identity, so optimizers, state dicts and
 checkpoints are not affected. No gradient is computed for the initial state.
@@ -18,6 +18,7 @@ from gtcrn_frontend.training.cpu_kernels.gru import SAVED, backward_few, backwar
 
 MAX_BLOCK = 144  # sequences in parallel, so that a step's arrays fit into the first-level cache
 VECTOR = 16  # float32 in the widest vector register
+_PARAMETERS = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
 FEW = 8  # up to so many sequences, processing them one by one is faster
 
 
@@ -84,18 +85,28 @@ class FewRecurrence(torch.autograd.Function):
 
 
 class FusedGRU(nn.GRU):
-    """One layer, one direction, batch first, as `torch.nn.GRU`."""
+    """One layer, one or two directions, batch first, as `torch.nn.GRU`."""
 
     def forward(self, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """x `(N, S, inputs)`, h0 `(1, N, hidden)`; returns states `(N, S, hidden)` and the last one."""
-        names = ("weight_ih_l0", "bias_ih_l0", "weight_hh_l0", "bias_hh_l0")
-        w_i, b_i, w_h, b_h = (self.get_parameter(name) for name in names)
+        """x `(N, S, inputs)`, h0 `(directions, N, hidden)`; returns states `(N, S, directions * hidden)`, last ones."""
+        if self.bidirectional:
+            return self._both_directions(x, h0)
+        w_i, b_i, w_h, b_h = (self.get_parameter(f"{name}_l0") for name in _PARAMETERS)
         if len(x) <= FEW:
             from_x = nn.functional.linear(x, w_i, b_i)
             y: Tensor = FewRecurrence.apply(from_x, w_h, b_h, h0[0])  # type: ignore[no-untyped-call]
         else:
             y = _recurrence(x, [weight[None] for weight in (w_i, b_i, w_h, b_h)], h0.mT, torch.tensor([[0, 0, 0]]))
         return y, y[None, :, -1]
+
+    def _both_directions(self, x: Tensor, h0: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.hidden_size
+        weights = [
+            torch.stack([self.get_parameter(f"{name}_l0{suffix}") for suffix in ("", "_reverse")])
+            for name in _PARAMETERS
+        ]
+        y = _recurrence(x, weights, h0.mT, torch.tensor([[0, 0, 0], [0, hidden, 1]]))
+        return y, torch.stack([y[:, -1, :hidden], y[:, 0, hidden:]])
 
 
 class FusedGRNN(nn.Module):
@@ -114,7 +125,7 @@ class FusedGRNN(nn.Module):
         columns = torch.tensor([[g * inputs, (g * directions + d) * hidden, d] for g, d in groups])
         weights = [
             torch.stack([(self.rnn1, self.rnn2)[g].get_parameter(f"{name}_l0{'_reverse' * d}") for g, d in groups])
-            for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+            for name in _PARAMETERS
         ]
         h0 = cache.mT.reshape(2 * directions, hidden, -1)
         y = _recurrence(x, weights, h0, columns)
@@ -123,12 +134,13 @@ class FusedGRNN(nn.Module):
 
 
 def fuse_recurrences(network: nn.Module) -> None:
-    """Replaces every `GRNN` and every plain one-directional GRU below `network` by its fused form, in place."""
+    """Replaces every `GRNN` and every plain GRU below `network` by its fused form, in place."""
     for name, child in network.named_children():
         if isinstance(child, GRNN):
             setattr(network, name, FusedGRNN(child))
         elif type(child) is nn.GRU:
-            fused = FusedGRU(child.input_size, child.hidden_size, batch_first=True)
+            sizes = child.input_size, child.hidden_size
+            fused = FusedGRU(*sizes, batch_first=True, bidirectional=child.bidirectional)
             for parameter, value in child.named_parameters():
                 setattr(fused, parameter, value)
             setattr(network, name, fused)

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import scipy.signal
-import soundfile
 from tqdm import tqdm
 
-from gtcrn_frontend.atomic_write import replaced_at_end
-from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.atomic_write import replaced_at_end, write_text
+from gtcrn_frontend.audio.io import open_audio, read_blocks
+from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.parsing import parse_json
 
 Samples = npt.NDArray[np.float32]
 
@@ -74,7 +75,8 @@ def open_audio_cache(paths: Sequence[Path], folder: Path, sample_rate: int) -> A
         raise ConfigError(f"a recording of the corpus cannot be read: {error}") from error
     key = hashlib.sha256(json.dumps([sample_rate, stamps]).encode()).hexdigest()[:16]
     data, index = folder / f"{key}.int16", folder / f"{key}.json"
-    if not index.is_file():
+    stored = _read_index(index, data, len(paths))
+    if stored is None:
         folder.mkdir(parents=True, exist_ok=True)
         offsets, snr_db = [0], []
         with replaced_at_end(data) as part, part.open("wb") as file:  # other runs may write the same file
@@ -83,13 +85,11 @@ def open_audio_cache(paths: Sequence[Path], folder: Path, sample_rate: int) -> A
                 np.clip(np.round(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16).tofile(file)
                 offsets.append(offsets[-1] + len(samples))
                 snr_db.append(frame_snr_db(samples, sample_rate))
-        with replaced_at_end(index) as part:
-            part.write_text(json.dumps({"offsets": offsets, "snr_db": snr_db}), encoding="utf-8")
-    stored = json.loads(index.read_text(encoding="utf-8"))
-    offsets_array = np.array(stored["offsets"], np.int64)
-    logger.info("%d recordings, %.1f h, in %s", len(paths), offsets_array[-1] / sample_rate / 3600, data)
+        write_text(index, json.dumps({"offsets": offsets, "snr_db": snr_db}))
+        stored = np.array(offsets, np.int64), np.array(snr_db, np.float32)
+    logger.info("%d recordings, %.1f h, in %s", len(paths), stored[0][-1] / sample_rate / 3600, data)
     numbers = {str(path): number for number, path in enumerate(paths)}
-    return AudioCache(data, offsets_array, np.array(stored["snr_db"], np.float32), numbers)
+    return AudioCache(data, *stored, numbers)
 
 
 def frame_snr_db(samples: Samples, sample_rate: int) -> float:
@@ -105,11 +105,36 @@ def frame_snr_db(samples: Samples, sample_rate: int) -> float:
 
 def _decode(path: Path, sample_rate: int) -> Samples:
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise ConfigError(f"cannot decode {path}: {error}; remove it from the corpus") from error
-    mono: Samples = samples[:, 0]
+        with open_audio(path) as audio:
+            rate, blocks = int(audio.samplerate), [_first_channel(block) for block in read_blocks(audio)]
+    except AudioFormatError as error:
+        raise ConfigError(f"cannot decode {error}; remove it from the corpus") from error
+    mono = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if rate != sample_rate:
         common = math.gcd(rate, sample_rate)
         mono = scipy.signal.resample_poly(mono, sample_rate // common, rate // common).astype(np.float32)
     return mono
+
+
+def _first_channel(block: npt.NDArray[np.generic]) -> Samples:
+    samples = block if block.ndim == 1 else block[:, 0]
+    return samples.astype(np.float32) / np.float32(FULL_SCALE if samples.dtype == np.int16 else 1)
+
+
+def _read_index(index: Path, data: Path, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]] | None:
+    """Returns offsets and SNRs of a complete cache; None if there is none, or it is damaged."""
+    try:
+        stored = parse_json(index.read_bytes())
+        offsets = np.array(stored["offsets"], np.int64)
+        snr_db = np.array(stored["snr_db"], np.float32)
+        size = data.stat().st_size
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        logger.warning("%s: damaged, decoding again: %s", index, error)
+        return None
+    is_whole = offsets.shape == (count + 1,) and snr_db.shape == (count,) and offsets[0] == 0
+    if not is_whole or (np.diff(offsets) < 0).any() or size != 2 * offsets[-1]:
+        logger.warning("%s: damaged, decoding again: it does not fit to %s", index, data.name)
+        return None
+    return offsets, snr_db

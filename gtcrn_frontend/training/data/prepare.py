@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import soundfile
 from tqdm import tqdm
 
 from gtcrn_frontend.atomic_write import replaced_at_end
-from gtcrn_frontend.errors import ConfigError
+from gtcrn_frontend.audio.io import open_audio
+from gtcrn_frontend.errors import AudioFormatError, ConfigError
 from gtcrn_frontend.evaluation.report.tables import Value, markdown_table
+from gtcrn_frontend.parsing import json_line_of
 from gtcrn_frontend.settings import check_names
 from gtcrn_frontend.training.config import CorpusConfig, HeldOutConfig
 from gtcrn_frontend.training.data.corpus import list_recordings
@@ -129,7 +130,7 @@ def prepare_data(
     with replaced_at_end(output / MANIFEST) as part, part.open("w", encoding="utf-8") as file:
         for item, entry in _entries(found, output.resolve(), problems):
             hours[item.source] = hours.get(item.source, 0.0) + entry["duration"] / 3600
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            file.write(json_line_of(entry) + "\n")
     recordings = list_recordings([CorpusConfig(manifest=output / MANIFEST)])
     split = draw_split(recordings, held_out or HeldOutConfig(), seed)
     write_split(split, output / SPLIT, seed)
@@ -148,11 +149,12 @@ def _entries(found: Mapping[Path, Found], output: Path, problems: list[str]) -> 
     """Yields the recordings that can be read, each with its line of the manifest."""
     for path, item in tqdm(found.items(), desc="reading headers", unit="file"):
         try:
-            info = soundfile.info(path)
-        except (soundfile.LibsndfileError, OSError) as error:
-            problems.append(f"{path}: cannot be read: {error}")
+            with open_audio(path) as audio:
+                frames, rate = audio.frames, audio.samplerate
+        except AudioFormatError as error:
+            problems.append(str(error))
             continue
-        if not info.frames:
+        if not frames:
             problems.append(f"{path}: expected audio, got a file without samples")
             continue
         known = {
@@ -163,7 +165,7 @@ def _entries(found: Mapping[Path, Found], output: Path, problems: list[str]) -> 
             "group": item.group,
             "text": item.text,
             "noisy": _shown(item.noisy.resolve(), output) if item.noisy else None,
-            "duration": round(info.frames / info.samplerate, 3),
+            "duration": round(frames / rate, 3),
         }
         yield item, {name: value for name, value in known.items() if value is not None}
 

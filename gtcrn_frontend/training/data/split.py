@@ -90,4 +90,4 @@ def write_split(split: Split, path: Path, seed: int) -> None:
 
 
 def _hash(seed: int, kind: str, group: str) -> str:
-    return hashlib.sha256(f"{seed}:{kind}:{group}".encode()).hexdigest()
+    return hashlib.sha256(f"{seed}:{kind}:{group}".encode(errors="surrogatepass")).hexdigest()

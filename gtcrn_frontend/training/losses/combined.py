@@ -48,13 +48,21 @@ class CombinedLoss:
             DnsmosLoss(config.dnsmos_folder, rate, device) if config.dnsmos_ovrl and config.dnsmos_folder else None
         )
 
-    def __call__(self, estimate: Tensor, noisy: Tensor, target: Tensor, teacher_output: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        estimate: Tensor,
+        noisy: Tensor,
+        target: Tensor,
+        teacher_output: Tensor | None = None,
+        strengths: Tensor | None = None,
+    ) -> Tensor:
         """Returns the mean loss (scalar).
 
         Args:
             estimate: spectra `(B, bins, T, 2)` of the network's output.
             noisy, target: spectra of its input and of the target.
             teacher_output: spectra of the teachers' output; None for no distillation.
+            strengths: `(B,)`; recognisers get `strength * estimate + (1 - strength) * noisy`. None: the estimate.
         """
         config = self.config
         compressed, reference = compress(estimate), compress(target)
@@ -63,7 +71,11 @@ class CombinedLoss:
         if config.hybrid:
             loss = hybrid_loss_of_parts(compressed, reference, e, s, 1 + config.si_snr) * config.hybrid
         if self.recognizers is not None:
-            loss = loss + self.recognizers(e, s).mean()
+            mixed = e
+            if strengths is not None:
+                strength = strengths[:, None]
+                mixed = strength * e + (1 - strength) * self.transform.inverse(noisy)
+            loss = loss + self.recognizers(mixed, s).mean()
         if config.log_mel:
             loss = loss + config.log_mel * self._log_mel(e, s)
         if config.over_suppression:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.evaluation.quality.dnsmos import OVRL_POLYNOMIAL, P835_FILE, SAMPLE_RATE_HZ
+from gtcrn_frontend.install_hint import install_hint
 
 FRAME, HOP = 320, 160
 CONVOLUTIONS = ("conv2d", *(f"conv2d_{number}" for number in range(1, 7)))
@@ -98,7 +99,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
         from google.protobuf.message import DecodeError  # comes with onnx
         from onnx import numpy_helper
     except ImportError as error:
-        raise ModelError("loss: dnsmos_ovrl reads an ONNX file: pip install 'gtcrn-frontend[train]'") from error
+        raise ModelError(f"loss: dnsmos_ovrl reads an ONNX file: {install_hint('train')}") from error
     try:
         graph = onnx.load(path).graph
     except (OSError, DecodeError) as error:

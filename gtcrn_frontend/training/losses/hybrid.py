@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gtcrn_frontend.model_spec import GTCRN_SPEC, ModelSpec
 
@@ -18,7 +19,7 @@ RATIO_FLOOR = 1e-8
 
 
 class Transform:
-    """Short-time Fourier transform of a model: square root of the periodic Hann window, zero-padded at both ends.
+    """Short-time Fourier transform of a model with its window, zero-padded at both ends and to whole hops.
 
     For networks on samples, losses use the transform of GTCRN.
     """
@@ -31,10 +32,13 @@ class Transform:
         self.n_fft = spec.n_fft
         self.hop_length = spec.hop_length
         self.win_length = spec.win_length
-        self.window = torch.hann_window(spec.win_length, dtype=torch.float32, device=device).sqrt()
+        hann = torch.hann_window(spec.win_length, dtype=torch.float32, device=device)
+        self.window = hann if spec.window == "hann" else hann.sqrt()
 
     def forward(self, samples: Tensor) -> Tensor:
         """Returns the spectrum `(B, bins, T, 2)` of samples `(B, n)`."""
+        # After a last hop that is not whole there would be samples in one frame only, divided by the end of its window.
+        samples = functional.pad(samples, (0, -samples.shape[-1] % self.hop_length))
         spectrum = torch.stft(
             samples,
             self.n_fft,

@@ -237,6 +237,7 @@ def tiny(tmp_path_factory):
     (folder / "tokens.txt").write_text(TOKENS, encoding="utf-8")
     save(folder / "online.onnx", ONLINE_CTC, ONLINE_CTC_METADATA)
     save(folder / "offline.onnx", OFFLINE_CTC)
+    save(folder / "vad_4.onnx", VAD_4)
     return folder
 
 

@@ -67,19 +67,36 @@ def test_they_hear_digits(digits_clean, digits):
     assert line.endswith(f" {text}")
 
 
+def test_the_noisy_string_of_digits_is_understood_behind_the_front_end_only():
+    truth = "six one five three zero seven eight"  # examples/make_noisy.py
+    lines = run(EXAMPLES / "sherpa_in_code.py", EXAMPLES / "noisy_digits.flac")
+    assert lines[-1].split(maxsplit=2)[2] == truth
+    bare = lines[lines.index("with the front-end:") - 1].split(maxsplit=2)[2]
+    assert bare != truth
+    (line,) = transcribe(EXAMPLES / "noisy_digits.flac")
+    assert line.endswith(f" {truth}")
+
+
 def test_the_pipeline_file_is_right():
     pipeline = load_pipeline(EXAMPLES / "pipeline.yaml")
     assert pipeline.is_online
     assert pipeline.config.frontend.strength == 0.8
-    assert pipeline.config.arguments["enable_endpoint_detection"]
+    assert not pipeline.config.has_endpoints, "calibrate would not use them"
 
 
 def test_its_sections_that_are_commented_out_are_right_as_well(digits_clean, keyword_spotter, tiny, tmp_path):
     text = (EXAMPLES / "pipeline.yaml").read_text(encoding="utf-8")
-    hidden = "\n".join(line[2:] for line in text[text.index("# vad:") :].splitlines() if not line.startswith("# For"))
+    lines = text[text.index("# endpoint:") :].splitlines()
+    hidden = "\n".join(line[2:] for line in lines if not line.startswith("# For"))
     sections = yaml.safe_load(hidden)
     for name in ("silero_vad.onnx", "hotwords.txt"):
         (tmp_path / name).write_text("only has to be there", encoding="utf-8")
+
+    online = {"factory": "OnlineRecognizer.from_zipformer2_ctc", "tokens": f"{digits_clean}/tokens.txt"}
+    recognizer = {**online, "model": f"{digits_clean}/online.onnx"}
+    config = PipelineConfig.from_dict({"recognizer": recognizer, "endpoint": sections["endpoint"]}, tmp_path)
+    assert config.has_endpoints
+    assert config.arguments["rule2_min_trailing_silence"] == 0.8
 
     offline = {"model": f"{digits_clean}/offline.onnx", "tokens": f"{digits_clean}/tokens.txt"}
     with_vad = {"frontend": True, "recognizer": {"factory": "OfflineRecognizer.from_zipformer_ctc", **offline}}

@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from gtcrn_frontend import Enhancer
-from gtcrn_frontend.adapters.sherpa.proxy import Proxy, ProxySettings
+from gtcrn_frontend.adapters.servers import Proxy, ProxySettings
 from gtcrn_frontend.config import EnhancerConfig
 
 EXAMPLE = Path(__file__).parents[3] / "examples/proxy.sh"

@@ -10,6 +10,7 @@ import speechbrain
 
 import gtcrn_frontend.adapters.speechbrain as package
 from gtcrn_frontend.adapters.speechbrain import torchaudio_fallback
+from gtcrn_frontend.install_hint import install_hint
 
 WITHOUT = """
 import sys
@@ -42,7 +43,7 @@ def test_what_is_missing_is_named_with_the_extra(library: str, statement: str) -
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ImportError: gtcrn_frontend.adapters.speechbrain needs")
-    assert f"{library}, which is not installed: pip install 'gtcrn-frontend[speechbrain]'" in last
+    assert f"{library}, which is not installed: {install_hint('speechbrain')}" in last
 
 
 def test_importing_the_package_imports_no_library() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -346,3 +347,13 @@ def test_gtcrn_trains_resumes_to_the_bit_and_equals_the_command(run, gtcrn_setti
     last = max((whole / "save").glob("CKPT*"), key=lambda path: path.name)
     for name, tensor in torch.load(last / "network.ckpt", weights_only=True).items():
         torch.testing.assert_close(tensor, trained[name], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("variable", "threads"), [(None, 1), ("2", 2)])
+def test_a_recipe_computes_in_one_thread_unless_told_otherwise(variable: str | None, threads: int) -> None:
+    program = "import torch; from gtcrn_frontend.adapters.speechbrain.recipes.common import run_as_command; "
+    program += "run_as_command(lambda arguments: print(torch.get_num_threads()))"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    environment |= {"OMP_NUM_THREADS": variable} if variable else {}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout.split() == [str(threads)], done.stderr

@@ -15,6 +15,7 @@ from gtcrn_frontend.weights.model import load_model
 
 HOP = GTCRN_SPEC.hop_length
 GTCRN_CACHES = {"conv_cache": (2, 1, 16, 16, 33), "tra_cache": (2, 3, 1, 1, 16), "inter_cache": (2, 1, 33, 16)}
+ULUNAS_CACHES = {"conv_cache": (1, 5358), "tfa_cache": (1, 402), "inter_cache": (1, 1056)}
 
 
 def noise(hops, seed=0, hop=HOP):
@@ -118,6 +119,23 @@ def test_a_graph_in_another_layout(deviation, tmp_path):
         graph(tmp_path / "other.onnx", **deviation)
 
 
+@pytest.mark.parametrize(
+    ("caches", "facts", "expected"),
+    [
+        (GTCRN_CACHES, {}, "hann_sqrt"),
+        (GTCRN_CACHES, {"window_type": "hann"}, "hann"),
+        (ULUNAS_CACHES, {}, "hann"),
+        (ULUNAS_CACHES, {"window_type": "hann_sqrt"}, "hann_sqrt"),
+        ({"h_cache": (2, 4)}, {}, "hann_sqrt"),
+        ({"h_cache": (2, 4)}, {"window_type": "hann"}, "hann"),
+    ],
+)
+def test_the_window_is_the_files_or_else_the_networks(caches, facts, expected, tmp_path):
+    engine, hops = graph(tmp_path / "any.onnx", caches=caches, metadata=facts), noise(9)
+    assert engine.spec.window == expected
+    np.testing.assert_allclose(engine.process(hops, engine.new_state())[1:], hops[:-1], atol=1e-6)
+
+
 @pytest.mark.parametrize("caches", [{"analysis": (1,)}, {"synthesis_cache": (1,)}, {"h": (1,), "h_cache": (1,)}])
 def test_names_of_caches_that_are_taken(caches, tmp_path):
     with pytest.raises(ModelError, match=r"other\.onnx: expected caches of different names"):
@@ -160,14 +178,15 @@ def plain(path, samples):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     caches = {n.name: np.zeros(n.shape, np.float32) for n in session.get_inputs() if n.name != "mix"}
     padded = np.concatenate([np.zeros(HOP, np.float32), samples, np.zeros(2 * HOP, np.float32)])
-    shape = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(2 * HOP) / (2 * HOP))).astype(np.float32)
+    shape = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(2 * HOP) / (2 * HOP))).astype(np.float32)
+    overlapping = shape**2 + np.roll(shape, HOP) ** 2
     result = np.zeros_like(padded)
     for start in range(0, len(padded) - HOP, HOP):
         spectrum = np.fft.rfft(padded[start : start + 2 * HOP] * shape).astype(np.complex64)
         mix = spectrum.view(np.float32).reshape(1, 257, 1, 2)
         enhanced, *new = session.run(["enh", *(f"{n}_out" for n in caches)], {"mix": mix, **caches})
         caches = dict(zip(caches, new, strict=True))
-        frame = np.fft.irfft(enhanced[0, :, 0].view(np.complex64)[:, 0]).astype(np.float32) * shape
+        frame = np.fft.irfft(enhanced[0, :, 0].view(np.complex64)[:, 0]).astype(np.float32) * shape / overlapping
         result[start : start + 2 * HOP] += frame
     return result[HOP : HOP + len(samples)]
 

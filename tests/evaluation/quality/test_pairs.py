@@ -47,14 +47,21 @@ def test_higher_rates_are_lowered_and_stay_aligned(tmp_path: Path) -> None:
     np.testing.assert_allclose(clean[200:-200], tone[::3][200:-200], atol=1e-3)
 
 
-def test_a_file_without_partner_is_named(tmp_path: Path) -> None:
+def test_a_file_without_counterpart_fails_alone(tmp_path: Path) -> None:
     for name in ("a_clean.wav", "a_noisy.wav", "b_clean.wav", "c_noisy.wav"):
         write(tmp_path / name)
-    with pytest.raises(ConfigError, match=r"no counterpart of .*b_clean\.wav, .*c_noisy\.wav$"):
-        find_pairs(tmp_path)
-    for name in "defg":
-        write(tmp_path / f"{name}_noisy.wav")
-    with pytest.raises(ConfigError, match="and 3 more"):
+    pair, *others = find_pairs(tmp_path)
+    assert (pair.name, *(other.name for other in others)) == ("a", "b", "c")
+    assert pair.read().clean.shape == (1600,)
+    for other, file in zip(others, ("b_clean", "c_noisy"), strict=True):
+        with pytest.raises(AudioFormatError, match=rf"{file}\.wav: .*found no counterpart"):
+            other.read()
+
+
+def test_files_without_any_counterpart_are_named(tmp_path: Path) -> None:
+    for name in ("b_clean.wav", "c_noisy.wav", *(f"{name}_noisy.wav" for name in "defg")):
+        write(tmp_path / name)
+    with pytest.raises(ConfigError, match=r"no counterpart of .*b_clean\.wav, .*c_noisy.* and 3 more"):
         find_pairs(tmp_path)
 
 

@@ -1,3 +1,4 @@
+import os
 import sys
 
 import numpy as np
@@ -102,8 +103,18 @@ def test_an_unknown_image_format_is_found_before_the_work(tmp_path, audio_folder
 def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
-    with pytest.raises(ConfigError, match=r"gtcrn-frontend\[plot\]"):
+    with pytest.raises(ConfigError, match=r"[^']+\[plot\]"):
         check_plot(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a$b^c_$"])
+def test_any_name_of_a_file_can_be_drawn(tmp_path, audio_folder, name):
+    source = tmp_path / os.fsdecode(name + b".flac")
+    source.write_bytes((audio_folder / "speech_a.flac").read_bytes())
+    image = tmp_path / os.fsdecode(name + b".png")
+    output = tmp_path / os.fsdecode(b"out " + name + b".wav")
+    assert main(["enhance", str(source), "-o", str(output), "--plot", str(image)]) == 0
+    assert image.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("arguments", [["in/", "out"], ["a.wav", "b.wav", "-o", "out"]])

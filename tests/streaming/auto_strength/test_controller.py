@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from gtcrn_frontend.config import AutoStrengthConfig
 from gtcrn_frontend.errors import StateError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.native.binding import lib
-from gtcrn_frontend.streaming.auto_strength import level_tracker as levels_module
+from gtcrn_frontend.native import auto_strength as in_c
 from gtcrn_frontend.streaming.auto_strength.controller import AutoStrength, new_levels
 from gtcrn_frontend.streaming.auto_strength.level_tracker import decide, hop_energies, snr_db, update
 
@@ -21,7 +20,7 @@ rng = np.random.default_rng(0)
 @pytest.fixture(params=["C", "Python"])
 def new(request):
     """Makes levels, in C and in Python."""
-    if request.param == "C" and lib is None:
+    if request.param == "C" and not in_c.is_built():
         pytest.skip("the C extension was not built")
 
     def make(config=CONFIG):
@@ -112,7 +111,7 @@ def test_a_little_rounding_changes_little(hops, seed):
     np.testing.assert_allclose(decide(one, rounded), decide(other, hops), atol=1e-4)
 
 
-@pytest.mark.skipif(lib is None, reason="the C extension was not built")
+@pytest.mark.skipif(not in_c.is_built(), reason="the C extension was not built")
 @given(
     hops=hops_of,
     exponents=st.lists(st.floats(-9, 0), min_size=5, max_size=5),
@@ -215,7 +214,7 @@ def test_without_the_extension_it_decides_the_same(monkeypatch):
         return auto_strength.pull(0.3 * hops), auto_strength.report
 
     expected, report = strengths()
-    monkeypatch.setattr(levels_module, "lib", None)
+    monkeypatch.setattr(in_c, "lib", None)
     found, other = strengths()
     np.testing.assert_allclose(found, expected, atol=1e-9)
     assert (other.hops, other.speech_hops, other.lost_hops) == (report.hops, report.speech_hops, report.lost_hops)

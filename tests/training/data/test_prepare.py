@@ -266,6 +266,6 @@ def test_unreadable_recordings_are_left_out_and_reported(downloads, tmp_path, ca
     write(noise / "empty.wav", 0)
     assert main(["data", "--dns-noise", str(noise), "--output", str(tmp_path / "data")]) == 0
     printed = capsys.readouterr().err
-    assert "broken.wav: cannot be read" in printed
+    assert "broken.wav: expected an audio file" in printed
     assert "empty.wav: expected audio, got a file without samples" in printed
     assert len(entries(tmp_path / "data" / "manifest.jsonl")) == 3

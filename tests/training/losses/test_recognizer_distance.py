@@ -6,11 +6,12 @@ import torch
 
 from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.training.config import LossConfig, RecognizerConfig
+from gtcrn_frontend.training.config import LossConfig, OptimConfig, RecognizerConfig
 from gtcrn_frontend.training.losses.combined import CombinedLoss
 from gtcrn_frontend.training.losses.hybrid import Transform
 from gtcrn_frontend.training.losses.recognizer_distance import RecognizerDistance, feature_distance
 from gtcrn_frontend.training.losses.whisper_encoder import WhisperEncoder
+from gtcrn_frontend.training.trainer import new_trainer
 
 RATE = 16_000
 CHANNELS, BANDS, LAYERS = 64, 80, 2
@@ -135,6 +136,34 @@ def test_it_is_part_of_the_loss_and_the_hybrid_loss_can_be_left_out(factory):
     both = CombinedLoss(LossConfig(hybrid=0.1, recognizers=recognizers), transform)(estimate, target, target)
     assert float(alone) > 0
     torch.testing.assert_close(both, alone + 0.1 * hybrid)
+
+
+def test_recognisers_get_the_mixture_of_a_strength(factory):
+    transform = Transform(GTCRN_SPEC)
+    recognizers = (RecognizerConfig(factory=f"{factory}:features"),)
+    loss = CombinedLoss(LossConfig(hybrid=0.0, recognizers=recognizers), transform)
+    estimate, noisy, target = (transform.forward(signals(seed, 8000)) for seed in (1, 2, 3))
+    mixed = 0.25 * estimate + 0.75 * noisy
+    strengths = torch.full((len(estimate),), 0.25)
+    torch.testing.assert_close(loss(estimate, noisy, target, strengths=strengths), loss(mixed, noisy, target))
+    torch.testing.assert_close(
+        loss(estimate, noisy, target, strengths=torch.ones(len(estimate))), loss(estimate, noisy, target)
+    )
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.5, 1.1), (0.8, 0.5)])
+def test_strengths_out_of_range_are_refused(bounds):
+    with pytest.raises(ConfigError, match="recognizer_strength"):
+        LossConfig(recognizer_strength=bounds)
+
+
+def test_the_strength_is_drawn_by_step_and_process():
+    trainer = new_trainer(OptimConfig(seed=3))
+    drawn = [trainer._strengths((0.5, 1.0), 4, rank) for rank in (0, 0, 1)]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    assert all(0.5 <= value <= 1 for value in drawn[0])
+    trainer.step = 1
+    assert not torch.equal(trainer._strengths((0.5, 1.0), 4, 0), drawn[0])
 
 
 @pytest.mark.parametrize(

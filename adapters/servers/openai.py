@@ -1,0 +1,289 @@
+"""`OpenAiProxy`: a proxy for OpenAI's interface, HTTP and WebSocket on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from gtcrn_frontend.adapters.servers.access import check_descriptors, descriptors_needed, is_token, read_token
+from gtcrn_frontend.adapters.servers.connections import OPTIONS, Link
+from gtcrn_frontend.adapters.servers.endpoints import PATHS, AdminEndpoints
+from gtcrn_frontend.adapters.servers.limits import TooLongError
+from gtcrn_frontend.adapters.servers.log_limits import RepeatLimit
+from gtcrn_frontend.adapters.servers.relay import Relay
+from gtcrn_frontend.adapters.servers.settings import ProxySettings
+from gtcrn_frontend.adapters.servers.uploads import AudioFile, enhance_file
+from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.install_hint import install_hint
+
+try:
+    import aiohttp
+    from aiohttp import web
+except ImportError as error:
+    raise ImportError(f"the protocol openai needs aiohttp: {install_hint('openai')}", name=error.name) from error
+
+from gtcrn_frontend.adapters.servers.aiohttp_link import AiohttpLink
+
+logger = logging.getLogger(__name__)
+logger.addFilter(RepeatLimit())
+
+ENHANCED_PATHS = ("/audio/transcriptions", "/audio/translations")
+REALTIME = "realtime"  # the WebSocket's subprotocol
+
+# RFC 9110, 7.6.1, and what aiohttp sets.
+_HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer"} | {
+    "transfer-encoding", "upgrade", "host", "content-length",
+}  # fmt: skip
+_OWN_QUERY = ("strength", "token")
+
+
+class OpenAiProxy(Relay):
+    """Enhances the audio of OpenAI's interface: files of transcriptions, and the realtime WebSocket.
+
+    Requests for other paths pass as they are, and so do files that cannot be read, unless `on_error` is `raise`. Health
+    and metrics are those of `Proxy`.
+
+    Args:
+        settings: addresses and limits; those of handshakes do not apply.
+
+    Raises:
+        ConfigError: a certificate or the token file is not usable, or the process may not open enough files.
+        ModelError: the model or the engine cannot be loaded.
+        OSError: the port is taken (on entering the block).
+    """
+
+    def __init__(self, settings: ProxySettings) -> None:
+        self._settings = settings
+        check_descriptors(descriptors_needed(settings.max_connections, 0))
+        self._server_tls = settings.server_tls()
+        self._upstream_tls = settings.upstream_tls()
+        self._token = read_token(settings.token_file) if settings.token_file else None
+        super().__init__(settings)
+        self._endpoints = AdminEndpoints(self._metrics, self._probe, lambda: self._draining)
+        scheme, colon, rest = settings.websocket_upstream.partition("://")
+        self._base = f"{scheme.replace('ws', 'http')}{colon}{rest}".rstrip("/")
+        self._runner: web.ServerRunner | None = None
+        self._site: web.TCPSite | None = None
+        self._client: aiohttp.ClientSession | None = None
+
+    @property
+    def address(self) -> str:
+        """The address for clients, with the actual port."""
+        if self._runner is None or not self._runner.addresses:
+            raise RuntimeError("expected a listening proxy: enter its `async with` block first")
+        host, port = self._runner.addresses[0][:2]
+        return f"{'https' if self._server_tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @property
+    def admin_address(self) -> str:
+        """The address of the admin port, `http://...`; that of the clients' port if there is none."""
+        return self.address if self._admin is None else super().admin_address
+
+    def _admin_endpoints(self) -> AdminEndpoints:
+        return self._endpoints
+
+    async def _listen(self) -> None:
+        settings = self._settings
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_seconds)
+        self._client = aiohttp.ClientSession(
+            auto_decompress=False, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+        )
+        server = web.Server(self._serve, handler_cancellation=True, access_log=None)
+        self._runner = web.ServerRunner(server)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, settings.host, settings.port, ssl_context=self._server_tls)
+        try:
+            await site.start()
+        except OSError:
+            await self._stop_listening()
+            raise
+
+    async def _stop_listening(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._client is not None:
+            await self._client.close()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        settings = self._settings
+        is_open = self._token is None or is_token(
+            self._token, request.headers.getall("Authorization", []), request.path_qs
+        )
+        if request.path in PATHS and settings.admin_port is None and (is_open or request.path != "/metrics"):
+            status, text = await self._endpoints.answer(request.path)
+            return web.Response(status=status, text=text)
+        if not is_open:
+            return _problem(401, "expected a token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+        if self._draining:
+            return _problem(503, "the proxy is shutting down")
+        try:
+            enhancer = settings.enhancer_for(request.path_qs)
+        except ConfigError as error:
+            return _problem(400, str(error))
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._realtime(request, enhancer)
+        if len(self._sessions) >= settings.max_connections:
+            return _problem(503, f"expected at most {settings.max_connections} requests at a time: try again later")
+        task = asyncio.current_task()
+        assert task is not None
+        self._sessions[task] = None
+        try:
+            return await self._forward(request, enhancer)
+        finally:
+            del self._sessions[task]
+
+    async def _realtime(self, request: web.BaseRequest, enhancer: EnhancerConfig) -> web.StreamResponse:
+        origin = request.headers.get("Origin")
+        if self._settings.origins is not None and origin not in self._settings.origins:
+            return _problem(403, "expected a page of an origin that --allow-origin names")
+        socket = web.WebSocketResponse(
+            protocols=(REALTIME,), compress=False, max_msg_size=self._settings.max_message_bytes
+        )
+        await socket.prepare(request)
+        peer = request.transport.get_extra_info("peername") if request.transport else None
+        link = AiohttpLink(socket, peer)
+        await self._converse(link, enhancer, self._settings.new_framing(), partial(self._connect, request))
+        return socket
+
+    async def _connect(self, request: web.BaseRequest) -> Link:
+        settings = self._settings
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower().startswith("openai-") or (name.lower() == "authorization" and self._token is None)
+        }
+        offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        return await connect(
+            settings.websocket_upstream.rstrip("/") + _path_of(request),
+            ssl=self._upstream_tls,
+            additional_headers=headers,
+            subprotocols=[Subprotocol(name) for name in offered if name] or None,
+            open_timeout=settings.connect_seconds,
+            max_size=settings.max_message_bytes,
+            proxy=None,  # ignore proxy settings of the environment: this is a proxy itself
+            **OPTIONS,
+        )
+
+    async def _probe(self) -> Link:
+        """Opens a plain connection: a WebSocket would need a path and a key."""
+        parts = urlsplit(self._base)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        async with asyncio.timeout(self._settings.connect_seconds):
+            _, writer = await asyncio.open_connection(parts.hostname, port, ssl=self._upstream_tls)
+        return _Probe(writer)
+
+    async def _forward(self, request: web.BaseRequest, enhancer: EnhancerConfig) -> web.StreamResponse:
+        """Sends a request to the server, with its file enhanced, and passes on the answer."""
+        headers = [(n, v) for n, v in request.headers.items() if n.lower() not in _HOP_BY_HOP]
+        if self._token is not None:  # that of the proxy
+            headers = [(n, v) for n, v in headers if n.lower() != "authorization"]
+        body: Any = request.content if request.body_exists else None
+        if request.method == "POST" and request.path.endswith(ENHANCED_PATHS):
+            try:
+                body = await self._enhanced_form(request, enhancer)
+            except TooLongError as error:
+                return _problem(413, str(error))
+            except (AudioFormatError, ValueError) as error:
+                return _problem(400, str(error))
+            headers = [(n, v) for n, v in headers if n.lower() not in ("content-type", "content-encoding")]
+        assert self._client is not None
+        try:
+            answer = await self._client.request(
+                request.method,
+                self._base + _path_of(request),
+                headers=headers,
+                data=body,
+                ssl=self._upstream_tls or True,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, TimeoutError) as error:
+            logger.warning("cannot reach the recogniser at %s: %s", self._settings.upstream_shown, error)
+            return _problem(502, "the recogniser behind the proxy is not reachable")
+        async with answer:
+            response = web.StreamResponse(status=answer.status, reason=answer.reason)
+            for name, value in answer.headers.items():
+                if name.lower() not in _HOP_BY_HOP:
+                    response.headers.add(name, value)
+            await response.prepare(request)
+            async for piece in answer.content.iter_any():
+                await response.write(piece)
+            await response.write_eof()
+            return response
+
+    async def _enhanced_form(self, request: web.BaseRequest, enhancer: EnhancerConfig) -> aiohttp.MultipartWriter:
+        """Returns the form of a request with its file enhanced.
+
+        Raises:
+            ValueError: it is no form.
+            TooLongError: it is too large, or the audio too long.
+            AudioFormatError: the file cannot be enhanced, and `on_error` is `raise`.
+        """
+        if request.content_type != "multipart/form-data":
+            raise ValueError(f"expected a form, multipart/form-data, got {request.content_type}")
+        form = aiohttp.MultipartWriter("form-data")
+        left = self._settings.max_file_bytes
+        async for part in await request.multipart():
+            if not isinstance(part, aiohttp.BodyPartReader):
+                raise ValueError("expected a form without forms in it")
+            data = bytearray()
+            while piece := await part.read_chunk():
+                data += piece
+                if len(data) > left:
+                    raise TooLongError(f"expected a request of at most {self._settings.max_file_bytes} bytes")
+            left -= len(data)
+            file = AudioFile(part.filename or "", part.headers.get("Content-Type", ""), bytes(part.decode(data)))
+            if part.filename is not None:
+                file = await self._enhanced(file, enhancer)
+            payload = form.append(file.data, {"Content-Type": file.media_type} if file.media_type else None)
+            names = {"name": part.name or ""} | ({"filename": file.name} if file.name else {})
+            payload.set_content_disposition("form-data", quote_fields=False, **names)
+        return form
+
+    async def _enhanced(self, file: AudioFile, enhancer: EnhancerConfig) -> AudioFile:
+        service, settings = self._service, self._settings
+        try:
+            return await enhance_file(file, service.pool, service.metrics, enhancer, settings.max_stream_seconds)
+        except (AudioFormatError, ConfigError) as error:  # ConfigError: its rate or channels
+            if settings.on_error == "raise":
+                raise AudioFormatError(str(error)) from error
+            logger.warning("a file passes on as it is: %s", error)
+            self._metrics.passed_streams.inc()
+            return file
+
+
+class _Probe:
+    """A connection that is only opened and closed."""
+
+    remote_address = None
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    async def recv(self) -> bytes:
+        raise NotImplementedError
+
+    async def send(self, message: str | bytes) -> None:
+        raise NotImplementedError
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        self._writer.transport.abort()
+
+
+def _path_of(request: web.BaseRequest) -> str:
+    """Returns path and query of a request, without the proxy's own parameters."""
+    query = [(name, value) for name, value in parse_qsl(request.query_string, True) if name not in _OWN_QUERY]
+    return request.rel_url.raw_path + (f"?{urlencode(query)}" if query else "")
+
+
+def _problem(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    """Returns an error in OpenAI's form."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    error = {"message": message, "type": kind, "param": None, "code": None}
+    return web.json_response({"error": error}, status=status, headers=headers)

@@ -1,0 +1,90 @@
+"""`WyomingProxy`: enhances audio between Home Assistant and a speech-to-text service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Self
+
+from gtcrn_frontend.adapters.relay_settings import RelaySettings
+from gtcrn_frontend.adapters.servers.relay import run_until_stopped
+from gtcrn_frontend.adapters.servers.tcp_proxy import TcpProtocol, TcpProxy, split_tcp_uri
+from gtcrn_frontend.adapters.wyoming.framing import WyomingFraming, first_message
+from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.install_hint import install_hint
+from gtcrn_frontend.settings import document_settings, setting
+
+PORT = 10300
+
+
+@document_settings
+@dataclass(frozen=True)
+class WyomingSettings(RelaySettings):
+    """All settings of a Wyoming proxy.
+
+    Raises:
+        ConfigError: a value is out of range, or two do not go together.
+    """
+
+    upstream: str = setting(help="address of the speech-to-text service, tcp://HOST:PORT")
+    port: int = setting(PORT, low=0, high=65_535, help="port to listen on; 0 takes a free one, see `address`")
+    zeroconf: str | None = setting(
+        None, default_text="not announced", help="name under which Home Assistant discovers the proxy"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        config = self.enhancer
+        given = (config.sample_rate, config.output_sample_rate, config.channels, config.downmix)
+        if given != (None, None, 1, False):
+            raise ConfigError(
+                "expected no sample rates and channels: each audio-chunk names its own, which the service gets, too; "
+                f"got sample_rate {given[0]}, output_sample_rate {given[1]}, channels {given[2]}, downmix {given[3]}"
+            )
+
+
+def _new_framing(settings: RelaySettings) -> WyomingFraming:
+    return WyomingFraming(f"behind gtcrn-frontend {version('gtcrn-frontend')} ({settings.enhancer.model})")
+
+
+class WyomingProxy(TcpProxy):
+    """Enhances `audio-chunk` on its way to a speech-to-text service, and relays all else; see `TcpProxy`.
+
+    In the service's `info`, `prefers_noise_reduction_enabled` becomes false, and the descriptions name the proxy.
+
+    Raises:
+        ModelError: `zeroconf` is set, and the package of that name is not installed (on entering the block).
+    """
+
+    def __init__(self, settings: WyomingSettings) -> None:
+        super().__init__(settings, TcpProtocol(first_message, _new_framing))
+        self._settings = settings
+        self._announcement: object = None  # lasts as long as this reference
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        if self._settings.zeroconf is not None:
+            try:
+                self._announcement = await _announce(self._settings.zeroconf, self.address)
+            except BaseException:
+                await self.close()
+                raise
+        return self
+
+
+async def _announce(name: str, address: str) -> object:
+    try:
+        from wyoming.zeroconf import HomeAssistantZeroconf
+    except ImportError as error:
+        raise ModelError(f"--zeroconf needs zeroconf: {install_hint('wyoming')}, and pip install zeroconf") from error
+    host, port = split_tcp_uri(address, "address")
+    is_any = host in ("0.0.0.0", "::")
+    announcement = HomeAssistantZeroconf(port=port, name=name, host=None if is_any else host)
+    await announcement.register_server()
+    return announcement
+
+
+async def serve(settings: WyomingSettings, announce: Callable[[WyomingProxy], None]) -> None:
+    """Runs a proxy until SIGTERM or SIGINT, then drains it; a second signal closes all connections."""
+    await run_until_stopped(WyomingProxy(settings), announce)
