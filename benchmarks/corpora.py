@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,15 +123,11 @@ def speed(folder: Path, args: argparse.Namespace) -> None:
     source, reference = folder / "in", folder / "reference"
     make_files(source, args.count, args.seconds)
     best: dict[str, Row] = {}
+    runs: list[Callable[[Path], Row]] = [partial(by_enhance, source, jobs=jobs) for jobs in (1, 2)]
+    runs += [partial(by_threads, "", source, jobs=jobs) for jobs in (1, 2)]
+    runs += [partial(by_ray, "", source, workers=workers) for workers in (1, 2)]
     for _ in range(args.rounds):
-        for make in (
-            lambda out: by_enhance(source, out, 1),
-            lambda out: by_enhance(source, out, 2),
-            lambda out: by_threads("", source, out, 1),
-            lambda out: by_threads("", source, out, 2),
-            lambda out: by_ray("", source, out, 1),
-            lambda out: by_ray("", source, out, 2),
-        ):
+        for make in runs:
             out = folder / "out"
             row = make(out)
             if not reference.exists():
@@ -139,7 +136,7 @@ def speed(folder: Path, args: argparse.Namespace) -> None:
             shutil.rmtree(out)
             name = str(row["run"])
             kept = best.setdefault(name, row)
-            kept |= {rate: max(kept[rate], row[rate]) for rate in RATES}
+            kept |= {rate: max(float(kept[rate] or 0), float(row[rate] or 0)) for rate in RATES}
     print_rows(list(best.values()))
     hours = args.count * args.seconds / 3600
     sizes = (sum(map(len, contents(path).values())) / 1e6 / hours for path in (source, reference))
