@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,23 +102,20 @@ def by_enhance(source: Path, out: Path, jobs: int) -> Row:
     return rates(f"enhance --jobs {jobs}", report.audio_s, report.took_s, time.process_time() - began_cpu_s)
 
 
-def by_threads(name: str, source: Path | str, out: Path, jobs: int) -> Row:
-    return by_runner(f"{name}--local --jobs {jobs}", source, out, local_runner(jobs), Clock()).row(
-        f"{name}--local --jobs {jobs}", whole=True
-    )
+def by_threads(kind: str, source: Path | str, out: Path, jobs: int) -> Row:
+    clock = by_runner(source, out, local_runner(jobs), Clock())
+    return clock.row(f"{kind}--local --jobs {jobs}", whole=True)
 
 
-def by_ray(name: str, source: Path | str, out: Path, workers: int) -> Row:
-    clock = Clock(lambda: sum(map(cpu_s, workers_of_ray())))
-    return by_runner(name, source, out, ray_runner(workers), clock).row(
-        f"{name}Ray, {workers} worker{'s' * (workers > 1)}", whole=False
-    )
+def by_ray(kind: str, source: Path | str, out: Path, workers: int) -> Row:
+    clock = by_runner(source, out, ray_runner(workers), Clock(lambda: sum(map(cpu_s, workers_of_ray()))))
+    return clock.row(f"{kind}Ray, {workers} worker{'s' * (workers > 1)}", whole=False)
 
 
-def by_runner(name: str, source: Path | str, out: Path, run: Runner, clock: Clock) -> Clock:
+def by_runner(source: Path | str, out: Path, run: Runner, clock: Clock) -> Clock:
     report = enhance_corpus(str(source), str(out), run=run, progress=clock)
     if report.failed:
-        raise SystemExit(f"{name}: expected no failures, got {report.problems[0]}")
+        raise SystemExit(f"{source}: expected no failures, got {report.problems[0]}")
     return clock
 
 
@@ -125,15 +123,11 @@ def speed(folder: Path, args: argparse.Namespace) -> None:
     source, reference = folder / "in", folder / "reference"
     make_files(source, args.count, args.seconds)
     best: dict[str, Row] = {}
+    runs: list[Callable[[Path], Row]] = [partial(by_enhance, source, jobs=jobs) for jobs in (1, 2)]
+    runs += [partial(by_threads, "", source, jobs=jobs) for jobs in (1, 2)]
+    runs += [partial(by_ray, "", source, workers=workers) for workers in (1, 2)]
     for _ in range(args.rounds):
-        for make in (
-            lambda out: by_enhance(source, out, 1),
-            lambda out: by_enhance(source, out, 2),
-            lambda out: by_threads("", source, out, 1),
-            lambda out: by_threads("", source, out, 2),
-            lambda out: by_ray("", source, out, 1),
-            lambda out: by_ray("", source, out, 2),
-        ):
+        for make in runs:
             out = folder / "out"
             row = make(out)
             if not reference.exists():
@@ -142,7 +136,7 @@ def speed(folder: Path, args: argparse.Namespace) -> None:
             shutil.rmtree(out)
             name = str(row["run"])
             kept = best.setdefault(name, row)
-            kept |= {rate: max(kept[rate], row[rate]) for rate in RATES}
+            kept |= {rate: max(float(kept[rate] or 0), float(row[rate] or 0)) for rate in RATES}
     print_rows(list(best.values()))
     hours = args.count * args.seconds / 3600
     sizes = (sum(map(len, contents(path).values())) / 1e6 / hours for path in (source, reference))
