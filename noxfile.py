@@ -40,7 +40,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The site, in `site/` (`-- --site-dir FOLDER`); a broken link is an error."""
-    install(session, ".[docs,sherpa,proxy,speechbrain]")
+    install(session, ".[docs,sherpa,proxy,speechbrain,lhotse]")
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 

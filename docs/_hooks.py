@@ -6,9 +6,13 @@ to the file in the repository, or to a copy if it is audio. A link to a file tha
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import posixpath
 import re
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +30,20 @@ def on_files(files: Files, config: Any) -> Files:
     """Adds the audio examples to the site."""
     for path in AUDIO:
         files.append(File.generated(config, f"audio/{Path(path).name}", abs_src_path=str(ROOT / path)))
+    engine = _browser_engine()
+    if engine:
+        files.append(File.generated(config, "browser/gtcrn.js", content=engine))
     return files
+
+
+def _browser_engine() -> bytes | None:
+    """Builds what the page "In the browser" runs; without a compiler for it, that page says so."""
+    if importlib.util.find_spec("ziglang") is None:
+        _log.info("browser.md: without the package ziglang, the page comes without the engine")
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, str(ROOT / "adapters/web/build.py"), "--output", folder], check=True)
+        return Path(folder, "gtcrn.js").read_bytes()
 
 
 def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:

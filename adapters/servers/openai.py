@@ -16,9 +16,9 @@ from gtcrn_frontend.adapters.servers.connections import OPTIONS, Link
 from gtcrn_frontend.adapters.servers.endpoints import PATHS, AdminEndpoints
 from gtcrn_frontend.adapters.servers.limits import TooLongError
 from gtcrn_frontend.adapters.servers.log_limits import RepeatLimit
+from gtcrn_frontend.adapters.servers.metrics import CONTENT_TYPE
 from gtcrn_frontend.adapters.servers.relay import Relay
 from gtcrn_frontend.adapters.servers.settings import ProxySettings
-from gtcrn_frontend.adapters.servers.uploads import AudioFile, enhance_file
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 from gtcrn_frontend.install_hint import install_hint
@@ -30,6 +30,7 @@ except ImportError as error:
     raise ImportError(f"the protocol openai needs aiohttp: {install_hint('openai')}", name=error.name) from error
 
 from gtcrn_frontend.adapters.servers.aiohttp_link import AiohttpLink
+from gtcrn_frontend.adapters.servers.forms import enhanced_form
 
 logger = logging.getLogger(__name__)
 logger.addFilter(RepeatLimit())
@@ -118,7 +119,8 @@ class OpenAiProxy(Relay):
         )
         if request.path in PATHS and settings.admin_port is None and (is_open or request.path != "/metrics"):
             status, text = await self._endpoints.answer(request.path)
-            return web.Response(status=status, text=text)
+            kind = CONTENT_TYPE if request.path == "/metrics" else "text/plain"
+            return web.Response(status=status, body=text.encode(), headers={"Content-Type": kind})
         if not is_open:
             return _problem(401, "expected a token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
         if self._draining:
@@ -187,7 +189,7 @@ class OpenAiProxy(Relay):
         body: Any = request.content if request.body_exists else None
         if request.method == "POST" and request.path.endswith(ENHANCED_PATHS):
             try:
-                body = await self._enhanced_form(request, enhancer)
+                body = await enhanced_form(request, self._service, self._settings, enhancer)
             except TooLongError as error:
                 return _problem(413, str(error))
             except (AudioFormatError, ValueError) as error:
@@ -216,46 +218,6 @@ class OpenAiProxy(Relay):
                 await response.write(piece)
             await response.write_eof()
             return response
-
-    async def _enhanced_form(self, request: web.BaseRequest, enhancer: EnhancerConfig) -> aiohttp.MultipartWriter:
-        """Returns the form of a request with its file enhanced.
-
-        Raises:
-            ValueError: it is no form.
-            TooLongError: it is too large, or the audio too long.
-            AudioFormatError: the file cannot be enhanced, and `on_error` is `raise`.
-        """
-        if request.content_type != "multipart/form-data":
-            raise ValueError(f"expected a form, multipart/form-data, got {request.content_type}")
-        form = aiohttp.MultipartWriter("form-data")
-        left = self._settings.max_file_bytes
-        async for part in await request.multipart():
-            if not isinstance(part, aiohttp.BodyPartReader):
-                raise ValueError("expected a form without forms in it")
-            data = bytearray()
-            while piece := await part.read_chunk():
-                data += piece
-                if len(data) > left:
-                    raise TooLongError(f"expected a request of at most {self._settings.max_file_bytes} bytes")
-            left -= len(data)
-            file = AudioFile(part.filename or "", part.headers.get("Content-Type", ""), bytes(part.decode(data)))
-            if part.filename is not None:
-                file = await self._enhanced(file, enhancer)
-            payload = form.append(file.data, {"Content-Type": file.media_type} if file.media_type else None)
-            names = {"name": part.name or ""} | ({"filename": file.name} if file.name else {})
-            payload.set_content_disposition("form-data", quote_fields=False, **names)
-        return form
-
-    async def _enhanced(self, file: AudioFile, enhancer: EnhancerConfig) -> AudioFile:
-        service, settings = self._service, self._settings
-        try:
-            return await enhance_file(file, service.pool, service.metrics, enhancer, settings.max_stream_seconds)
-        except (AudioFormatError, ConfigError) as error:  # ConfigError: its rate or channels
-            if settings.on_error == "raise":
-                raise AudioFormatError(str(error)) from error
-            logger.warning("a file passes on as it is: %s", error)
-            self._metrics.passed_streams.inc()
-            return file
 
 
 class _Probe:

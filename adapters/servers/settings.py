@@ -138,7 +138,7 @@ class ProxySettings(RelaySettings):
         """The address of the recogniser without name and password, for logs."""
         uri = parse_uri(self.websocket_upstream)
         host = f"[{uri.host}]" if ":" in uri.host else uri.host
-        return f"{'wss' if uri.secure else 'ws'}://{host}:{uri.port}"
+        return f"{self.upstream.partition('://')[0].lower()}://{host}:{uri.port}"
 
     def enhancer_for(self, path: str) -> EnhancerConfig:
         """Returns the settings for a client from its request path: `/?strength=0.7` sets its strength.

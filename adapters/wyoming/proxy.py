@@ -12,6 +12,7 @@ from gtcrn_frontend.adapters.servers.relay import run_until_stopped
 from gtcrn_frontend.adapters.servers.tcp_proxy import TcpProtocol, TcpProxy, split_tcp_uri
 from gtcrn_frontend.adapters.wyoming.framing import WyomingFraming, first_message
 from gtcrn_frontend.errors import ConfigError, ModelError
+from gtcrn_frontend.install_hint import install_hint
 from gtcrn_frontend.settings import document_settings, setting
 
 PORT = 10300
@@ -76,7 +77,7 @@ async def _announce(name: str, address: str) -> object:
     try:
         from wyoming.zeroconf import HomeAssistantZeroconf
     except ImportError as error:
-        raise ModelError("--zeroconf needs zeroconf: {install_hint('wyoming')} and pip install zeroconf") from error
+        raise ModelError(f"--zeroconf needs zeroconf: {install_hint('wyoming')}, and pip install zeroconf") from error
     host, port = split_tcp_uri(address, "address")
     is_any = host in ("0.0.0.0", "::")
     announcement = HomeAssistantZeroconf(port=port, name=name, host=None if is_any else host)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 from threading import Event, Lock
 
@@ -13,6 +14,7 @@ from gtcrn_frontend.audio.io import open_audio
 from gtcrn_frontend.cli._file_plan import Task
 from gtcrn_frontend.cli._progress import ProgressBar, audio_bar
 from gtcrn_frontend.config import EnhancerConfig
+from gtcrn_frontend.corpus.local import Stopped, in_threads
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import ConfigError, GtcrnFrontendError
 from gtcrn_frontend.file_enhancement import enhancer_for, write_enhanced_audio
@@ -61,23 +63,20 @@ def enhance_tasks(
     to_do = [task for task in tasks if not (existing.keep and _is_finished(task))]
     if existing.keep:
         remove_leftovers(task.output for task in tasks)
-    stop, failed, start_s = Event(), 0, time.perf_counter()
-    with audio_bar(task.source for task in to_do) as bar, ThreadPoolExecutor(jobs) as executor:
+    failed, start_s = 0, time.perf_counter()
+    with audio_bar(task.source for task in to_do) as bar:
         meter = _Meter(bar)
-        futures = {executor.submit(_enhance, task, config, existing, meter, stop): task for task in to_do}
-        try:
-            for future in as_completed(futures):
-                failed += _has_failed(future, futures[future], bar, stop_at_error)
-        finally:  # also after Ctrl-C: running files end at their next block and remove their incomplete output
-            stop.set()
-            executor.shutdown(cancel_futures=True)
+
+        def work(task: Task, stop: Event) -> None:
+            _enhance(task, config, existing, meter, stop)
+
+        # After Ctrl-C, too, running files end at their next block and remove their incomplete output.
+        with closing(in_threads(work, to_do, jobs)) as results:
+            for task, future in results:
+                failed += _has_failed(future, task, bar, stop_at_error)
     took_s = time.perf_counter() - start_s
     skipped = len(tasks) - len(to_do)
     return Report(len(to_do) - failed, skipped, failed, meter.audio_s, took_s, loaded.engine)
-
-
-class _Stopped(Exception):  # noqa: N818  not an error
-    """Raised in a job after the main thread has asked it to end."""
 
 
 class _Meter:
@@ -102,7 +101,7 @@ def _enhance(task: Task, config: EnhancerConfig, existing: Existing, meter: _Met
 
         def progress(frames: int) -> None:
             if stop.is_set():
-                raise _Stopped
+                raise Stopped
             meter.add(frames / enhancer.sample_rate)
 
         task.output.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from gtcrn_frontend.evaluation.asr.normalise import DEFAULT_STEPS
 
 if TYPE_CHECKING:
     from gtcrn_frontend.evaluation import RecognizerSource
+    from gtcrn_frontend.evaluation.worker_pool import MakePool
 
 RECOGNIZER_HELP = (
     "pipeline file of sherpa-onnx, folder or hyperparameter file of a SpeechBrain model, "
@@ -48,6 +49,36 @@ def add_cache_args(group: argparse._ArgumentGroup) -> None:
         "--cache", type=Path, metavar="DIR", help="folder of cached results (default: in the user's cache)"
     )
     cache.add_argument("--no-cache", action="store_true", help="do not read or write cached results")
+
+
+def add_ray_arg(group: argparse._ArgumentGroup) -> None:
+    """Adds the option that spreads the work over a cluster."""
+    group.add_argument(
+        "--ray",
+        action="store_true",
+        help="spread the --jobs over a Ray cluster, that of RAY_ADDRESS or a new one on this machine; recordings, "
+        "recogniser and cache have to be under the same paths on all machines",
+    )
+
+
+def pool_of(args: argparse.Namespace) -> MakePool:
+    """Returns what makes the workers that the options ask for.
+
+    Raises:
+        ModelError: Ray is not installed.
+    """
+    from gtcrn_frontend.evaluation.worker_pool import WorkerPool
+
+    if not args.ray:
+        return WorkerPool
+    try:
+        from gtcrn_frontend.adapters.ray import RayPool
+        from gtcrn_frontend.adapters.ray.cluster import imported_ray
+
+        imported_ray()
+    except ImportError as error:
+        raise ModelError(str(error)) from error
+    return RayPool
 
 
 def cache_of(args: argparse.Namespace) -> Path | bool:

@@ -14,8 +14,9 @@ EXAMPLES = """examples:
   gtcrn-frontend audiosocket --listen 0.0.0.0:9092 --upstream tcp://127.0.0.1:9093 --strength auto \\
       --max-connections 200 --admin 127.0.0.1:9090
 
-In Asterisk's dialplan: AudioSocket(${UUID},proxy.example.org:9092). Needs pip install
-'gtcrn-frontend[proxy]'. After SIGTERM or Ctrl-C, calls are finished within --drain-seconds.
+In Asterisk's dialplan: AudioSocket(${UUID},proxy.example.org:9092). Needs the extra proxy:
+pip install -c constraints.txt '.[proxy]', in a checkout. After SIGTERM or Ctrl-C, calls are
+finished within --drain-seconds.
 """
 
 

@@ -12,8 +12,10 @@ from gtcrn_frontend.cli._evaluation_args import (
     add_cache_args,
     add_cap_arg,
     add_normalise_arg,
+    add_ray_arg,
     cache_of,
     detector_of,
+    pool_of,
     sources_of,
 )
 from gtcrn_frontend.cli._help import HelpFormatter
@@ -136,6 +138,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="S",
         help="time limit for one recording in seconds (default: 30 s and ten times its duration)",
     )
+    add_ray_arg(running)
     add_cache_args(running)
     output = parser.add_argument_group("output")
     output.add_argument("--write", type=Path, metavar="YAML", help="write the chosen setting to this file")
@@ -220,6 +223,7 @@ def run(args: argparse.Namespace) -> int:
                 metric=ErrorMetric(Normalisation.from_text(args.normalise), args.unit, not args.uncapped),
                 limit=args.limit,
                 jobs=args.jobs,
+                pool=pool_of(args),
                 timeout_s=args.timeout,
                 cache=cache_of(args),
                 progress=bar,

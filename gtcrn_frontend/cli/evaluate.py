@@ -13,7 +13,9 @@ from gtcrn_frontend.cli._evaluation_args import (
     add_cache_args,
     add_cap_arg,
     add_normalise_arg,
+    add_ray_arg,
     cache_of,
+    pool_of,
     sources_of,
 )
 from gtcrn_frontend.cli._help import HelpFormatter
@@ -93,6 +95,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     running.add_argument(
         "--jobs", type=count, default=os.cpu_count() or 1, metavar="N", help="processes (default: %(default)s)"
     )
+    add_ray_arg(running)
     add_cache_args(running)
     output = parser.add_argument_group("output")
     output.add_argument("--csv", type=Path, metavar="FILE", help="also write all means and intervals to this file")
@@ -126,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
             recognizers=recognizers,
             error_metric=ErrorMetric(Normalisation.from_text(args.normalise), capped=not args.uncapped),
             jobs=args.jobs,
+            pool=pool_of(args),
             cache=cache_of(args),
             progress=bar,
         )

@@ -20,6 +20,7 @@ from gtcrn_frontend.cli import (
     calibrate,
     data,
     enhance,
+    enhance_corpus,
     evaluate,
     export,
     info,
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (
         enhance,
+        enhance_corpus,
         transcribe,
         proxy,
         audiosocket,

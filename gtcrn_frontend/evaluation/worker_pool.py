@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Protocol
 
 from gtcrn_frontend.errors import ModelError
 
@@ -52,6 +52,21 @@ class Failure:
     """Why a step failed."""
 
     reason: str
+
+
+class Pool(Protocol):
+    """Workers as `WorkerPool` has them, here or elsewhere."""
+
+    def __enter__(self) -> Pool: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def run(self, works: Iterable[Work]) -> Iterator[tuple[Work, Any, Any]]:
+        """Yields work, step, and its result or `Failure`."""
+
+
+MakePool = Callable[[Callable[[], Handler], int, str], Pool]
+"""Makes a pool of a function that returns the handler, a number of workers, and the name of the handler."""
 
 
 class WorkerPool:

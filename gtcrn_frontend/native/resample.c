@@ -190,7 +190,7 @@ int gtcrn_filter_run(const gtcrn_filter *f, const float *buffer, int64_t origin,
                      size_t count, float *output)
 {
     if (!count) return 0;
-    if (first < 0 || count > (size_t)1 << 48 || gtcrn_filter_begin(f, first) - f->lead < origin ||
+    if (first < 0 || (uint64_t)count > (uint64_t)1 << 48 || gtcrn_filter_begin(f, first) - f->lead < origin ||
         gtcrn_filter_begin(f, first + (int64_t)count - 1) + 2 * f->half + (int64_t)gtcrn_filter_blank(f) >
             origin + (int64_t)length)
         return -1;

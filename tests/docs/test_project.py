@@ -1,5 +1,6 @@
 """The files by which a public project is known agree with each other, and stay small."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -22,6 +23,7 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert versions[0] == PROJECT["version"]
     assert versions == sorted(versions, reverse=True)
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == PROJECT["version"]
+    assert json.loads((ROOT / "adapters/web/package.json").read_text(encoding="utf-8"))["version"] == PROJECT["version"]
 
 
 def test_templates_and_hooks_are_yaml() -> None:

@@ -29,6 +29,7 @@ from gtcrn_frontend.evaluation.progress import LoggedProgress, Progress
 from gtcrn_frontend.evaluation.result_cache import ResultCache, result_folder
 from gtcrn_frontend.evaluation.speech_free import DEFAULT_EXCERPTS, DEFAULT_LEVELS_DBFS
 from gtcrn_frontend.evaluation.systems import distinct_models, front_end
+from gtcrn_frontend.evaluation.worker_pool import MakePool, WorkerPool
 
 CACHE_NAME = "calibrate"
 """Subfolder of the user's cache folder; `evaluate` uses it too, so that no signal is recognised twice."""
@@ -56,6 +57,7 @@ def calibrate(
     metric: ErrorMetric | None = None,
     limit: int | None = None,
     jobs: int = DEFAULT_JOBS,
+    pool: MakePool = WorkerPool,
     timeout_s: float | None = None,
     cache: str | Path | bool = True,
     progress: Progress | None = None,
@@ -93,6 +95,7 @@ def calibrate(
         metric: how errors are counted; None for WER after the default normalisation.
         limit: use the first so many utterances only; None for all.
         jobs: worker processes, >= 1.
+        pool: makes them; `gtcrn_frontend.adapters.ray.RayPool` spreads them over a cluster.
         timeout_s: time limit for one item; None for 30 s and ten times its duration.
         cache: True to keep results in the user's cache folder, so that an interrupted run can be resumed; False to
             keep none; or a folder. Results of a plain function are not found again, as its code may have changed.
@@ -128,7 +131,7 @@ def calibrate(
         limit=limit,
     )
     results = ResultCache(result_folder(cache, CACHE_NAME), Recognition)
-    sweep_over = partial(Sweep, cache=results, progress=progress, jobs=jobs, timeout_s=timeout_s)
+    sweep_over = partial(Sweep, cache=results, progress=progress, jobs=jobs, pool=pool, timeout_s=timeout_s)
     with ExitStack() as stack:
         to_fit: list[Sweep] = []
         if fit_auto_strength:

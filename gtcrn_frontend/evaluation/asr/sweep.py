@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
@@ -17,7 +18,7 @@ from gtcrn_frontend.evaluation.progress import Progress
 from gtcrn_frontend.evaluation.result_cache import ResultCache
 from gtcrn_frontend.evaluation.signals import Signal
 from gtcrn_frontend.evaluation.systems import name_of_setting, outputs, setting_key
-from gtcrn_frontend.evaluation.worker_pool import Failure, Handler, Work, WorkerPool
+from gtcrn_frontend.evaluation.worker_pool import Failure, Handler, MakePool, Work, WorkerPool
 
 TIMEOUT_S = 30.0
 TIMEOUT_PER_AUDIO = 10.0
@@ -45,6 +46,7 @@ class Sweep:
         cache: where results are looked up and kept.
         progress: counts new results, and reports each failure.
         jobs: worker processes, >= 1.
+        pool: makes them.
         timeout_s: time limit for one item; None for `TIMEOUT_S` plus `TIMEOUT_PER_AUDIO` times its duration.
         others: further signals to recognise, without transcripts.
 
@@ -64,6 +66,7 @@ class Sweep:
         progress: Progress,
         *,
         jobs: int = 1,
+        pool: MakePool = WorkerPool,
         timeout_s: float | None = None,
         others: Sequence[Signal] = (),
     ) -> None:
@@ -78,7 +81,7 @@ class Sweep:
         self._timeout_s = timeout_s
         self._keys: dict[EnhancerConfig, str] = {}
         self._temporary = TemporaryDirectory(prefix="gtcrn-frontend-", ignore_cleanup_errors=True)
-        self._processes = WorkerPool(partial(_handler, source.make, self._temporary.name), jobs)
+        self._processes = pool(partial(_handler, source.make, self._temporary.name), jobs, "the recogniser")
 
     def __enter__(self) -> Sweep:
         return self
@@ -144,6 +147,7 @@ class Sweep:
 
 def _handler(make: Callable[[str], Recognizer], temporary: str) -> Handler:
     """Makes the recogniser, once in each worker process."""
+    Path(temporary).mkdir(parents=True, exist_ok=True)  # on another machine it is not there
     return partial(_recognise, make(temporary))
 
 

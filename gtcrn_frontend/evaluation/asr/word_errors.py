@@ -20,6 +20,7 @@ from gtcrn_frontend.evaluation.quality.aggregate import ALL
 from gtcrn_frontend.evaluation.report.tables import Row, fitted_table
 from gtcrn_frontend.evaluation.result_cache import ResultCache
 from gtcrn_frontend.evaluation.systems import RAW
+from gtcrn_frontend.evaluation.worker_pool import MakePool, WorkerPool
 
 LEGEND = "Percent, ± half the 95 % interval; - significantly fewer errors than with the noisy input, ! more."
 
@@ -102,6 +103,7 @@ def count_word_errors(
     progress: Progress,
     *,
     jobs: int = 1,
+    pool: MakePool = WorkerPool,
 ) -> WordErrors:
     """Returns the word errors of a recogniser behind each system.
 
@@ -113,6 +115,7 @@ def count_word_errors(
         cache: where results are looked up and kept.
         progress: counts results, and reports failures.
         jobs: worker processes, >= 1.
+        pool: makes them.
 
     Raises:
         ImportError: the package jiwer is not installed.
@@ -120,7 +123,7 @@ def count_word_errors(
         ConfigError: the cache cannot be written to.
     """
     settings = list(dict.fromkeys(systems.values()))
-    with Sweep(items, source, cache, progress, jobs=jobs) as sweep:
+    with Sweep(items, source, cache, progress, jobs=jobs, pool=pool) as sweep:
         progress.begin(source.name, sweep.missing(settings))
         sweep.run(settings)
         scores = checked_scores(sweep, settings, metric)

@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from gtcrn_frontend.config import EnhancerConfig, Strength
@@ -25,6 +26,7 @@ from gtcrn_frontend.evaluation.quality.pairs import PairSource, find_pairs, matc
 from gtcrn_frontend.evaluation.quality.score_signals import Plan, score_pairs
 from gtcrn_frontend.evaluation.result_cache import ResultCache, result_folder
 from gtcrn_frontend.evaluation.systems import systems_of
+from gtcrn_frontend.evaluation.worker_pool import MakePool, WorkerPool
 from gtcrn_frontend.install_hint import install_hint
 
 DEFAULT_SNRS_DB: tuple[float | None, ...] = (0.0, 5.0, 10.0, 15.0)
@@ -56,6 +58,7 @@ def evaluate(
     recognizers: Sequence[RecognizerSource | RecognizerFunction] = (),
     error_metric: ErrorMetric | None = None,
     jobs: int | None = None,
+    pool: MakePool = WorkerPool,
     cache: str | Path | bool = True,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -85,6 +88,7 @@ def evaluate(
         recognizers: also count the word errors of these, see `calibrate`; needs `manifest` with transcripts.
         error_metric: how recognition errors are counted; None for WER after the default normalisation.
         jobs: worker processes; None for the number of cores.
+        pool: makes them; `gtcrn_frontend.adapters.ray.RayPool` spreads them over a cluster.
         cache: True to keep results in the user's cache folder, so that an interrupted run can be resumed; False to
             keep none; or a folder.
         progress: receives the progress; None to log problems only.
@@ -108,13 +112,14 @@ def evaluate(
         raise ConfigError(f"recognizer: expected transcripts in {manifest}, found none")
     recognitions = ResultCache(result_folder(cache, RECOGNITION_CACHE_NAME), Recognition)
     error_metric = error_metric or ErrorMetric()
+    count_words = partial(count_word_errors, jobs=jobs, pool=pool)
     results = []
     with _single_threaded_workers():
         for label, each in tests.items():
             progress.begin(label, len(each))
-            scores = score_pairs(each, plan, progress, jobs=jobs)
+            scores = score_pairs(each, plan, progress, jobs=jobs, pool=pool)
             errors = [
-                count_word_errors(items[label], plan.systems, source, error_metric, recognitions, progress, jobs=jobs)
+                count_words(items[label], plan.systems, source, error_metric, recognitions, progress)
                 for source in (sources if items.get(label) else ())
             ]
             results.append(SignalSetResult(label, len(each), tuple(scores), tuple(errors)))

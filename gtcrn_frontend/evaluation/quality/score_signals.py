@@ -19,7 +19,7 @@ from gtcrn_frontend.evaluation.quality.metric_registry import CLEAN_FAMILY, DNSM
 from gtcrn_frontend.evaluation.quality.pairs import RATE_HZ, PairSource
 from gtcrn_frontend.evaluation.result_cache import ResultCache
 from gtcrn_frontend.evaluation.systems import outputs
-from gtcrn_frontend.evaluation.worker_pool import Failure, Handler, Work, WorkerPool
+from gtcrn_frontend.evaluation.worker_pool import Failure, Handler, MakePool, Work, WorkerPool
 
 TIMEOUT_S = 600.0
 """Time limit for one signal, all systems together."""
@@ -73,7 +73,9 @@ class _Values:
     values: dict[str, float]
 
 
-def score_pairs(sources: Sequence[PairSource], plan: Plan, progress: Progress, *, jobs: int = 1) -> list[SignalScores]:
+def score_pairs(
+    sources: Sequence[PairSource], plan: Plan, progress: Progress, *, jobs: int = 1, pool: MakePool = WorkerPool
+) -> list[SignalScores]:
     """Returns the scores of all signals, in order, without those that could not be measured.
 
     Args:
@@ -81,6 +83,7 @@ def score_pairs(sources: Sequence[PairSource], plan: Plan, progress: Progress, *
         plan: what is measured.
         progress: counts signals, and reports those that could not be measured.
         jobs: worker processes, >= 1.
+        pool: makes them.
 
     Raises:
         ModelError: no signal can be measured.
@@ -88,7 +91,7 @@ def score_pairs(sources: Sequence[PairSource], plan: Plan, progress: Progress, *
     scores: dict[int, SignalScores] = {}
     first_reason = ""
     works = [Work((number, source), (None,), TIMEOUT_S) for number, source in enumerate(sources)]
-    with WorkerPool(partial(_handler, plan), jobs, _NAME) as processes:
+    with pool(partial(_handler, plan), jobs, _NAME) as processes:
         for work, _, result in processes.run(works):
             number, source = work.payload
             if isinstance(result, Failure):

@@ -5,7 +5,6 @@ import contextlib
 import io
 import json
 import ssl
-import subprocess
 
 import aiohttp
 import numpy as np
@@ -15,6 +14,7 @@ from aiohttp import web
 
 from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool
 from gtcrn_frontend.adapters.servers import Proxy, ProxySettings
+from gtcrn_frontend.adapters.servers.metrics import CONTENT_TYPE
 from gtcrn_frontend.adapters.servers.openai import OpenAiProxy
 from gtcrn_frontend.errors import ConfigError
 
@@ -199,7 +199,8 @@ def test_files_that_cannot_be_enhanced_pass_as_they_are_unless_told_otherwise(na
         async with Server() as server, behind(server) as proxy, behind(server, on_error="raise") as strict:
             passed = await post(proxy, DAMAGED[name], name="x.m4a")
             refused = await post(strict, DAMAGED[name], name="x.m4a")
-            _, metrics, _ = await get(f"{proxy.address}/metrics")
+            _, metrics, headers = await get(f"{proxy.address}/metrics")
+            assert headers["Content-Type"] == CONTENT_TYPE
             return server, passed, refused, metrics
 
     server, passed, refused, metrics = run(test())
@@ -299,13 +300,8 @@ def test_pages_of_other_origins_get_no_websocket():
     assert run(test()) == 403
 
 
-def test_tls(tmp_path):
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
+def test_tls(certificate):
+    cert, key = certificate
 
     async def test():
         async with Server() as server, behind(server, tls_cert=cert, tls_key=key) as proxy:

@@ -70,6 +70,14 @@ def test_secrets_of_the_upstream_are_not_shown(upstream, shown):
     assert ProxySettings(upstream=upstream).upstream_shown == shown
 
 
+def test_the_protocol_with_http_takes_and_shows_such_addresses():
+    settings = ProxySettings(upstream="https://name:secret@example.org/api", protocol="openai")
+    assert settings.upstream_shown == "https://example.org:443"
+    assert settings.websocket_upstream == "wss://name:secret@example.org/api"
+    with pytest.raises(ConfigError, match="upstream: expected an address"):
+        ProxySettings(upstream="https://example.org", protocol="vosk")
+
+
 def test_each_connection_gets_the_protocol_for_itself():
     for protocol, kind in (("online", OnlineFraming), ("offline", OfflineFraming)):
         settings = ProxySettings(upstream=UPSTREAM, protocol=protocol)

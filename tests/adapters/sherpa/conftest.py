@@ -4,7 +4,6 @@ None is trained, all are made here from a few operators: they tell three tones a
 silence (power). Their answers depend on the samples that reach them, and that is all that these tests ask of them.
 """
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -352,13 +351,3 @@ def tone():
         return np.concatenate(parts).astype(np.float32)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-    files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
-    subprocess.run([*command.split(), *files], check=True, capture_output=True)
-    return folder / "cert.pem", folder / "key.pem"
