@@ -185,7 +185,8 @@ static void enhancers(gtcrn_model *model)
         size_t samples = 0;
         for (size_t i = 0; i < ENHANCERS; i++) {
             const gtcrn_settings settings = settings_of(i);
-            const size_t count = draw() % 5 ? draw() % (settings.sample_rate / 25) : draw() % 3;
+            const size_t most = turn % 5 ? settings.sample_rate / 25 : settings.sample_rate / 2;
+            const size_t count = draw() % 5 ? draw() % most : draw() % 3;
             float *input = malloc(count * settings.channels * sizeof *input + !count);
             REQUIRE(input);
             for (size_t n = 0; n < count * settings.channels; n++) input[n] = noise();
@@ -202,13 +203,15 @@ static void enhancers(gtcrn_model *model)
             out[i] += (int64_t)chunks[i].room;
         }
         REQUIRE(samples == 0);
-        for (size_t i = 0; i < ENHANCERS; i++) /* too little room is refused, and no stream has moved */
-            if (chunks[i].room) {
-                chunks[i].room--;
-                REQUIRE(gtcrn_push_many(chunks, ENHANCERS, turn % 4) == GTCRN_ROOM);
-                chunks[i].room++;
-            }
-        REQUIRE(gtcrn_push_many(chunks, ENHANCERS, turn % 4) == 0);
+        for (size_t i = 0; i < ENHANCERS; i++) { /* too little room is refused, and the stream has not moved */
+            gtcrn_chunk small = chunks[i];
+            if (small.room--) REQUIRE(gtcrn_push_many(&small, 1, turn % 4) == GTCRN_ROOM);
+        }
+        if (turn % 2) {
+            REQUIRE(gtcrn_push_many(chunks, ENHANCERS, turn % 4) == 0);
+        } else { /* the channels of each on threads */
+            for (size_t i = 0; i < ENHANCERS; i++) REQUIRE(gtcrn_push_many(&chunks[i], 1, 4) == 0);
+        }
         for (size_t i = 0; i < ENHANCERS; i++) {
             const size_t floats = chunks[i].room * paths_of(i);
             float *signals[3];
