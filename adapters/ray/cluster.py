@@ -28,7 +28,8 @@ def connect(address: str | None = None) -> None:
     """Connects to a cluster, unless the program is connected to one.
 
     Args:
-        address: of the cluster; None is the one that `RAY_ADDRESS` names, or else a new one on this machine.
+        address: of the cluster; None is the one that `RAY_ADDRESS` names, or that runs on this machine, or a
+            new one on it.
     """
     ray = imported_ray()
     if ray.is_initialized():
