@@ -57,7 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     where.add_argument(
         "--address",
         metavar="ADDRESS",
-        help="of a Ray cluster, auto for the one of this machine (default: RAY_ADDRESS, or else a new one here)",
+        help="of a Ray cluster (default: that of RAY_ADDRESS, or that runs here, or a new one here)",
     )
     without = ("sample_rate", "channels", "output_sample_rate", "downmix", "segment_latency_ms", "bypass")
     add_enhancer_args(parser, without=without)
