@@ -95,8 +95,16 @@ def noisy() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    """Starts Chromium with a microphone that plays `examples/noisy.flac` over and over."""
+def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Chromium's microphone plays, over and over."""
+    path = tmp_path_factory.mktemp("microphone") / "noisy.wav"
+    soundfile.write(path, *soundfile.read(ROOT / "examples/noisy.flac"), subtype="PCM_16")
+    return path
+
+
+@pytest.fixture
+def launch(microphone: Path) -> Iterator[Callable[..., Any]]:
+    """Starts Chromium; for one test only, as Playwright keeps an event loop running, which would disturb others."""
     program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     if program is None:
         pytest.skip("needs a browser: Debian's package chromium, or its path in the variable CHROMIUM")
@@ -104,8 +112,6 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., A
         pytest.skip("needs the package playwright to steer Chromium")
     from playwright.sync_api import sync_playwright
 
-    microphone = tmp_path_factory.mktemp("microphone") / "noisy.wav"
-    soundfile.write(microphone, *soundfile.read(ROOT / "examples/noisy.flac"), subtype="PCM_16")
     arguments = (
         "--no-sandbox",  # Chromium refuses to run as root with it
         "--autoplay-policy=no-user-gesture-required",
@@ -113,20 +119,15 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., A
         f"--use-file-for-fake-audio-capture={microphone}",
     )
     with sync_playwright() as playwright:
-        browsers = []
 
         def start(*more: str, ask: bool = False) -> Any:
             own = () if ask else ("--use-fake-ui-for-media-stream",)  # grants the microphone
-            browser = playwright.chromium.launch(executable_path=program, args=[*arguments, *own, *more])
-            browsers.append(browser)
-            return browser
+            return playwright.chromium.launch(executable_path=program, args=[*arguments, *own, *more])
 
         yield start
-        for browser in browsers:
-            browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def browser(launch: Callable[..., Any]) -> Any:
     return launch()
 

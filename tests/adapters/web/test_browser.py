@@ -61,6 +61,23 @@ def test_an_overloaded_worklet_passes_the_raw_signal(page, noisy) -> None:
     np.testing.assert_array_equal(found[8_000:16_000], noisy[8_000 - 512 : 16_000 - 512])
 
 
+def test_a_wrong_strength_is_refused(page) -> None:
+    messages = page.evaluate("""async () => {
+      const web = await import("./gtcrn.js");
+      const context = new OfflineAudioContext(1, 100, 16000);
+      const denoiser = await web.createDenoiserNode(context);
+      const told = [];
+      for (const call of [
+        () => web.createDenoiserNode(context, { strength: 2 }),
+        () => web.createStreamDenoiser(new MediaStream(), { strength: "much" }),
+        () => denoiser.setStrength(-0.1),
+      ])
+        await Promise.resolve().then(call).catch((error) => told.push(error.message));
+      return told;
+    }""")
+    assert messages == [f'expected a strength from 0 to 1, or "auto", got {value}' for value in (2, "much", -0.1)]
+
+
 MICROPHONE = """async (seconds) => {
   const web = await import("./gtcrn.js");
   const microphone = await navigator.mediaDevices.getUserMedia({

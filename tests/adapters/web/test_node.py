@@ -60,6 +60,7 @@ def test_own_weights(node, noisy, random_checkpoint) -> None:
         ("web.enhance(new Float32Array([1, NaN]))", "expected finite samples"),
         ("web.enhance(new Float32Array([9]))", "within +-8"),
         ("web.enhance(new Float32Array(9), { sampleRate: 7999 })", "expected sample rates from 8000"),
+        ("web.enhance(new Float32Array(9), { sampleRate: 16000.5 })", "expected a sample rate in whole Hz"),
         ("web.enhance(new Float32Array(9), { strength: 2 })", 'expected a strength from 0 to 1, or "auto", got 2'),
         ("web.loadModel({ weights: new Uint8Array(9) })", "the weight blob is not as long as expected"),
     ],
