@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,26 @@ def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def launch(microphone: Path) -> Iterator[Callable[..., Any]]:
-    """Starts Chromium; for one test only, as Playwright keeps an event loop running, which would disturb others."""
+@pytest.fixture(scope="session")
+def browser_thread() -> Iterator[ThreadPoolExecutor]:
+    """The thread of all tests with Chromium: Playwright keeps an event loop running, which would disturb others."""
+    with ThreadPoolExecutor(1) as thread:
+        yield thread
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs a test with Chromium on its thread."""
+    thread = pyfuncitem.funcargs.get("browser_thread")
+    if thread is None:
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    thread.submit(pyfuncitem.obj, **arguments).result()
+    return True
+
+
+@pytest.fixture(scope="session")
+def launch(microphone: Path, browser_thread: ThreadPoolExecutor) -> Iterator[Callable[..., Any]]:
+    """Starts Chromium; to be called on its thread."""
     program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     if program is None:
         pytest.skip("needs a browser: Debian's package chromium, or its path in the variable CHROMIUM")
@@ -118,18 +136,20 @@ def launch(microphone: Path) -> Iterator[Callable[..., Any]]:
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={microphone}",
     )
-    with sync_playwright() as playwright:
+    playwright = browser_thread.submit(sync_playwright().start).result()
 
-        def start(*more: str, ask: bool = False) -> Any:
-            own = () if ask else ("--use-fake-ui-for-media-stream",)  # grants the microphone
-            return playwright.chromium.launch(executable_path=program, args=[*arguments, *own, *more])
+    @functools.cache
+    def start(*more: str, ask: bool = False) -> Any:
+        own = () if ask else ("--use-fake-ui-for-media-stream",)  # grants the microphone
+        return playwright.chromium.launch(executable_path=program, args=[*arguments, *own, *more])
 
-        yield start
+    yield start
+    browser_thread.submit(playwright.stop).result()
 
 
-@pytest.fixture
-def browser(launch: Callable[..., Any]) -> Any:
-    return launch()
+@pytest.fixture(scope="session")
+def browser(launch: Callable[..., Any], browser_thread: ThreadPoolExecutor) -> Any:
+    return browser_thread.submit(launch).result()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -15,11 +15,11 @@ def address(dist, serve):
 
 
 @pytest.fixture
-def page(browser, address):
-    page = browser.new_page()
-    page.goto(address)
+def page(browser, browser_thread, address):
+    page = browser_thread.submit(browser.new_page).result()
+    browser_thread.submit(page.goto, address).result()
     yield page
-    page.close()
+    browser_thread.submit(page.close).result()
 
 
 OFFLINE = """async ([samples, rate, options]) => {

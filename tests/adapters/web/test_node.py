@@ -16,8 +16,8 @@ RATES = (8_000, 16_000, 22_050, 44_100, 48_000, 96_000)
 
 LIVE = """
   const model = await web.loadModel();
-  const live = (options, strength = 1) =>
-    new LiveStream(new Stream(model.engine, rate, { strength, block: 128 }), options);
+  const live = (options = { maxLoad: 1e9 }) => // however busy the machine is
+    new LiveStream(new Stream(model.engine, rate, { strength: 1, block: 128 }), options);
   function through(stream, input, each = () => {}) {
     const output = new Float32Array(input.length);
     for (let i = 0; i + 128 <= input.length; i += 128) {

@@ -72,11 +72,16 @@ class Visit:
 
 
 @pytest.fixture
-def visit(launch, site):
-    def start(*arguments: str, ask: bool = False, path: str = "browser/", **settings) -> Visit:
-        return Visit(launch(*arguments, ask=ask), site, path, **settings)
+def visit(launch, browser_thread, site):
+    made: list[Visit] = []
 
-    return start
+    def start(*arguments: str, ask: bool = False, path: str = "browser/", **settings) -> Visit:
+        made.append(Visit(launch(*arguments, ask=ask), site, path, **settings))
+        return made[-1]
+
+    yield start
+    for one in made:
+        browser_thread.submit(one.page.context.close).result()
 
 
 def test_the_example_plays_and_shows_less_noise(visit) -> None:
@@ -189,6 +194,7 @@ def test_without_the_engine_it_says_so(browser, site) -> None:
     page.route("**/gtcrn.js", lambda route: route.fulfill(status=404))
     page.goto(site + "browser/")
     page.wait_for_function("document.querySelector('#demo-message').textContent.includes('install ziglang')")
+    page.close()
 
 
 def test_no_page_asks_other_hosts(visit) -> None:
