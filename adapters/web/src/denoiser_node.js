@@ -1,5 +1,5 @@
 import { WORKLET } from "./embedded.js";
-import { GtcrnError } from "./engine.js";
+import { GtcrnError, strengthForC } from "./engine.js";
 import { loadModel } from "./model.js";
 
 const prepared = new WeakMap(); // AudioContext to the promise of its worklet module
@@ -21,6 +21,7 @@ function addWorklet(context) {
  * The output is mono. While the engine takes more than `maxLoad` of real time, the raw signal passes.
  */
 export async function createDenoiserNode(context, { strength, bypass = false, maxLoad, model } = {}) {
+  strengthForC(strength); // fails here, where the caller sees it
   const { wasm, weights } = model ?? (await loadModel());
   await addWorklet(context);
   const node = new AudioWorkletNode(context, "gtcrn", {
@@ -45,7 +46,10 @@ export async function createDenoiserNode(context, { strength, bypass = false, ma
   });
   return {
     node,
-    setStrength: (value) => node.port.postMessage({ strength: value }),
+    setStrength(value) {
+      strengthForC(value);
+      node.port.postMessage({ strength: value });
+    },
     bypass: (value) => node.port.postMessage({ bypass: value }),
     setMaxLoad: (value) => node.port.postMessage({ maxLoad: value }),
     stats: () => ({ ...stats }),

@@ -7,7 +7,8 @@ export class GtcrnError extends Error {
 
 const AUTO = -1; // GTCRN_AUTO of gtcrn.h
 
-function strengthForC(strength) {
+/** Returns a strength as the engine takes it; NaN for the default. */
+export function strengthForC(strength) {
   if (strength === undefined) return NaN;
   if (strength === "auto") return AUTO;
   if (typeof strength === "number" && strength >= 0 && strength <= 1) return strength;
@@ -49,6 +50,7 @@ export class Engine {
 /** One mono stream. `push` accepts at most `block` samples. */
 export class Stream {
   constructor(engine, sampleRate, { strength, block = 8192 } = {}) {
+    if (!Number.isInteger(sampleRate)) throw new GtcrnError(`expected a sample rate in whole Hz, got ${sampleRate}`);
     this.engine = engine;
     this.sampleRate = sampleRate;
     this.block = block;

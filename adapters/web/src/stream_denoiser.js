@@ -1,4 +1,5 @@
 import { createDenoiserNode } from "./denoiser_node.js";
+import { strengthForC } from "./engine.js";
 
 /** What stands for a denoiser where there is none: the stream as it is, and why. */
 function passThrough(mediaStream, message) {
@@ -19,6 +20,7 @@ function passThrough(mediaStream, message) {
  * the console.
  */
 export async function createStreamDenoiser(mediaStream, { audioContext, ...options } = {}) {
+  strengthForC(options.strength); // a mistake of the caller is no reason to pass the stream
   const context = audioContext ?? new AudioContext({ latencyHint: "interactive" });
   let denoiser;
   try {

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,33 @@ def noisy() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    """Starts Chromium with a microphone that plays `examples/noisy.flac` over and over."""
+def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Chromium's microphone plays, over and over."""
+    path = tmp_path_factory.mktemp("microphone") / "noisy.wav"
+    soundfile.write(path, *soundfile.read(ROOT / "examples/noisy.flac"), subtype="PCM_16")
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser_thread() -> Iterator[ThreadPoolExecutor]:
+    """The thread of all tests with Chromium: Playwright keeps an event loop running, which would disturb others."""
+    with ThreadPoolExecutor(1) as thread:
+        yield thread
+
+
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs a test with Chromium on its thread."""
+    thread = pyfuncitem.funcargs.get("browser_thread")
+    if thread is None:
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    thread.submit(pyfuncitem.obj, **arguments).result()
+    return True
+
+
+@pytest.fixture(scope="session")
+def launch(microphone: Path, browser_thread: ThreadPoolExecutor) -> Iterator[Callable[..., Any]]:
+    """Starts Chromium; to be called on its thread."""
     program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     if program is None:
         pytest.skip("needs a browser: Debian's package chromium, or its path in the variable CHROMIUM")
@@ -104,31 +130,26 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., A
         pytest.skip("needs the package playwright to steer Chromium")
     from playwright.sync_api import sync_playwright
 
-    microphone = tmp_path_factory.mktemp("microphone") / "noisy.wav"
-    soundfile.write(microphone, *soundfile.read(ROOT / "examples/noisy.flac"), subtype="PCM_16")
     arguments = (
         "--no-sandbox",  # Chromium refuses to run as root with it
         "--autoplay-policy=no-user-gesture-required",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={microphone}",
     )
-    with sync_playwright() as playwright:
-        browsers = []
+    playwright = browser_thread.submit(sync_playwright().start).result()
 
-        def start(*more: str, ask: bool = False) -> Any:
-            own = () if ask else ("--use-fake-ui-for-media-stream",)  # grants the microphone
-            browser = playwright.chromium.launch(executable_path=program, args=[*arguments, *own, *more])
-            browsers.append(browser)
-            return browser
+    @functools.cache
+    def start(*more: str, ask: bool = False) -> Any:
+        own = () if ask else ("--use-fake-ui-for-media-stream",)  # grants the microphone
+        return playwright.chromium.launch(executable_path=program, args=[*arguments, *own, *more])
 
-        yield start
-        for browser in browsers:
-            browser.close()
+    yield start
+    browser_thread.submit(playwright.stop).result()
 
 
 @pytest.fixture(scope="session")
-def browser(launch: Callable[..., Any]) -> Any:
-    return launch()
+def browser(launch: Callable[..., Any], browser_thread: ThreadPoolExecutor) -> Any:
+    return browser_thread.submit(launch).result()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -15,11 +15,11 @@ def address(dist, serve):
 
 
 @pytest.fixture
-def page(browser, address):
-    page = browser.new_page()
-    page.goto(address)
+def page(browser, browser_thread, address):
+    page = browser_thread.submit(browser.new_page).result()
+    browser_thread.submit(page.goto, address).result()
     yield page
-    page.close()
+    browser_thread.submit(page.close).result()
 
 
 OFFLINE = """async ([samples, rate, options]) => {
@@ -59,6 +59,23 @@ def test_an_overloaded_worklet_passes_the_raw_signal(page, noisy) -> None:
     assert stats["state"] == "raw"
     assert stats["overloads"] >= 1
     np.testing.assert_array_equal(found[8_000:16_000], noisy[8_000 - 512 : 16_000 - 512])
+
+
+def test_a_wrong_strength_is_refused(page) -> None:
+    messages = page.evaluate("""async () => {
+      const web = await import("./gtcrn.js");
+      const context = new OfflineAudioContext(1, 100, 16000);
+      const denoiser = await web.createDenoiserNode(context);
+      const told = [];
+      for (const call of [
+        () => web.createDenoiserNode(context, { strength: 2 }),
+        () => web.createStreamDenoiser(new MediaStream(), { strength: "much" }),
+        () => denoiser.setStrength(-0.1),
+      ])
+        await Promise.resolve().then(call).catch((error) => told.push(error.message));
+      return told;
+    }""")
+    assert messages == [f'expected a strength from 0 to 1, or "auto", got {value}' for value in (2, "much", -0.1)]
 
 
 MICROPHONE = """async (seconds) => {

@@ -30,9 +30,8 @@ def site(tmp_path_factory, serve) -> str:
 class Visit:
     """One visit of the page; what went wrong behind it, and whom it asked for something."""
 
-    def __init__(self, browser, site: str, path: str = "browser/", **settings) -> None:
-        self.context = browser.new_context(**settings)
-        self.page = self.context.new_page()
+    def __init__(self, browser, site: str, path: str, **settings) -> None:
+        self.page = browser.new_context(**settings).new_page()
         self.errors: list[str] = []
         self.others: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -45,6 +44,17 @@ class Visit:
         test = "([id, text]) => document.querySelector(id).textContent.includes(text)"
         self.page.wait_for_function(test, arg=["#demo-message", text])
         return self.page.inner_text("#demo-message")
+
+    def wait_for_columns(self, count: int) -> None:
+        """Waits until so many columns of the spectrograms are drawn."""
+        self.page.wait_for_function(
+            """(count) => {
+              const canvas = document.querySelector("#demo-canvas-before");
+              const pixel = (x, y) => canvas.getContext("2d").getImageData(x, y, 1, 1).data.join();
+              return pixel(canvas.width - count, canvas.height - 1) !== pixel(0, 0);
+            }""",
+            arg=count,
+        )
 
     def levels(self) -> list[float]:
         """Mean brightness of the drawn part of both spectrograms."""
@@ -62,16 +72,16 @@ class Visit:
 
 
 @pytest.fixture
-def visit(browser, site):
+def visit(launch, browser_thread, site):
     made: list[Visit] = []
 
-    def start(browser=browser, **settings) -> Visit:
-        made.append(Visit(browser, site, **settings))
+    def start(*arguments: str, ask: bool = False, path: str = "browser/", **settings) -> Visit:
+        made.append(Visit(launch(*arguments, ask=ask), site, path, **settings))
         return made[-1]
 
     yield start
     for one in made:
-        one.context.close()
+        browser_thread.submit(one.page.context.close).result()
 
 
 def test_the_example_plays_and_shows_less_noise(visit) -> None:
@@ -79,7 +89,7 @@ def test_the_example_plays_and_shows_less_noise(visit) -> None:
     one.wait_for("Choose what to hear")
     one.page.click("#demo-example")
     assert "8.1 s" in one.wait_for("Playing the example")
-    one.page.wait_for_timeout(3_000)
+    one.wait_for_columns(70)
     before, after = one.levels()
     assert before > 40, "the dark scheme draws what is loud brightly"
     assert after < 0.9 * before
@@ -130,14 +140,14 @@ def test_a_microphone_is_recorded_and_heard_again(visit) -> None:
     one.page.click("#demo-microphone")
     one.wait_for("Playing recording")
     found, rate = one.download()
-    assert 1.5 * rate < len(found) < 60 * rate
+    assert 0.5 * rate < len(found) < 60 * rate
     assert np.abs(found).max() > 0.02
     assert one.errors == []
     assert one.others == []
 
 
-def test_without_permission_it_says_so_and_the_example_works(launch, visit) -> None:
-    one = visit(launch(ask=True))
+def test_without_permission_it_says_so_and_the_example_works(visit) -> None:
+    one = visit(ask=True)
     one.page.click("#demo-microphone")
     one.wait_for("The microphone was not allowed")
     one.page.click("#demo-example")
@@ -173,26 +183,24 @@ def test_it_fits_a_phone(visit, width) -> None:
     assert one.page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_without_simd_it_says_so(launch, visit) -> None:
-    one = visit(launch("--js-flags=--no-enable-sse4-1"))
+def test_without_simd_it_says_so(visit) -> None:
+    one = visit("--js-flags=--no-enable-sse4-1")
     one.wait_for("expected WebAssembly SIMD")
     assert one.page.is_disabled("#demo-example")
 
 
 def test_without_the_engine_it_says_so(browser, site) -> None:
-    context = browser.new_context()
-    page = context.new_page()
+    page = browser.new_page()
     page.route("**/gtcrn.js", lambda route: route.fulfill(status=404))
     page.goto(site + "browser/")
     page.wait_for_function("document.querySelector('#demo-message').textContent.includes('install ziglang')")
-    context.close()
+    page.close()
 
 
-def test_no_page_asks_other_hosts(browser, site) -> None:
-    one = Visit(browser, site, path="")
+def test_no_page_asks_other_hosts(visit) -> None:
+    one = visit(path="")
     one.page.wait_for_load_state("networkidle")
     assert one.others == []
-    one.context.close()
 
 
 def test_the_policy_keeps_recordings_here(visit) -> None:
