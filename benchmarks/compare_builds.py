@@ -3,9 +3,9 @@
     python benchmarks/compare_builds.py BEFORE/bin/python AFTER/bin/python
 
 Each build runs in a process of its own environment. For every setting the two take turns in short runs, as other
-processes on the machine would else slow one of them down more than the other; the best call of each is given, in
-microseconds of CPU time per chunk and stream (calls of a pool are so long that wall time would count what interrupts
-them).
+processes on the machine would else slow one of them down more than the other. Given is the median over the runs of the
+5th percentile of a run, in microseconds of CPU time per chunk and stream: wall time would count what interrupts the
+long calls of a pool, and the shortest CPU times are below what is possible.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 RATES = (8_000, 16_000, 44_100, 48_000)
@@ -39,8 +40,8 @@ class Build:
             env=environment,
         )
 
-    def best_us(self, setting: dict[str, Any], seconds: float) -> float:
-        """Returns the best time of one chunk of one stream in a run of some seconds."""
+    def us(self, setting: dict[str, Any], seconds: float) -> float:
+        """Returns the 5th percentile of the time of one chunk of one stream in a run of some seconds."""
         assert self._process.stdin and self._process.stdout
         print(json.dumps(setting | {"seconds": seconds}), file=self._process.stdin, flush=True)
         return float(self._process.stdout.readline())
@@ -56,7 +57,7 @@ def work() -> None:
             kept = setting, call_of(**setting)
             for _ in range(4):  # until each chunk completes a hop
                 kept[1]()
-        print(best_s(kept[1], seconds) * 1e6 / streams, flush=True)
+        print(low_s(kept[1], seconds) * 1e6 / streams, flush=True)
 
 
 def call_of(rate: int, channels: int, strength: Any, streams: int) -> Callable[[], object]:
@@ -76,14 +77,14 @@ def call_of(rate: int, channels: int, strength: Any, streams: int) -> Callable[[
     return lambda: pool.process(chunks)
 
 
-def best_s(call: Callable[[], object], seconds: float) -> float:
-    """Returns the shortest time of a call, in seconds."""
-    best, end = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < end:
+def low_s(call: Callable[[], object], seconds: float) -> float:
+    """Returns the 5th percentile of the CPU time of a call, in seconds."""
+    times, end = [], time.perf_counter() + seconds
+    while not times or time.perf_counter() < end:
         start = time.thread_time()
         call()
-        best = min(best, time.thread_time() - start)
-    return best
+        times.append(time.thread_time() - start)
+    return sorted(times)[len(times) // 20]
 
 
 def main() -> None:
@@ -103,8 +104,8 @@ def main() -> None:
     for streams, rate, channels, strength in itertools.product((1, args.streams), RATES, (1, 2), STRENGTHS):
         setting = {"rate": rate, "channels": channels, "strength": strength, "streams": streams}
         length = args.seconds * (1 if streams == 1 else 4)
-        turns = [[build.best_us(setting, length) for build in builds] for _ in range(args.rounds)]
-        before, after = map(min, zip(*turns, strict=True))
+        turns = [[build.us(setting, length) for build in builds] for _ in range(args.rounds)]
+        before, after = map(median, zip(*turns, strict=True))
         print(f"| {streams} | {rate} | {channels} | {strength} | {before:.1f} | {after:.1f} | {after / before:.2f} |")
         results.append(setting | {"before_us": before, "after_us": after})
     if args.json:

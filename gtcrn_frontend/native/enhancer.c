@@ -122,6 +122,7 @@ gtcrn_enhancer *gtcrn_enhancer_new(gtcrn_model *model, const gtcrn_settings *set
         e->model = model;
         e->settings = *settings;
         e->paths = paths;
+        e->inputs = settings->channels;
         gtcrn_enhancer_set_strength(e, settings->strength);
         gtcrn_enhancer_set_bypass(e, settings->bypass != 0);
         if (prepare(e) && allocate(e)) {
@@ -202,27 +203,30 @@ gtcrn_sink gtcrn_sink_of(const gtcrn_enhancer *e, const gtcrn_outputs *outputs, 
                         .stride = e->paths};
 }
 
-int gtcrn_are_valid(const float *samples, size_t count)
+static int are_valid(const float *samples, size_t count)
 {
     int wrong = 0; /* negated, so that NaN is wrong, too; without a branch, so that it is vectorised */
     for (size_t i = 0; i < count; i++) wrong |= !(fabsf(samples[i]) <= GTCRN_MAX_AMPLITUDE);
     return !wrong;
 }
 
+int gtcrn_check_push(const gtcrn_enhancer *e, const float *input, size_t frames, size_t room)
+{
+    if ((int64_t)room < gtcrn_enhancer_due(e, frames)) return GTCRN_ROOM;
+    return are_valid(input, frames * e->inputs) ? 0 : GTCRN_REFUSED;
+}
+
 int64_t gtcrn_enhancer_push_aligned(gtcrn_enhancer *e, const float *input, size_t frames, const gtcrn_outputs *outputs,
                                     size_t room)
 {
     if (!gtcrn_take(e)) return GTCRN_BUSY;
-    int64_t due = gtcrn_enhancer_due(e, frames);
-    if ((int64_t)room < due)
-        due = GTCRN_ROOM;
-    else if (!gtcrn_are_valid(input, frames * e->settings.channels))
-        due = GTCRN_REFUSED;
-    for (uint32_t i = 0; due >= 0 && i < e->paths; i++)
+    const int wrong = gtcrn_check_push(e, input, frames, room);
+    const int64_t due = gtcrn_enhancer_due(e, frames);
+    for (uint32_t i = 0; !wrong && i < e->paths; i++)
         gtcrn_push_channel(e, i, input, frames, gtcrn_sink_of(e, outputs, i));
-    if (due >= 0) gtcrn_show(e);
+    if (!wrong) gtcrn_show(e);
     gtcrn_give_back(e);
-    return due;
+    return wrong ? wrong : due;
 }
 
 int64_t gtcrn_enhancer_finish_aligned(gtcrn_enhancer *e, const gtcrn_outputs *outputs, size_t room)
@@ -261,7 +265,7 @@ void gtcrn_show(gtcrn_enhancer *e)
     atomic_store_explicit(&e->frames_in, e->channels[0].taken, memory_order_relaxed);
     for (uint32_t i = 0; i < e->paths; i++) {
         gtcrn_channel *c = &e->channels[i];
-        atomic_store_explicit(&c->shown[6], (unsigned)c->is_auto, memory_order_relaxed);
+        atomic_store_explicit(&c->is_shown, c->is_auto, memory_order_relaxed);
         if (!c->is_auto) continue;
         const gtcrn_auto_strength *levels = &c->levels;
         const gtcrn_report report = {.snr_db = gtcrn_auto_strength_snr_db(levels),
@@ -283,5 +287,5 @@ int gtcrn_enhancer_report(const gtcrn_enhancer *e, uint32_t channel, gtcrn_repor
     unsigned long long words[6];
     for (int k = 0; k < 6; k++) words[k] = atomic_load_explicit(&c->shown[k], memory_order_relaxed);
     memcpy(report, words, sizeof words);
-    return atomic_load_explicit(&c->shown[6], memory_order_relaxed) ? 0 : GTCRN_REFUSED;
+    return atomic_load_explicit(&c->is_shown, memory_order_relaxed) ? 0 : GTCRN_REFUSED;
 }

@@ -42,33 +42,36 @@ typedef struct {
     float *enhanced;            /* (past of to_output + HOP + blank): the last samples of the network */
     float *dry; /* the waiting samples, unless the output is at the model's rate: the network has them */
 
-    double from, to;  /* strengths between which the mix ramps, if not automatic */
-    int64_t ramped;   /* completed samples of the ramp */
-    int is_auto;      /* whether the strength is automatic, */
-    int is_following; /* and the mix follows it (not in bypass) */
-    int to_skip;      /* hops before the first one that is measured */
-    int queued;       /* hops whose strengths wait for their samples */
+    double from, to;        /* strengths between which the mix ramps, if not automatic */
+    int64_t ramped;         /* completed samples of the ramp */
+    int is_auto;            /* whether the strength is automatic, */
+    int is_following;       /* and the mix follows it (not in bypass) */
+    int to_skip;            /* hops before the first one that is measured */
+    int queued;             /* hops whose strengths wait for their samples */
+    atomic_int is_shown;    /* whether there is a report */
+    atomic_ullong shown[6]; /* the report: for other threads */
     int64_t first_hop;
     double strengths[QUEUE + 1]; /* before the first of them, and at the end of each */
     gtcrn_auto_strength levels;
-    atomic_ullong shown[7]; /* the report, and whether there is one: for other threads */
 } gtcrn_channel;
 
+/* What every call needs comes first, here and in a channel: with many streams, each cache line is fetched from memory.
+ */
 struct gtcrn_enhancer {
     gtcrn_model *model;
-    gtcrn_settings settings;
     gtcrn_shared_filter *to_model, *to_output, *dry_filter; /* NULL where rates are equal */
-    gtcrn_grid grid;
-    int64_t block;       /* most input samples at a time */
-    int64_t ramp_length; /* samples of a change of the strength */
-    size_t input_past, input_length, enhanced_past, enhanced_length, dry_length;
-    uint32_t paths;                /* channels of the output */
-    atomic_ullong wanted_strength; /* bits of a double: what is set for the next call, */
+    atomic_llong frames_in, frames_out;                     /* for other threads */
+    atomic_ullong wanted_strength;                          /* bits of a double: what is set for the next call, */
     atomic_int wanted_bypass;
+    atomic_int busy;
     double strength; /* and what this call has read, so that all channels get the same */
     int bypass;
-    atomic_llong frames_in, frames_out; /* for other threads */
-    atomic_int busy;
+    uint32_t paths, inputs; /* channels of the output and of the input */
+    int64_t block;          /* most input samples at a time */
+    int64_t ramp_length;    /* samples of a change of the strength */
+    size_t input_past, input_length, enhanced_past, enhanced_length, dry_length;
+    gtcrn_grid grid;
+    gtcrn_settings settings;
     gtcrn_channel channels[]; /* (paths,) */
 };
 
@@ -92,14 +95,14 @@ static inline void gtcrn_give_back(gtcrn_enhancer *enhancer)
     atomic_store_explicit(&enhancer->busy, 0, memory_order_release);
 }
 
-/* Where the samples of one channel go; a step of NULL is left out. */
+/* Where the samples of one channel go; NULL: nowhere. */
 typedef struct {
     float *dry, *enhanced, *mixed;
     size_t stride;
 } gtcrn_sink;
 
-/* Returns 1 if all samples are valid. */
-int gtcrn_are_valid(const float *samples, size_t count);
+/* Returns 0 if a push of these frames can be done, or GTCRN_ROOM or GTCRN_REFUSED. */
+int gtcrn_check_push(const gtcrn_enhancer *enhancer, const float *input, size_t frames, size_t room);
 
 /* Enhances the next frames of one channel, or its rest; the enhancer is taken, the samples are checked. */
 void gtcrn_push_channel(gtcrn_enhancer *enhancer, uint32_t channel, const float *input, size_t frames, gtcrn_sink sink);

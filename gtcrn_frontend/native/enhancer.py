@@ -30,7 +30,7 @@ class NativeEnhancer:
         ConfigError: a setting is out of range.
     """
 
-    __slots__ = ("_handle", "_model", "address", "channels", "paths")
+    __slots__ = ("_handle", "_last_due", "_model", "address", "channels", "paths")
 
     def __init__(self, model: NativeModel, settings: Mapping[str, Any]) -> None:
         fields, error = ffi.new("gtcrn_settings *", settings), ffi.new("const char **")
@@ -40,6 +40,7 @@ class NativeEnhancer:
             raise MemoryError(message) if "memory" in message else ConfigError(message)
         self._handle = ffi.gc(handle, lib.gtcrn_enhancer_free, 100_000)
         self._model = model
+        self._last_due = 0
         self.channels: int = settings["channels"]
         self.paths: int = 1 if settings["downmix"] else self.channels
         self.address = int(ffi.cast("uintptr_t", handle))
@@ -62,15 +63,21 @@ class NativeEnhancer:
     def push(self, samples: F32) -> F32:
         """Returns the complete mixed samples, in new memory; samples are `(n,)`, or `(n, channels)`."""
         samples = for_c(samples)
-        handle, count = self._handle, len(samples)
-        due = lib.gtcrn_enhancer_due(handle, count)
+        due = self._last_due  # often the same again, which saves a call of C
         output = np.empty(due if self.paths == 1 else (due, self.paths), np.float32)
-        written = lib.gtcrn_enhancer_push(
-            handle, ffi.from_buffer(FLOATS, samples), count, ffi.from_buffer(FLOATS, output), due
-        )
-        if written != due:
+        source, target = ffi.from_buffer(FLOATS, samples), ffi.from_buffer(FLOATS, output)
+        written = lib.gtcrn_enhancer_push(self._handle, source, len(samples), target, due)
+        if written == due:
+            return output
+        if written >= 0:
+            self._last_due = written
+            return output[:written].copy()
+        if written != lib.GTCRN_ROOM:
             _raise_for(written)
-        return output
+        self._last_due = lib.gtcrn_enhancer_due(self._handle, len(samples))
+        if self._last_due <= due:  # another thread is in this stream
+            raise StreamBusyError
+        return self.push(samples)
 
     def push_aligned(self, samples: F32) -> tuple[F32, F32, F32]:
         """Returns the complete samples as input, enhanced and mixed."""

@@ -154,7 +154,7 @@ size_t gtcrn_set_room(gtcrn_chunk *chunks, size_t count);
 
 /* Pushes the chunks of many enhancers, or the channels of one, on at most `threads` threads, including the caller's; if
  * threads cannot be started or there is too little work, fewer are used. The output does not depend on their number.
- * Sets `room` of each chunk to the frames written. Returns 0, or an error of one enhancer; none has changed then. */
+ * Sets `room` of each chunk to the frames written. Returns 0, or the error of an enhancer, which has not changed. */
 int gtcrn_push_many(gtcrn_chunk *chunks, size_t count, int threads);
 
 /* cffi: end. */

@@ -16,39 +16,46 @@ enum {
     HOPS_PER_THREAD = 16, /* with fewer, waking a thread costs more than a second core gains */
 };
 
-/* A call: threads take items one by one, so that a delayed thread processes fewer. */
+/* A call: threads take items one by one, so that a delayed thread processes fewer. An item is a job, a chunk, or a
+ * channel of the only chunk. */
 typedef struct {
     const gtcrn_model *model;
-    const gtcrn_job *jobs; /* either these, each an item, */
-    gtcrn_chunk *chunks;   /* or these, of which each channel is one */
-    size_t channels;       /* most channels of a chunk; 1 for jobs */
+    const gtcrn_job *jobs;
+    gtcrn_chunk *chunks, *only;
     size_t items;
     atomic_size_t next;
     atomic_int wrong; /* error of one of the skipped streams */
 } gtcrn_call;
 
-/* Ends the call of one enhancer. */
-static void finish(gtcrn_enhancer *enhancer)
+static void push_channel(const gtcrn_chunk *chunk, uint32_t channel)
 {
-    gtcrn_show(enhancer);
-    gtcrn_give_back(enhancer);
+    const gtcrn_outputs outputs = {.mixed = chunk->output};
+    gtcrn_push_channel(chunk->enhancer, channel, chunk->input, chunk->frames,
+                       gtcrn_sink_of(chunk->enhancer, &outputs, channel));
+}
+
+/* Asks the memory for what an enhancer needs first. */
+static void ask_for(const gtcrn_enhancer *enhancer)
+{
+    for (size_t i = 0; i < offsetof(gtcrn_enhancer, channels) + 128; i += 64)
+        __builtin_prefetch((const char *)enhancer + i, 1);
 }
 
 static void run(gtcrn_call *call)
 {
     for (size_t i; (i = atomic_fetch_add_explicit(&call->next, 1, memory_order_relaxed)) < call->items;) {
-        if (call->jobs) {
-            const int wrong = gtcrn_process(call->model, &call->jobs[i]);
-            if (wrong) atomic_store_explicit(&call->wrong, wrong, memory_order_relaxed);
-            continue;
+        int64_t told = 0;
+        if (call->only) {
+            push_channel(call->only, (uint32_t)i);
+        } else if (call->jobs) {
+            told = gtcrn_process(call->model, &call->jobs[i]);
+        } else {
+            gtcrn_chunk *chunk = &call->chunks[i];
+            if (i + 1 < call->items) ask_for(chunk[1].enhancer);
+            told = gtcrn_enhancer_push(chunk->enhancer, chunk->input, chunk->frames, chunk->output, chunk->room);
+            chunk->room = told < 0 ? 0 : (size_t)told;
         }
-        const gtcrn_chunk *chunk = &call->chunks[i / call->channels];
-        const uint32_t channel = (uint32_t)(i % call->channels);
-        if (channel >= chunk->enhancer->paths) continue;
-        const gtcrn_outputs outputs = {.mixed = chunk->output};
-        gtcrn_push_channel(chunk->enhancer, channel, chunk->input, chunk->frames,
-                           gtcrn_sink_of(chunk->enhancer, &outputs, channel));
-        if (chunk->enhancer->paths == 1) finish(chunk->enhancer); /* while it is in the cache */
+        if (told < 0) atomic_store_explicit(&call->wrong, (int)told, memory_order_relaxed);
     }
 }
 
@@ -92,7 +99,7 @@ static int run_on(gtcrn_call *call, int threads)
 
 int gtcrn_process_many(const gtcrn_model *model, const gtcrn_job *jobs, size_t count, int threads)
 {
-    return run_on(&(gtcrn_call){.model = model, .jobs = jobs, .channels = 1, .items = count}, threads);
+    return run_on(&(gtcrn_call){.model = model, .jobs = jobs, .items = count}, threads);
 }
 
 size_t gtcrn_set_room(gtcrn_chunk *chunks, size_t count)
@@ -105,42 +112,29 @@ size_t gtcrn_set_room(gtcrn_chunk *chunks, size_t count)
     return sum;
 }
 
-/* Takes the enhancer of a chunk and sets its room to what is due; returns 0, or why not. */
-static int begin(gtcrn_chunk *chunk)
+/* The channels of one stream on several threads. */
+static int push_channels(gtcrn_chunk *chunk, int threads)
 {
     gtcrn_enhancer *e = chunk->enhancer;
     if (!gtcrn_take(e)) return GTCRN_BUSY;
-    const size_t due = (size_t)gtcrn_enhancer_due(e, chunk->frames);
-    int wrong = 0;
-    if (chunk->room < due)
-        wrong = GTCRN_ROOM;
-    else if (!gtcrn_are_valid(chunk->input, chunk->frames * e->settings.channels))
-        wrong = GTCRN_REFUSED;
-    else
-        chunk->room = due;
-    if (wrong) gtcrn_give_back(e);
+    const int wrong = gtcrn_check_push(e, chunk->input, chunk->frames, chunk->room);
+    if (!wrong) {
+        chunk->room = (size_t)gtcrn_enhancer_due(e, chunk->frames);
+        run_on(&(gtcrn_call){.only = chunk, .items = e->paths}, threads);
+        gtcrn_show(e);
+    }
+    gtcrn_give_back(e);
     return wrong;
 }
 
 int gtcrn_push_many(gtcrn_chunk *chunks, size_t count, int threads)
 {
-    gtcrn_call call = {.chunks = chunks, .channels = 1};
-    size_t taken = 0;
-    double hops = 0;
-    int wrong = 0;
-    while (taken < count && !(wrong = begin(&chunks[taken]))) {
-        const gtcrn_enhancer *e = chunks[taken].enhancer;
-        hops += (double)chunks[taken].frames * e->paths * MODEL_RATE / HOP / e->settings.sample_rate;
-        if (e->paths > call.channels) call.channels = e->paths;
-        taken++;
+    double hops = 0; /* of all channels */
+    for (size_t i = 0; threads > 1 && i < count; i++) {
+        const gtcrn_enhancer *e = chunks[i].enhancer;
+        hops += (double)chunks[i].frames * e->paths * MODEL_RATE / HOP / e->settings.sample_rate;
     }
-    if (!wrong) {
-        call.items = count * call.channels;
-        if (threads > hops / HOPS_PER_THREAD) threads = (int)(hops / HOPS_PER_THREAD);
-        run_on(&call, threads);
-    }
-    for (size_t i = 0; wrong && i < taken; i++) gtcrn_give_back(chunks[i].enhancer);
-    for (size_t i = 0; !wrong && call.channels > 1 && i < count; i++)
-        if (chunks[i].enhancer->paths > 1) finish(chunks[i].enhancer);
-    return wrong;
+    if (threads > hops / HOPS_PER_THREAD) threads = (int)(hops / HOPS_PER_THREAD);
+    if (count == 1 && threads > 1 && chunks->enhancer->paths > 1) return push_channels(chunks, threads);
+    return run_on(&(gtcrn_call){.chunks = chunks, .items = count}, threads);
 }

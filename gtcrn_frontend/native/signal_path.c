@@ -137,13 +137,13 @@ void gtcrn_push_channel(gtcrn_enhancer *e, uint32_t channel, const float *input,
         float gathered[MOST_OUT];
         const int64_t count = frames < (size_t)e->block ? (int64_t)frames : e->block;
         const float *samples = input;
-        if (e->input_past || e->settings.channels > 1) {
+        if (e->input_past || e->inputs > 1) {
             float *target = e->input_past ? c->input + e->input_past : gathered;
             gather(&e->settings, channel, input, count, target);
             samples = target;
         }
         take(e, c, samples, count, 1, &sink);
-        input += (size_t)count * e->settings.channels;
+        input += (size_t)count * e->inputs;
         frames -= (size_t)count;
     }
 }
