@@ -61,6 +61,25 @@ def test_an_overloaded_worklet_passes_the_raw_signal(page, noisy) -> None:
     np.testing.assert_array_equal(found[8_000:16_000], noisy[8_000 - 512 : 16_000 - 512])
 
 
+def test_an_overloaded_worklet_recovers(page) -> None:
+    seen = page.evaluate("""async () => {
+      const web = await import("./gtcrn.js");
+      const context = new AudioContext();
+      const denoiser = await web.createDenoiserNode(context, { maxLoad: -1 });
+      denoiser.node.connect(context.destination);
+      const reaches = async (state) => {
+        while (denoiser.stats().state !== state) await new Promise((resolve) => setTimeout(resolve, 20));
+      };
+      await reaches("raw");
+      denoiser.setMaxLoad(1e9);
+      await reaches("enhanced");
+      const { overloads } = denoiser.stats();
+      await context.close();
+      return overloads;
+    }""")
+    assert seen >= 1
+
+
 def test_a_wrong_strength_is_refused(page) -> None:
     messages = page.evaluate("""async () => {
       const web = await import("./gtcrn.js");
