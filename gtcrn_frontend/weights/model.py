@@ -82,7 +82,7 @@ def model_path(model: str | Path) -> Path:
         if path.is_file():
             # Keep the name of a symbolic link: its suffix tells the format.
             return path.parent.resolve() / path.name
-        is_folder = path.is_dir()
+        is_folder = bool(name) and path.is_dir()
     except OSError as error:  # for example a name that is too long
         raise ModelError(f"cannot look for the model {name!r}: {error.strerror}") from error
     hint = registry.hint(name) if len(path.parts) == 1 else ""
