@@ -16,12 +16,12 @@ from gtcrn_frontend.errors import ConfigError
 EXIT_ERROR = 1
 
 EXAMPLES = """examples:
-  gtcrn-frontend enhance-corpus data/train data/train_enhanced               # a Kaldi folder, or one of audio files
-  gtcrn-frontend enhance-corpus train.jsonl enhanced/ --jobs 64              # a manifest of NeMo
-  gtcrn-frontend enhance-corpus cuts_train.jsonl.gz enhanced/                # or Lhotse
-  gtcrn-frontend enhance-corpus 's3://corpus/shard-{000..099}.tar' s3://corpus-enhanced/ --address auto
-  gtcrn-frontend enhance-corpus corpus/ enhanced/ --local --jobs 4           # without Ray
-  gtcrn-frontend enhance-corpus corpus/ enhanced/ --local --jobs 4 --resume  # resumes after an interruption
+  gtcrn-frontend enhance-corpus data/train enhanced/             # a folder, also of Kaldi
+  gtcrn-frontend enhance-corpus train.jsonl enhanced/ --jobs 64  # a manifest of NeMo
+  gtcrn-frontend enhance-corpus cuts.jsonl.gz enhanced/          # or of Lhotse
+  gtcrn-frontend enhance-corpus 's3://a/shard-{000..099}.tar' s3://b/ --address auto
+  gtcrn-frontend enhance-corpus corpus/ enhanced/ --local --jobs 4           # no Ray
+  gtcrn-frontend enhance-corpus corpus/ enhanced/ --local --jobs 4 --resume  # go on
 
 Items that fail are left out and listed in DEST/failed.jsonl; the exit code is then 1.
 """

@@ -57,7 +57,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--protocol",
         choices=PROTOCOLS,
         default="online",
-        help="of clients and server (default: %(default)s)",
+        metavar="PROTOCOL",
+        help=f"of clients and server: {', '.join(PROTOCOLS)} (default: %(default)s)",
     )
     limits = add_limits(parser)
     limits.add_argument(

@@ -13,15 +13,13 @@ def break_engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Returns a function after which each call of the default engine raises, in all streams."""
     enhancer = Enhancer()
     enhancer.process_chunk(np.zeros(1000, np.int16))
-    engine, direct_path = enhancer._stream.loaded.engine, enhancer._stream.direct_path()
+    backend = enhancer._stream.backend
 
     def fail(*_: object) -> None:
         raise RuntimeError("the engine is broken")
 
     def break_it() -> None:
-        for name in ("process", "process_many"):
-            monkeypatch.setattr(type(engine), name, fail)
-        if direct_path is not None:
-            monkeypatch.setattr(type(direct_path), "advance", fail)
+        for name in ("push", "push_aligned", "finish", "finish_aligned"):
+            monkeypatch.setattr(type(backend), name, fail)
 
     return break_it

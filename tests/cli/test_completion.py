@@ -35,7 +35,8 @@ printf '%s\\n' "${COMPREPLY[@]}"
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["enh"], ["enhance"]),
+        (["enh"], ["enhance", "enhance-corpus"]),
+        (["trans"], ["transcribe"]),
         (["enhance", "--max-att"], ["--max-attenuation-db"]),
         (["transcribe", "--as", "v"], ["vtt"]),
         (["models", "ver"], ["verify"]),
