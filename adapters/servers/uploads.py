@@ -44,9 +44,7 @@ async def enhance_file(
         TooLongError: it is longer than `max_seconds`.
         Exception: the engine has failed, with `on_error="raise"`.
     """
-    samples, rate, kind = await asyncio.to_thread(_decode, file)
-    length = StreamLength(max_seconds)
-    length.add(len(samples) / rate)
+    samples, rate, kind = await asyncio.to_thread(_decode, file, max_seconds)
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     check_chunk(samples, channels)
     metrics.count_audio(len(samples) / rate)
@@ -64,9 +62,11 @@ async def enhance_file(
     return await asyncio.to_thread(_encode, file, np.concatenate(pieces), rate, kind)
 
 
-def _decode(file: AudioFile) -> tuple[F32, int, str]:
+def _decode(file: AudioFile, max_seconds: float | None) -> tuple[F32, int, str]:
     try:
         with soundfile.SoundFile(io.BytesIO(file.data)) as audio:
+            # Before decoding: a small file of silence may hold days.
+            StreamLength(max_seconds).add(audio.frames / audio.samplerate)
             samples = audio.read(dtype="float32", always_2d=False)
             return np.asarray(samples, np.float32), audio.samplerate, audio.format
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:

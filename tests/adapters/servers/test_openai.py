@@ -255,6 +255,18 @@ def test_limits_and_tokens(tmp_path):
     assert "Authorization" not in headers, "it is the proxy's"
 
 
+def test_a_file_that_is_too_long_is_not_decoded(monkeypatch):
+    def read(*args, **options):
+        raise AssertionError("decoded")
+
+    async def test():
+        monkeypatch.setattr(soundfile.SoundFile, "read", read)
+        async with Server() as server, behind(server, max_stream_seconds=0.1) as proxy:
+            return (await post(proxy, file_of(noise(1601), container="FLAC"), name="speech.flac"))[0]
+
+    assert run(test()) == 413
+
+
 def test_without_a_server_the_client_is_told():
     async def test():
         async with Server() as server:
