@@ -279,6 +279,31 @@ def test_without_a_server_the_client_is_told():
     assert json.loads(text)["error"]["message"] == "the recogniser behind the proxy is not reachable"
 
 
+def test_a_form_in_an_unknown_encoding_is_a_bad_request():
+    form = b'--b\r\nContent-Disposition: form-data; name="x"\r\nContent-Transfer-Encoding: odd\r\n\r\nx\r\n--b--\r\n'
+
+    async def test():
+        async with Server() as server, behind(server) as proxy:
+            headers = {"Content-Type": "multipart/form-data; boundary=b"}
+            return (await get(f"{proxy.address}{PATH}", "POST", data=form, headers=headers))[0]
+
+    assert run(test()) == 400
+
+
+def test_requests_that_are_none_do_not_flood_the_log(caplog):
+    async def test():
+        async with Server() as server, behind(server) as proxy:
+            host, port = proxy.address.removeprefix("http://").split(":")
+            for _ in range(60):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(b"GET x:/@y HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert b" 400 " in await reader.readline()
+                writer.close()
+
+    run(test())
+    assert 0 < len(caplog.records) < 60
+
+
 def test_one_request_too_many_is_turned_away():
     async def test():
         async with Server() as server, behind(server, max_connections=1) as proxy:
