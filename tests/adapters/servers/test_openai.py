@@ -13,7 +13,7 @@ import soundfile
 from aiohttp import web
 
 from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool
-from gtcrn_frontend.adapters.servers import Proxy, ProxySettings
+from gtcrn_frontend.adapters.servers import Proxy, ProxySettings, uploads
 from gtcrn_frontend.adapters.servers.metrics import CONTENT_TYPE
 from gtcrn_frontend.adapters.servers.openai import OpenAiProxy
 from gtcrn_frontend.errors import ConfigError
@@ -265,6 +265,21 @@ def test_a_file_that_is_too_long_is_not_decoded(monkeypatch):
             return (await post(proxy, file_of(noise(1601), container="FLAC"), name="speech.flac"))[0]
 
     assert run(test()) == 413
+
+
+def test_a_file_that_would_fill_the_memory_passes_as_it_is(monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_SAMPLES", 3200)
+    fits, odd = file_of(noise(1600, 2)), file_of(noise(1601, 2), container="FLAC")
+
+    async def test():
+        async with Server() as server, behind(server) as proxy:
+            for data in (fits, odd):
+                assert (await post(proxy, data))[0] == 200
+            return server.forms
+
+    forms = run(test())
+    assert forms[0][1][2] == "audio/wav", "enhanced"
+    assert forms[1][1][2:] == ("audio/x-given", odd)
 
 
 def test_without_a_server_the_client_is_told():
