@@ -42,7 +42,11 @@ async def enhanced_form(
             if len(data) > left:
                 raise TooLongError(f"expected a request of at most {settings.max_file_bytes} bytes")
         left -= len(data)
-        file = AudioFile(part.filename or "", part.headers.get("Content-Type", ""), bytes(part.decode(data)))
+        try:
+            content = bytes(part.decode(data))
+        except RuntimeError as error:  # aiohttp: an encoding that it does not know
+            raise ValueError(str(error)) from error
+        file = AudioFile(part.filename or "", part.headers.get("Content-Type", ""), content)
         if part.filename is not None:
             file = await _enhanced(file, service, settings, enhancer)
         payload = form.append(file.data, {"Content-Type": file.media_type} if file.media_type else None)

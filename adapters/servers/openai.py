@@ -96,7 +96,7 @@ class OpenAiProxy(Relay):
         self._client = aiohttp.ClientSession(
             auto_decompress=False, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
         )
-        server = web.Server(self._serve, handler_cancellation=True, access_log=None)
+        server = web.Server(self._serve, handler_cancellation=True, access_log=None, logger=logger)
         self._runner = web.ServerRunner(server)
         await self._runner.setup()
         site = web.TCPSite(self._runner, settings.host, settings.port, ssl_context=self._server_tls)

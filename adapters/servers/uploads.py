@@ -21,6 +21,9 @@ from gtcrn_frontend.errors import AudioFormatError
 SLICE_S = 0.5
 """Files are enhanced in pieces, so that one does not block live streams."""
 
+MOST_SAMPLES = 1 << 28
+"""Of all channels of a file, 1 GiB when decoded: 4 hours at 16 kHz. A FLAC of 25 MB may hold a hundred times that."""
+
 _KEPT = {"WAV": ("WAV", ".wav", "audio/wav"), "WAVEX": ("WAV", ".wav", "audio/wav")}
 _OTHERS = ("FLAC", ".flac", "audio/flac")  # lossless, and not much larger than MP3 and the like
 
@@ -40,13 +43,12 @@ async def enhance_file(
     """Returns the file enhanced, as 16-bit WAV if it was one, else as FLAC; rate and channels stay.
 
     Raises:
-        AudioFormatError: libsndfile cannot read it, or its samples, rate or channels cannot be enhanced.
+        AudioFormatError: libsndfile cannot read it, its samples, rate or channels cannot be enhanced, or it has more
+            than `MOST_SAMPLES`.
         TooLongError: it is longer than `max_seconds`.
         Exception: the engine has failed, with `on_error="raise"`.
     """
-    samples, rate, kind = await asyncio.to_thread(_decode, file)
-    length = StreamLength(max_seconds)
-    length.add(len(samples) / rate)
+    samples, rate, kind = await asyncio.to_thread(_decode, file, max_seconds)
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     check_chunk(samples, channels)
     metrics.count_audio(len(samples) / rate)
@@ -64,15 +66,19 @@ async def enhance_file(
     return await asyncio.to_thread(_encode, file, np.concatenate(pieces), rate, kind)
 
 
-def _decode(file: AudioFile) -> tuple[F32, int, str]:
+def _decode(file: AudioFile, max_seconds: float | None) -> tuple[F32, int, str]:
     try:
         with soundfile.SoundFile(io.BytesIO(file.data)) as audio:
+            # Before decoding: a small file of silence may hold days.
+            StreamLength(max_seconds).add(audio.frames / audio.samplerate)
+            if audio.frames * audio.channels > MOST_SAMPLES:
+                raise ValueError(f"expected at most {MOST_SAMPLES} samples, got {audio.frames * audio.channels}")
             samples = audio.read(dtype="float32", always_2d=False)
             return np.asarray(samples, np.float32), audio.samplerate, audio.format
     except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
         raise AudioFormatError(
-            f"{file.name}: expected audio that libsndfile reads (WAV, FLAC, Ogg, MP3), got {len(file.data)} bytes of "
-            f"something else: {error}"
+            f"{file.name}: expected audio that libsndfile reads (WAV, FLAC, Ogg, MP3), got {len(file.data)} bytes that "
+            f"cannot be decoded: {error}"
         ) from error
 
 

@@ -155,7 +155,7 @@ class WyomingFraming(Framing):
         return to_bytes(Error(reason, "gtcrn-frontend").event())
 
     def _chunk(self, message: bytes) -> Iterator[Event]:
-        event = read_event(io.BytesIO(message))
+        event = _event(message)
         data = event.data if event else {}
         form = _Format(*(data.get(name) for name in ("rate", "width", "channels")))  # type: ignore[arg-type]  # checked
         if form != self._format:
@@ -179,17 +179,26 @@ class WyomingFraming(Framing):
             yield Pass(message)
 
     def _info(self, message: bytes) -> bytes:
-        event = read_event(io.BytesIO(message))
+        event = _event(message)
         if event is None:
             return message
         try:
             info = Info.from_event(event)
-        except (KeyError, TypeError, ValueError):  # of another version
+        except (AttributeError, KeyError, TypeError, ValueError):  # of another version
             return message
         for program in info.asr:
             program.prefers_noise_reduction_enabled = False
             program.description = ", ".join(filter(None, [program.description, self._description]))
         return to_bytes(info.event())
+
+
+def _event(message: bytes) -> WyomingEvent | None:
+    """Returns an event; None if its data are not an object of JSON."""
+    try:
+        event = read_event(io.BytesIO(message))
+    except (AttributeError, TypeError, RecursionError):
+        return None
+    return event if event and isinstance(event.data, dict) else None
 
 
 def _header(message: bytes) -> dict[str, Any]:

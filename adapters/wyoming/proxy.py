@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Self
 
 from gtcrn_frontend.adapters.relay_settings import RelaySettings
+from gtcrn_frontend.adapters.servers.access import check_descriptors, descriptors_needed
 from gtcrn_frontend.adapters.servers.relay import run_until_stopped
 from gtcrn_frontend.adapters.servers.tcp_proxy import TcpProtocol, TcpProxy, split_tcp_uri
 from gtcrn_frontend.adapters.wyoming.framing import WyomingFraming, first_message
@@ -87,4 +88,5 @@ async def _announce(name: str, address: str) -> object:
 
 async def serve(settings: WyomingSettings, announce: Callable[[WyomingProxy], None]) -> None:
     """Runs a proxy until SIGTERM or SIGINT, then drains it; a second signal closes all connections."""
+    check_descriptors(descriptors_needed(settings.max_connections, 0), raise_limit=True)
     await run_until_stopped(WyomingProxy(settings), announce)

@@ -122,6 +122,7 @@ def _enhanced(
             raise AudioFormatError(f"{info.name}: {str(error).removeprefix('audio data: ')}") from error
         info = copy.copy(info)
         info.size = len(content)
+        info.pax_headers = {name: value for name, value in info.pax_headers.items() if name != "size"}  # of the source
         members.append((info, content))
         audio_s += seconds
     return members, audio_s

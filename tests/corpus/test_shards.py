@@ -93,6 +93,23 @@ def test_a_shard_that_ends_too_early_is_no_output(members: dict[str, bytes], tmp
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"failed.jsonl", "enhance-corpus.json"}
 
 
+def test_a_length_in_an_extended_header_does_not_outlive_the_audio(recordings: Path, tmp_path: Path) -> None:
+    content = (recordings / "b.flac").read_bytes()
+    with tarfile.open(tmp_path / "s.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("1.flac")
+        info.size, info.pax_headers = len(content), {"size": str(len(content)), "comment": "kept"}
+        tar.addfile(info, io.BytesIO(content))
+        tar.addfile(tarfile.TarInfo("1.txt"))
+    enhance_corpus(str(tmp_path / "s.tar"), str(tmp_path / "out"), run=local_runner(1))
+    made = members_of(tmp_path / "out/s.tar")
+    assert list(made) == ["1.flac", "1.txt"]
+    assert len(made["1.flac"]) != len(content)
+    enhanced, _ = soundfile.read(io.BytesIO(made["1.flac"]), dtype="int16")
+    assert (enhanced == enhance_file(recordings / "b.flac")).all()
+    with tarfile.open(tmp_path / "out/s.tar") as tar:
+        assert tar.getmembers()[0].pax_headers["comment"] == "kept"
+
+
 def test_ranges() -> None:
     assert expand("s.tar") == ["s.tar"]
     assert expand("s-{08..10}.tar") == ["s-08.tar", "s-09.tar", "s-10.tar"]

@@ -51,6 +51,7 @@ class RealtimeFraming(Framing):
 
     def __init__(self) -> None:
         self._encoding: str | None = "s16le"  # None: unknown here, so that the audio passes as it is
+        self._stream_encoding = "s16le"  # of the audio that has begun, also after a change
         self._rate_hz: int | None = None
         self._rest = b""  # start of an incomplete sample
         self._event_id: Any = None
@@ -83,7 +84,7 @@ class RealtimeFraming(Framing):
         """Returns one `append`; none without samples."""
         if not len(samples):
             return []
-        audio = base64.b64encode(pcm_bytes(samples, self._encoding or "s16le")).decode()
+        audio = base64.b64encode(pcm_bytes(samples, self._stream_encoding)).decode()
         event = {"type": APPEND, "audio": audio}
         if self._event_id is not None and not more:
             event["event_id"] = self._event_id
@@ -105,7 +106,7 @@ class RealtimeFraming(Framing):
             return []
         samples, self._rest = whole_frames(self._rest + data, self._encoding, 1)
         begin: list[Event] = [] if self._begun else [Begin(self._rate_hz)]
-        self._begun, self._event_id = True, content.get("event_id")
+        self._begun, self._stream_encoding, self._event_id = True, self._encoding, content.get("event_id")
         return [*begin, Audio(check_chunk(samples, 1)[0])]
 
     def _set_format(self, session: Any) -> bool:

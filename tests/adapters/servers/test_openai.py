@@ -13,7 +13,7 @@ import soundfile
 from aiohttp import web
 
 from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool
-from gtcrn_frontend.adapters.servers import Proxy, ProxySettings
+from gtcrn_frontend.adapters.servers import Proxy, ProxySettings, uploads
 from gtcrn_frontend.adapters.servers.metrics import CONTENT_TYPE
 from gtcrn_frontend.adapters.servers.openai import OpenAiProxy
 from gtcrn_frontend.errors import ConfigError
@@ -255,6 +255,33 @@ def test_limits_and_tokens(tmp_path):
     assert "Authorization" not in headers, "it is the proxy's"
 
 
+def test_a_file_that_is_too_long_is_not_decoded(monkeypatch):
+    def read(*args, **options):
+        raise AssertionError("decoded")
+
+    async def test():
+        monkeypatch.setattr(soundfile.SoundFile, "read", read)
+        async with Server() as server, behind(server, max_stream_seconds=0.1) as proxy:
+            return (await post(proxy, file_of(noise(1601), container="FLAC"), name="speech.flac"))[0]
+
+    assert run(test()) == 413
+
+
+def test_a_file_that_would_fill_the_memory_passes_as_it_is(monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_SAMPLES", 3200)
+    fits, odd = file_of(noise(1600, 2)), file_of(noise(1601, 2), container="FLAC")
+
+    async def test():
+        async with Server() as server, behind(server) as proxy:
+            for data in (fits, odd):
+                assert (await post(proxy, data))[0] == 200
+            return server.forms
+
+    forms = run(test())
+    assert forms[0][1][2] == "audio/wav", "enhanced"
+    assert forms[1][1][2:] == ("audio/x-given", odd)
+
+
 def test_without_a_server_the_client_is_told():
     async def test():
         async with Server() as server:
@@ -265,6 +292,31 @@ def test_without_a_server_the_client_is_told():
     (status, text, _), (ready, _, _) = run(test())
     assert (status, ready) == (502, 503)
     assert json.loads(text)["error"]["message"] == "the recogniser behind the proxy is not reachable"
+
+
+def test_a_form_in_an_unknown_encoding_is_a_bad_request():
+    form = b'--b\r\nContent-Disposition: form-data; name="x"\r\nContent-Transfer-Encoding: odd\r\n\r\nx\r\n--b--\r\n'
+
+    async def test():
+        async with Server() as server, behind(server) as proxy:
+            headers = {"Content-Type": "multipart/form-data; boundary=b"}
+            return (await get(f"{proxy.address}{PATH}", "POST", data=form, headers=headers))[0]
+
+    assert run(test()) == 400
+
+
+def test_requests_that_are_none_do_not_flood_the_log(caplog):
+    async def test():
+        async with Server() as server, behind(server) as proxy:
+            host, port = proxy.address.removeprefix("http://").split(":")
+            for _ in range(60):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(b"GET x:/@y HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert b" 400 " in await reader.readline()
+                writer.close()
+
+    run(test())
+    assert 0 < len(caplog.records) < 60
 
 
 def test_one_request_too_many_is_turned_away():

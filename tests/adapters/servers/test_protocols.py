@@ -353,6 +353,21 @@ def test_realtime_audio_is_enhanced():
     assert np.abs(run(test()) - Enhancer(sample_rate=24_000).enhance(samples)).max() <= 1
 
 
+def test_the_last_samples_before_another_realtime_format_are_in_the_format_before():
+    data = pcm(4800).tobytes()
+
+    async def test():
+        async with realtime_server() as server, through(server, "openai", "/v1/realtime") as client:
+            for message in (append(data), update("audio/pcmu"), append(b"\x55" * 800), COMMIT):
+                await client.send(message)
+            await client.recv()
+            return server.texts
+
+    texts = run(test())
+    before = texts[: texts.index(update("audio/pcmu"))]
+    assert b"".join(base64.b64decode(json.loads(text)["audio"]) for text in before) == data
+
+
 def test_all_other_realtime_events_pass_as_they_are():
     odd = [
         "no JSON",

@@ -17,7 +17,9 @@ from wyoming.event import Event, async_read_event, async_write_event
 from wyoming.info import AsrModel, AsrProgram, Attribution, Describe, Info, TtsProgram
 
 from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool
+from gtcrn_frontend.adapters.servers.protocols.base import Pass
 from gtcrn_frontend.adapters.wyoming import WyomingProxy, WyomingSettings
+from gtcrn_frontend.adapters.wyoming.framing import WyomingFraming
 from gtcrn_frontend.errors import ConfigError, ModelError
 
 DRY = EnhancerConfig(strength=0)
@@ -190,6 +192,22 @@ def test_all_other_events_pass_as_they_are_in_both_directions():
             return service
 
     assert run(test()).events[:-1] == sent
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b', "data": [1]}\n', b', "data": "a"}\n', b', "data": null, "data_length": 2}\n{}', b', "data_length": 3}\n[1]'],
+)
+def test_events_whose_data_are_no_object_pass_as_they_are(data):
+    chunk, info = (b'{"type": "%s"' % kind + data for kind in (b"audio-chunk", b"info"))
+    framing = WyomingFraming("behind a proxy")
+    assert list(framing.receive(chunk)) == [Pass(chunk)]
+    assert framing.answer(info) == [info]
+
+
+def test_info_of_another_version_passes_as_it_is():
+    info = b'{"type": "info", "data": {"asr": [1]}}\n'
+    assert WyomingFraming("behind a proxy").answer(info) == [info]
 
 
 def test_a_change_of_the_format_loses_nothing():
