@@ -133,6 +133,9 @@ class LiveStream:
         if self._stream is None:
             return frame
         joined = np.concatenate([self._ready, self._stream.process_chunk(frame)])
+        if len(joined) < len(frame):  # an error that was raised, or an interrupt, has reset the enhancer
+            silence = np.zeros((len(frame) - len(joined), *joined.shape[1:]), np.int16)
+            joined = np.concatenate([silence, joined])
         self._ready = joined[len(frame) :]
         return joined[: len(frame)]
 

@@ -100,5 +100,7 @@ def _drawn(strength: StrengthOrRange, item_id: str, seed: int) -> Strength:
     if not isinstance(strength, (tuple, list)):
         return strength
     low, high = strength
+    if not 0 <= low <= high <= 1:
+        raise ConfigError(f"strength: expected a range within 0 to 1, low before high, got {list(strength)}")
     digest = hashlib.sha256(f"{seed} {item_id}".encode()).digest()
     return round(low + (high - low) * int.from_bytes(digest[:6]) / (1 << 48), _DECIMALS)

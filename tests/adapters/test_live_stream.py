@@ -119,6 +119,17 @@ def test_errors_are_raised_on_request(break_engine):
         stream.process(noise(1_000), 16_000)
 
 
+def test_frames_keep_their_length_after_an_error_that_was_raised(break_engine, monkeypatch):
+    stream = live(on_error="raise")
+    stream.process(noise(1_000), 16_000)
+    with monkeypatch.context():
+        break_engine()
+        with pytest.raises(RuntimeError, match="broken"):
+            stream.process(noise(1_000), 16_000)
+    monkeypatch.undo()
+    assert [len(stream.process(noise(160), 16_000)) for _ in range(10)] == [160] * 10
+
+
 def test_settings():
     config = EnhancerConfig(strength=0.4, sample_rate=48_000, channels=2, downmix=True)
     stream = live(config)

@@ -11,6 +11,7 @@ function addWorklet(context) {
     const address = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
     const adding = context.audioWorklet.addModule(address).finally(() => URL.revokeObjectURL(address));
     prepared.set(context, adding);
+    adding.catch(() => prepared.delete(context)); // the next call tries again
   }
   return prepared.get(context);
 }

@@ -39,7 +39,10 @@ export async function loadModel({ weights } = {}) {
   const reason = whyUnsupported();
   if (reason) throw new GtcrnError(reason);
   if (weights) return load(weights);
-  loading ??= load();
+  loading ??= load().catch((error) => {
+    loading = undefined; // the next call tries again
+    throw error;
+  });
   return loading;
 }
 

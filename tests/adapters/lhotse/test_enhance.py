@@ -131,6 +131,12 @@ def test_a_cut_transform_enhances_a_part(cut: MonoCut) -> None:
         RandomEnhance(p=2)
 
 
+@pytest.mark.parametrize("bounds", [(0.9, 0.5), (-0.1, 0.5), (0.5, 1.5)])
+def test_a_range_of_strengths_is_checked_whatever_is_drawn(cut: MonoCut, bounds: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match="strength: expected a range within 0 to 1"):
+        cut.enhance(strength=bounds)
+
+
 def test_precomputed_features_are_dropped_with_a_warning(
     cut: MonoCut, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
