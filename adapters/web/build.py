@@ -20,9 +20,8 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from gtcrn_frontend.weights.fold import fold_gtcrn
 from gtcrn_frontend.weights.model import load_model, model_path
-from gtcrn_frontend.weights.pack import pack_gtcrn
+from gtcrn_frontend.weights.pack import pack_model
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parents[1] / "gtcrn_frontend/native"
@@ -59,9 +58,9 @@ def compile_engine() -> bytes:
 
 
 def weights_of(model: str) -> bytes:
-    """Returns the weight blob of a GTCRN by its name or path."""
-    _, parameters = load_model(model_path(model)).weights_for("native")
-    return pack_gtcrn(fold_gtcrn(parameters))
+    """Returns the weight blob of a GTCRN or UL-UNAS by its name or path."""
+    spec, parameters = load_model(model_path(model)).weights_for("native")
+    return pack_model(spec.name, parameters)
 
 
 def bundle(wasm: bytes, weights: bytes) -> str:
@@ -95,7 +94,9 @@ def build(folder: Path, model: str = DEFAULT_MODEL) -> Path:
 def main() -> None:
     """Builds, and prints what was written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name or path of a GTCRN (default: {DEFAULT_MODEL})")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help=f"name or path of a GTCRN or UL-UNAS (default: {DEFAULT_MODEL})"
+    )
     parser.add_argument("--output", type=Path, default=HERE / "dist", help="folder (default: dist/ beside this file)")
     args = parser.parse_args()
     library = build(args.output, args.model)

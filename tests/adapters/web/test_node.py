@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from gtcrn_frontend import Enhancer
-from gtcrn_frontend.weights.fold import fold_gtcrn
-from gtcrn_frontend.weights.model import load_model
-from gtcrn_frontend.weights.pack import pack_gtcrn
+from gtcrn_frontend.weights.model import load_model, model_path
+from gtcrn_frontend.weights.pack import pack_model
 
 from .conftest import to_floats, to_text
 
@@ -42,9 +41,11 @@ def test_enhance_gives_the_samples_of_the_enhancer(node, noisy, rate, strength) 
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_own_weights(node, noisy, random_checkpoint) -> None:
-    weights = pack_gtcrn(fold_gtcrn(load_model(random_checkpoint).parameters))
-    expected = Enhancer(random_checkpoint, "native").enhance(noisy)
+@pytest.mark.parametrize("network", ["gtcrn", "ulunas"])
+def test_own_weights(node, noisy, network) -> None:
+    spec, parameters = load_model(model_path(f"random:{network}")).weights_for("native")
+    weights = pack_model(spec.name, parameters)
+    expected = Enhancer(f"random:{network}", "native").enhance(noisy)
     body = """
       const model = await web.loadModel({ weights: toFloats(weights).buffer });
       return toText(await web.enhance(toFloats(samples), { model }));
