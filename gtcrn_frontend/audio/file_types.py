@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 HEAD_BYTES = 4096
 """As many bytes of the beginning tell the type of a file."""
+
+_ID3_BYTES = 10
+_MPEG_FRAME_BYTES = 1441  # the longest
 
 # libsndfile decodes these, or names what is wrong with them.
 _OWN_MARKS = (
@@ -91,3 +95,21 @@ def foreign_files(names: Iterable[str]) -> list[str]:
 
 def _is_adts(head: bytes) -> bool:
     return len(head) >= 7 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+
+
+def tells_mp3_length(file: IO[bytes]) -> bool:
+    """Returns whether an MP3 file tells its length: Xing, Info or VBRI in its first frame, behind tags of ID3.
+
+    The length of others is an estimate from the size of the file and the bit rate of the first frame.
+    """
+    file.seek(0)
+    head = file.read(_ID3_BYTES)
+    tag_bytes = 0
+    if head[:3] == b"ID3":
+        for byte in head[6:]:  # seven bits each
+            tag_bytes = tag_bytes << 7 | byte & 0x7F
+        tag_bytes += _ID3_BYTES
+    file.seek(tag_bytes)
+    first_frame = file.read(_MPEG_FRAME_BYTES)
+    file.seek(0)
+    return any(index in first_frame for index in (b"Xing", b"Info", b"VBRI"))

@@ -19,7 +19,7 @@ import soundfile
 
 from gtcrn_frontend.atomic_write import replaced_at_end, write_failure
 from gtcrn_frontend.audio.av_decoder import decode, is_av_installed
-from gtcrn_frontend.audio.file_types import HEAD_BYTES, ffmpeg_line, foreign_files, foreign_type
+from gtcrn_frontend.audio.file_types import HEAD_BYTES, ffmpeg_line, foreign_files, foreign_type, tells_mp3_length
 from gtcrn_frontend.audio.headers import UNKNOWN_SIZE, PatchedFile, inspect
 from gtcrn_frontend.audio.output_format import container_of as container_of
 from gtcrn_frontend.audio.output_format import file_format
@@ -31,8 +31,7 @@ Samples = npt.NDArray[Any]
 
 BLOCK_S = 4.0
 
-# libsndfile estimates the length of an MP3 file without an index and can be off by one MP3 frame.
-_UNCERTAIN_FRAMES = 1152
+_UNCERTAIN_FRAMES = 1152  # an MP3 frame: by so much libsndfile's count of one with an index can be off
 # libsndfile's count for a file that does not tell its length, as FLAC written to a pipe.
 _UNKNOWN_FRAMES = 1 << 60
 # libsndfile's log for WAV, AIFF, SVX, AU and WVE: bytes of audio data according to the header, and in the file.
@@ -45,10 +44,15 @@ _log = logging.getLogger(__name__)
 
 
 class AudioFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """An open file that knows its name, and its length also where the file does not tell it."""
+    """An open file that knows its name, and its length also where the file does not tell it.
+
+    Attributes:
+        is_length_estimated: `frames` is an estimate of libsndfile: that of an MP3 without an index.
+    """
 
     def __init__(self, file: object, name: str, frames: int | None = None) -> None:
         self._source_name, self._counted = name, frames  # first: messages of `super` name the file
+        self.is_length_estimated = False
         super().__init__(file)
 
     @property
@@ -96,7 +100,9 @@ def open_audio(source: Source) -> Iterator[AudioFile]:
             if verdict.patches:
                 _log.warning("%s: the header announces no samples, as after a crash: reading all that follow", name)
                 target = PatchedFile(file, verdict.patches)
+        tells_length = file.seekable() and tells_mp3_length(file)
         audio = stack.enter_context(_audio_file(target, name, file, stack))
+        audio.is_length_estimated = audio.format == "MP3" and not tells_length
         if audio.frames >= _UNKNOWN_FRAMES:
             with audio:
                 frames = _count(audio)
@@ -216,7 +222,7 @@ def read_blocks(audio: AudioFile) -> Iterator[Samples]:
             break
         frames += len(block)
         yield block
-    if frames < audio.frames - _UNCERTAIN_FRAMES:
+    if frames < audio.frames - _UNCERTAIN_FRAMES and not audio.is_length_estimated:
         raise AudioFormatError(f"{name}: truncated file: the header announces {audio.frames} frames, found {frames}")
 
 

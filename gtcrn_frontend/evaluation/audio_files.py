@@ -83,6 +83,6 @@ def _segment(path: Path, audio: soundfile.SoundFile, start: int, stop: int | Non
         samples: F32 = audio.read(count, dtype="float32")
     except soundfile.LibsndfileError as error:
         raise AudioFormatError(f"{path}: samples {start} to {start + count} cannot be read: {error}") from error
-    if len(samples) != count:
+    if len(samples) != count and not (stop is None and audio.is_length_estimated):
         raise AudioFormatError(f"{path}: expected {count} samples from sample {start} on, found {len(samples)}")
     return samples

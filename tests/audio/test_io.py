@@ -198,6 +198,31 @@ def test_joined_mp3_is_refused(speech):
     assert len(read(data + tag)) == len(speech)
 
 
+def test_an_mp3_without_index_ends_where_it_ends(tmp_path, speech):
+    """libsndfile estimates its length from the bit rate of the first frame, which is lower than that of the others."""
+    noise = np.random.default_rng(0).normal(0, 0.3, 4 * RATE).astype(np.float32)
+    samples = np.concatenate([np.zeros(RATE, np.float32), speech, noise])
+    buffer = io.BytesIO()
+    settings = {"bitrate_mode": "VARIABLE", "compression_level": 0.3}
+    soundfile.write(buffer, samples, RATE, format="MP3", subtype="MPEG_LAYER_III", **settings)
+    data = buffer.getvalue()
+    second_frame = data.find(data[:2], 4)
+    assert b"Info" in data[:second_frame] or b"Xing" in data[:second_frame]
+    (tmp_path / "a.mp3").write_bytes(data[second_frame:])
+    for source in (
+        tmp_path / "a.mp3",
+        data[second_frame:],
+        b"ID3\x03\x00\x00\x00\x00\x00\x05" + bytes(5) + data[second_frame:],
+    ):
+        with open_audio(source) as audio:
+            assert audio.is_length_estimated
+            assert audio.frames > 2 * len(samples)
+            found = np.concatenate(list(read_blocks(audio)))
+        assert abs(len(found) - len(samples)) < 4 * 1152
+    with open_audio(data) as audio:
+        assert not audio.is_length_estimated
+
+
 def without_length(flac):
     """What ffmpeg writes to a pipe: a FLAC file whose header does not tell the number of samples."""
     data = bytearray(flac)
