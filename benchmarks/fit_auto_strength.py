@@ -2,11 +2,14 @@
 
     python benchmarks/fit_auto_strength.py --rounds 0
     python benchmarks/fit_auto_strength.py --model gtcrn-asr gtcrn-dns3.tar gtcrn-vctk.tar
+    python benchmarks/fit_auto_strength.py --also faster-whisper:models/tiny.en,temperature=0 --parameter max_strength
 
 The search is that of `gtcrn-frontend calibrate --fit-auto-strength`. It minimises the error rate relative to that of
 the raw input, averaged over models, recognisers and conditions, among the parameters that leave clean speech unchanged
 (PESQ against the input) and are significantly worse than the raw input in the fewest conditions. Utterances and noise
-are not those of benchmarks/recognizers/table.py. The network runs once for each signal.
+are not those of benchmarks/recognizers/table.py. The network runs once for each signal. Third-party recognisers are
+named as for `calibrate` and count as much as all of the project's own together; they hear the sentences of
+`characters`, and their transcripts are cached.
 """
 
 from __future__ import annotations
@@ -26,12 +29,12 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).resolve().parent / "recognizers"))
 
 from corpora import ROOT, SAMPLE_RATE, Noises
-from noisy_set import CLEAN, UTTERANCES, Condition, Spoken, mixtures_to_fit, task
-from table import _count, _recognizer
+from noisy_set import CLEAN, UTTERANCES, Condition, Spoken, mixtures_to_fit
+from table import errors as errors_of
+from table import name_of, task_name
 
 from gtcrn_frontend import AutoStrengthConfig, EnhancerConfig
-from gtcrn_frontend.adapters.sherpa.transcriber import SherpaRecognizer
-from gtcrn_frontend.evaluation.asr.auto_strength_fit import search
+from gtcrn_frontend.evaluation.asr.auto_strength_fit import CANDIDATES, search
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, error_rate, rate_difference
 from gtcrn_frontend.evaluation.quality.metrics import pesq_wb
 from gtcrn_frontend.evaluation.report.tables import markdown_table, write_json
@@ -46,19 +49,29 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Trial:
-    """One recogniser behind one model in one condition."""
+    """One recogniser behind one model in one condition.
 
-    recognizer: SherpaRecognizer
+    Attributes:
+        recognizer: folder of one of the project's own, or the short name of another.
+        name: of recogniser and model, in tables.
+        weight: of its error rates in the mean.
+        condition: noise and SNR.
+        spoken: the utterances.
+        signals: each of them through the network.
+        audio: folder of the recordings.
+    """
+
+    recognizer: Path | str
     name: str
-    unit: str
+    weight: int
     condition: Condition
     spoken: list[Spoken]
     signals: list[Enhanced]
+    audio: Path
 
     def count(self, signals: Sequence[Samples]) -> list[ErrorCounts]:
         """Returns the errors of each utterance."""
-        transcripts = self.recognizer.transcribe_many(signals, SAMPLE_RATE)
-        return [_count(item.text, each.text, self.unit) for item, each in zip(self.spoken, transcripts, strict=True)]
+        return errors_of(self.recognizer, [item.text for item in self.spoken], list(signals), self.audio)
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,7 @@ class Scorer:
 
     def _score(self, counts: Sequence[list[ErrorCounts]], pesq: float) -> Score:
         ratios, worse, rates = [], [], {}
+        weights = [trial.weight for trial in self._trials]
         for trial, raw, errors in zip(self._trials, self._raw, counts, strict=True):
             label = f"{trial.name} {trial.condition.kind or 'clean'} {trial.condition.snr_db}"
             raw_rate, rate = error_rate(raw).value, error_rate(errors).value
@@ -121,7 +135,7 @@ class Scorer:
             rates[label] = 100 * rate
             if rate_difference(raw, errors).low > 0:
                 worse.append(label)
-        return Score(float(np.mean(ratios)), pesq, tuple(worse), rates)
+        return Score(float(np.average(ratios, weights=weights)), pesq, tuple(worse), rates)
 
 
 def clean_speech(audio: Path, setting: EnhancerConfig) -> list[Enhanced]:
@@ -140,9 +154,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--recognizers", nargs="+", type=Path, help="folders TASK-VARIANT (default: those in tests/assets/recognizers)"
     )
+    parser.add_argument("--also", nargs="+", default=[], help="short names of third-party recognisers")
     parser.add_argument("--model", nargs="+", default=["gtcrn-asr"], help="names or paths (default: gtcrn-asr)")
     parser.add_argument("--utterances", type=int, default=24, help="of each task (default: %(default)s)")
     parser.add_argument("--noise", nargs="+", default=Noises.KINDS, choices=Noises.KINDS, help="kinds (default: all)")
+    parser.add_argument(
+        "--parameter",
+        nargs="+",
+        default=list(CANDIDATES),
+        choices=CANDIDATES,
+        help="to search, in order (default: all)",
+    )
     parser.add_argument("--rounds", type=int, default=2, help="passes over all parameters; 0 scores the defaults only")
     parser.add_argument("--audio", type=Path, default=ROOT.parent / "shared" / "audio", help="with manifest.json")
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
@@ -150,22 +172,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     began = time.process_time()
     settings = [EnhancerConfig(model=model, strength=1.0) for model in args.model]
-    folders = args.recognizers or sorted(p.parent for p in (ROOT / "tests/assets/recognizers").glob("*/offline.onnx"))
+    own = args.recognizers or sorted(p.parent for p in (ROOT / "tests/assets/recognizers").glob("*/offline.onnx"))
     conditions = (CLEAN, *(Condition(kind, snr_db) for snr_db in SNRS_DB for kind in args.noise))
     trials = []
-    for folder in folders:
-        name = folder.name.split("-")[0]
+    for recognizer in [*own, *args.also]:
+        name = task_name(recognizer)
         if name not in UTTERANCES:
-            parser.error(f"folders are named after their task, {', '.join(UTTERANCES)}; got {folder.name}")
+            parser.error(f"folders are named after their task, {', '.join(UTTERANCES)}; got {recognizer}")
+        weight = len(own) if recognizer in args.also else 1
         for condition in conditions:
             spoken = mixtures_to_fit(name, args.audio, condition)
             spoken = spoken[:: max(len(spoken) // args.utterances, 1)][: args.utterances]
             for setting in settings:
                 signals = [Enhanced(item.samples, SAMPLE_RATE, setting) for item in spoken]
-                trial_name = f"{folder.name} {name_of_model(setting)}"
-                unit = task(name, args.audio).unit
-                trials.append(Trial(_recognizer(folder), trial_name, unit, condition, spoken, signals))
-        print(f"{folder.name}: ready after {time.process_time() - began:.0f} s", flush=True)
+                trial_name = f"{name_of(recognizer)} {name_of_model(setting)}"
+                trials.append(Trial(recognizer, trial_name, weight, condition, spoken, signals, args.audio))
+        print(f"{name_of(recognizer)}: ready after {time.process_time() - began:.0f} s", flush=True)
     scorer = Scorer(trials, [signal for setting in settings for signal in clean_speech(args.audio, setting)])
 
     def objective(configs: Sequence[AutoStrengthConfig]) -> list[tuple[float, ...]]:
@@ -176,7 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         return [scorer.with_auto_strength(config).order for config in configs]
 
-    best = search(objective, rounds=args.rounds)[0] if args.rounds else AutoStrengthConfig()
+    candidates = {name: CANDIDATES[name] for name in args.parameter}
+    best = search(objective, candidates, args.rounds)[0] if args.rounds else AutoStrengthConfig()
 
     scores = {"raw": scorer.raw()}
     scores |= {f"fixed {strength:g}": scorer.fixed(strength) for strength in (0.5, 0.8, 1.0)}

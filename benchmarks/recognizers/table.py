@@ -75,23 +75,29 @@ def run(job: Job) -> dict[str, Counts]:
             ]
     references = [item.text for item in spoken]
     return {
-        _name(recognizer): {name: _errors(recognizer, references, batch, job) for name, batch in signals.items()}
+        name_of(recognizer): {name: errors(recognizer, references, batch, job.audio) for name, batch in signals.items()}
         for recognizer in job.recognizers
     }
 
 
-def _errors(recognizer: Path | str, references: list[str], signals: list[Samples], job: Job) -> list[ErrorCounts]:
+def errors(recognizer: Path | str, references: list[str], signals: list[Samples], audio: Path) -> list[ErrorCounts]:
+    """Returns the errors of each signal, for a folder of the project's own recognisers or a short name."""
     if isinstance(recognizer, str):
         return list(map(named.errors, references, named.transcripts(recognizer, signals)))
-    unit, transcripts = task(job.task, job.audio).unit, _recognizer(recognizer).transcribe_many(signals, SAMPLE_RATE)
+    unit, transcripts = (
+        task(task_name(recognizer), audio).unit,
+        _recognizer(recognizer).transcribe_many(signals, SAMPLE_RATE),
+    )
     return [_count(text, transcript.text, unit) for text, transcript in zip(references, transcripts, strict=True)]
 
 
-def _name(recognizer: Path | str) -> str:
+def name_of(recognizer: Path | str) -> str:
+    """Returns what a recogniser is called in tables."""
     return recognizer if isinstance(recognizer, str) else recognizer.name
 
 
-def _task_name(recognizer: Path | str) -> str:
+def task_name(recognizer: Path | str) -> str:
+    """Returns the task whose utterances a recogniser hears."""
     return named.TASK if isinstance(recognizer, str) else recognizer.name.split("-")[0]
 
 
@@ -168,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     own = sorted(path.parent for path in (ROOT / "tests/assets/recognizers").glob("*/offline.onnx"))
     recognizers: list[Path | str] = args.recognizers or own
-    names = [_task_name(recognizer) for recognizer in recognizers]
+    names = [task_name(recognizer) for recognizer in recognizers]
     if unknown := set(names) - set(UTTERANCES):
         parser.error(f"folders are named after their task, {', '.join(UTTERANCES)}; got {', '.join(sorted(unknown))}")
     jobs = [
@@ -184,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for condition in CONDITIONS
     ]
     began = time.monotonic()
-    results: dict[str, dict[Condition, Counts]] = {_name(recognizer): {} for recognizer in recognizers}
+    results: dict[str, dict[Condition, Counts]] = {name_of(recognizer): {} for recognizer in recognizers}
     # Not forked: a process with threads of a runtime in it cannot be copied safely.
     with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {pool.submit(run, job): job for job in jobs}
@@ -199,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "auto" in args.strength:
         print(f"\nThe goals\n\n{markdown_table(goals(tables, args.model), {})}")
     units = {
-        _name(recognizer): named.UNIT if isinstance(recognizer, str) else task(of, args.audio).unit
+        name_of(recognizer): named.UNIT if isinstance(recognizer, str) else task(of, args.audio).unit
         for recognizer, of in zip(recognizers, names, strict=True)
     }
     for name, table in tables.items():

@@ -22,7 +22,7 @@ from gtcrn_frontend.evaluation.systems import RAW
 CANDIDATES: Mapping[str, tuple[float, ...]] = {
     "noisy_snr_db": (5.0, 10.0, 15.0, 20.0, 25.0),
     "clean_snr_db": (20.0, 30.0, 40.0),
-    "max_strength": (0.8, 0.9, 0.95, 0.98),
+    "max_strength": (0.7, 0.8, 0.9, 0.95, 0.98),
     "min_strength": (0.0, 0.3, 0.6),
     "caution": (0.0, 0.25, 0.5),
     "max_doubt": (0.4, 0.55, 2.0),
