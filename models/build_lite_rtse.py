@@ -3,12 +3,13 @@
 As in `gtcrn.onnx`, weights are declared as external data in a nonexistent file and bound when a checkpoint is loaded.
 It has the form of published streaming graphs (`engines/onnx/streaming.py`), with any number T of frames per run:
 
-    mix         (1, 257, T, 2)    spectrum, real and imaginary part                     enh
-    lstm_cache  (2, 2, 257)       first and second stage; hidden and cell state         lstm_cache_out
-    scale_cache (2, 32, 2, 257)   past of the two multi-scale convolutions              scale_cache_out
-    order_cache (452, 6, 257)     past of the multi-order convolution's depthwise ones  order_cache_out
+    mix            (1, 257, T, 2)    spectrum, real and imaginary part                     enh
+    lstm_cache     (2, 2, 257)       first and second stage; hidden and cell state         lstm_cache_out
+    scale.N_cache  (1, 32, 2, 257)   past of the two multi-scale convolutions              scale.N_cache_out
+    order.N_cache  (1, C, 6, 257)    past of the multi-order convolution's depthwise ones  order.N_cache_out
 
-Between the caches, tensors are (T, 257), in the convolution branch (1, channels, T, 257).
+Each convolution has a cache of its own, of 2.8 MB in all: to cut one out of a common cache would copy it. Between the
+caches, tensors are (T, 257), in the convolution branch (1, channels, T, 257).
 """
 
 from __future__ import annotations
@@ -26,9 +27,14 @@ from gtcrn_frontend.weights.param_shapes import lite_rtse_parameters
 
 OPSET, IR_VERSION = 18, 10  # read by ONNX Runtime 1.18 and later
 TARGET = Path(__file__).with_name("lite_rtse.onnx")
-SHAPES = {name: shape for name, shape in LITE_RTSE_SPEC.cache_shapes.items() if name in ("lstm", "scale", "order")}
 BINS = LITE_RTSE_SPEC.n_bins
 WIDTHS = (4, 8, 16, 32)  # channels of the pointwise path of the multi-order convolution
+CONV_CACHES = {f"scale.{i}_cache": (1, *LITE_RTSE_SPEC.cache_shapes["scale"][1:]) for i in range(2)}
+CONV_CACHES |= {
+    f"order.{i}_cache": (1, 4 * WIDTHS[-1] - width, *LITE_RTSE_SPEC.cache_shapes["order"][1:])
+    for i, width in enumerate(WIDTHS)
+}
+CACHES = {"lstm_cache": LITE_RTSE_SPEC.cache_shapes["lstm"], **CONV_CACHES}
 FLOOR = np.float32(1e-12)  # the network's, inside roots
 
 
@@ -49,28 +55,28 @@ def lstm(g: Graph, x: str, name: str, hidden: str, cell: str) -> list[str]:
     return [g.add("Squeeze", [y, [1, 2]]), *state]
 
 
-def with_past(g: Graph, past: str, x: str, frames: int) -> tuple[str, str]:
-    """Concatenates the past and `x`; returns that and the past for the next run."""
-    x = g.add("Concat", [past, x], axis=2)
-    return x, g.add("Slice", [x, [-frames], [np.iinfo(np.int64).max], [2]])
+def with_past(g: Graph, cache: str, x: str) -> str:
+    """Concatenates the past in a cache and `x`; returns that, and adds the past for the next run to the outputs."""
+    x = g.add("Concat", [cache, x], axis=2)
+    g.add("Slice", [x, [-CONV_CACHES[cache][2]], [np.iinfo(np.int64).max], [2]], f"{cache}_out")
+    return x
 
 
-def multi_scale(g: Graph, x: str, name: str, past: str) -> tuple[str, str]:
-    h, past = with_past(g, past, conv(g, x, f"{name}.conv.0"), SHAPES["scale"][2])
-    h = conv(g, conv(g, h, f"{name}.conv.2", group=SHAPES["scale"][1], sides=1), f"{name}.conv.3")
-    return g.add("Mul", [h, conv(g, x, f"{name}.skip")]), past
+def multi_scale(g: Graph, x: str, name: str, cache: str) -> str:
+    h = with_past(g, cache, conv(g, x, f"{name}.conv.0"))
+    h = conv(g, conv(g, h, f"{name}.conv.2", group=CONV_CACHES[cache][1], sides=1), f"{name}.conv.3")
+    return g.add("Mul", [h, conv(g, x, f"{name}.skip")])
 
 
-def multi_order(g: Graph, x: str, name: str, past: str) -> tuple[str, str]:
+def multi_order(g: Graph, x: str, name: str) -> str:
     channels = 4 * WIDTHS[-1]
     depth, point = g.split(conv(g, x, f"{name}.pwconv1"), [channels - WIDTHS[0], WIDTHS[0]], axis=1)
-    pasts = g.split(past, [channels - width for width in WIDTHS], axis=1)
     for i, width in enumerate(WIDTHS):
-        depth, pasts[i] = with_past(g, pasts[i], depth, SHAPES["order"][1])
+        depth = with_past(g, f"order.{i}_cache", depth)
         depth = conv(g, depth, f"{name}.dwconvs.{i}.1", group=channels - width, sides=3)
         depth, factor = g.split(depth, [channels - 2 * width, width], axis=1)
         point = conv(g, g.add("Mul", [point, factor]), f"{name}.pwconvs.{i}")
-    return conv(g, g.add("Mul", [point, depth]), f"{name}.pwconvN"), g.add("Concat", pasts, axis=1)
+    return conv(g, g.add("Mul", [point, depth]), f"{name}.pwconvN")
 
 
 def magnitude(g: Graph, x: str, y: str) -> str:
@@ -82,8 +88,6 @@ def build() -> onnx.ModelProto:
     """Returns the graph, with names, types and shapes of the weights but no data."""
     g = Graph()
     states = g.split(g.add("Reshape", ["lstm_cache", [4, 1, BINS]]), [1, 1, 1, 1], axis=0)
-    scales = g.split("scale_cache", [1, 1], axis=0)
-    order = g.add("Unsqueeze", ["order_cache", [0]])
 
     mix_re, mix_im = g.split("mix", [1, 1], axis=3)
     power_root = g.add("Squeeze", [magnitude(g, mix_re, mix_im), [0, 3]])
@@ -94,8 +98,8 @@ def build() -> onnx.ModelProto:
 
     x = g.add("Unsqueeze", [whole, [0, 1]])
     for i in range(2):
-        x, scales[i] = multi_scale(g, x, f"msmo_conv.{i}", scales[i])
-    x, order = multi_order(g, x, "msmo_conv.2", order)
+        x = multi_scale(g, x, f"msmo_conv.{i}", f"scale.{i}_cache")
+    x = multi_order(g, x, "msmo_conv.2")
 
     h = g.add("Concat", [whole, first, g.add("Squeeze", [x, [0, 1]])], axis=1)
     h, *states[2:] = lstm(g, linear(g, h, "fc2"), "lstm2", *states[2:])
@@ -111,13 +115,11 @@ def build() -> onnx.ModelProto:
         g.add("Add", [g.add("Mul", [mix_re, im]), g.add("Mul", [mix_im, re])]),
     ]
     g.add("Concat", enhanced, "enh", axis=3)
-    g.add("Reshape", [g.add("Concat", states, axis=0), SHAPES["lstm"]], "lstm_cache_out")
-    g.add("Concat", scales, "scale_cache_out", axis=0)
-    g.add("Reshape", [order, SHAPES["order"]], "order_cache_out")
+    g.add("Reshape", [g.add("Concat", states, axis=0), CACHES["lstm_cache"]], "lstm_cache_out")
 
     spectrum = (1, BINS, "T", 2)
-    inputs = {"mix": spectrum, **{f"{name}_cache": shape for name, shape in SHAPES.items()}}
-    outputs = {"enh": spectrum, **{f"{name}_cache_out": shape for name, shape in SHAPES.items()}}
+    inputs = {"mix": spectrum, **CACHES}
+    outputs = {"enh": spectrum, **{f"{name}_out": shape for name, shape in CACHES.items()}}
     model = onnx.ModelProto()
     model.ParseFromString(g.to_bytes(inputs, outputs, {}, OPSET, IR_VERSION))
     zeros = {name: np.zeros(shape, np.float32) for name, shape in lite_rtse_parameters().items()}

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -192,6 +193,8 @@ def leaves(state):
 
 def bytes_held(array):
     """Bytes of all the memory that an array or tensor keeps alive."""
+    if isinstance(array, onnxruntime.OrtValue):  # owns its memory
+        return array.numpy().nbytes
     if not isinstance(array, np.ndarray):
         return array.untyped_storage().nbytes()
     while isinstance(array.base, np.ndarray):

@@ -3,6 +3,9 @@
     mix      (1, bins, T, 2)   real and imaginary part of one frame, or of any number where T is dynamic    enh
     NAME     any fixed shape   cache, zeros at the start; any number of these          NAME_out
 
+A cache may be in parts, `order.0_cache`, `order.1_cache` and so on for `order`: a graph that joins and cuts a large
+cache in every run copies it twice.
+
 Everything is float32. GTCRN, its successor UL-UNAS, DPCRN and others are published in this form, and `gtcrn-frontend
 export` writes it. The STFT parameters are in the metadata under sherpa-onnx's names. A file without them has those of
 the known network whose caches have the same names and sizes; of an unknown network, 16 kHz, 50 % overlap, the square
@@ -12,7 +15,7 @@ root of the Hann window, and n_fft from the number of bins.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +43,7 @@ class StreamingGraphEngine(OnnxEngine):
         super().__init__(spec, session)
         mix, caches = _inputs(session)
         self._shapes = {name: tuple(node.shape) for name, node in caches.items()}
+        self._parts = _parts(caches)
         self._frames_at_once = 1 if mix.shape[2] == 1 else None
         self._outputs = ["enh", *(f"{name}_out" for name in self._shapes)]
 
@@ -51,9 +55,9 @@ class StreamingGraphEngine(OnnxEngine):
         for stream, cache in enumerate(caches):
             for frame in range(0, spectra.shape[1], step):
                 mix = planes[stream, frame : frame + step].transpose(1, 0, 2)[None]
-                feeds = {"mix": np.ascontiguousarray(mix), **dict(zip(self._shapes, cache, strict=True))}
+                feeds = {"mix": _value(np.ascontiguousarray(mix)), **dict(zip(self._shapes, cache, strict=True))}
                 result, *cache = self._call(self._outputs, feeds)
-                parts = np.ascontiguousarray(result[0].transpose(1, 0, 2))
+                parts = np.ascontiguousarray(result.numpy()[0].transpose(1, 0, 2))
                 enhanced[stream, frame : frame + step] = parts.view(np.complex64)[..., 0]
             updated.append(tuple(cache))
         return enhanced, tuple(updated)
@@ -65,11 +69,24 @@ class StreamingGraphEngine(OnnxEngine):
         return [(entry,) for entry in caches]
 
     def _caches_to_canonical(self, caches: tuple[Any, ...]) -> dict[str, F32]:
-        arrays = {_canonical(name): array for name, array in zip(self._shapes, caches[0], strict=True)}
-        return {name: array.reshape(self.spec.cache_shapes[name]).copy() for name, array in arrays.items()}
+        flat = {name: value.numpy().ravel() for name, value in zip(self._shapes, caches[0], strict=True)}
+        joined = {name: np.concatenate([flat[part] for part in parts]) for name, parts in self._parts.items()}
+        return {name: array.reshape(self.spec.cache_shapes[name]) for name, array in joined.items()}
 
     def _caches_from_canonical(self, arrays: Mapping[str, F32]) -> tuple[Any, ...]:
-        return (tuple(arrays[_canonical(name)].reshape(shape).copy() for name, shape in self._shapes.items()),)
+        values = {}
+        for name, parts in self._parts.items():
+            ends = np.cumsum([math.prod(self._shapes[part]) for part in parts])
+            for part, piece in zip(parts, np.split(arrays[name].ravel(), ends[:-1]), strict=True):
+                values[part] = _value(piece.reshape(self._shapes[part]).copy())
+        return (tuple(values[name] for name in self._shapes),)
+
+    def _call(self, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
+        """As `run_session`, with ONNX Runtime's own values: caches are not copied between runs."""
+        try:
+            return list(self._session.run_with_ort_values(outputs, feeds))
+        except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
+            raise ModelError(f"ONNX Runtime failed: {error}") from error
 
 
 def streaming_graph_spec(session: onnxruntime.InferenceSession, source: Path) -> ModelSpec:
@@ -81,7 +98,12 @@ def streaming_graph_spec(session: onnxruntime.InferenceSession, source: Path) ->
     _check(session, source)
     _try_out(session, source)
     mix, caches = _inputs(session)
-    shapes = {_canonical(name): tuple(node.shape) for name, node in caches.items()}
+    parts = _parts(caches)
+    sizes = {name: tuple(caches[name].shape) for name in caches}
+    shapes = {
+        name: sizes[of[0]] if len(of) == 1 else (sum(math.prod(sizes[part]) for part in of),)
+        for name, of in parts.items()
+    }
     facts: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
     try:
         n_fft = int(facts.get("n_fft", 2 * (mix.shape[1] - 1)))
@@ -99,7 +121,7 @@ def streaming_graph_spec(session: onnxruntime.InferenceSession, source: Path) ->
             f"{window or 'no window_type'}, {sample_rate} Hz"
         )
     transform = {"analysis": (win_length - hop_length,), "synthesis": (win_length - hop_length,)}
-    if len(transform.keys() | shapes.keys()) < 2 + len(caches):
+    if transform.keys() & parts.keys() or not all(map(_are_distinct, parts.values())):
         raise ModelError(f"{source}: expected caches of different names, none of {list(transform)}, got {list(caches)}")
     spec = ModelSpec(
         source.stem,
@@ -126,8 +148,28 @@ def _without_window(spec: ModelSpec) -> ModelSpec:
     return replace(spec, name="", window="", parameters=None, licence="", cache_shapes=sizes)
 
 
-def _canonical(name: str) -> str:
-    return name.removesuffix("_cache")
+def _parts(caches: Iterable[str]) -> dict[str, list[str]]:
+    """Returns the caches by canonical name, the parts of each in order."""
+    parts: dict[str, list[str]] = {}
+    for name in caches:
+        parts.setdefault(_name_and_part(name)[0], []).append(name)
+    return {canonical: sorted(names, key=lambda name: _name_and_part(name)[1]) for canonical, names in parts.items()}
+
+
+def _name_and_part(name: str) -> tuple[str, int]:
+    """Returns the canonical name of a cache, and the number of its part; -1 without one."""
+    canonical, dot, number = name.removesuffix("_cache").rpartition(".")
+    return (canonical, int(number)) if dot and number.isdecimal() else (name.removesuffix("_cache"), -1)
+
+
+def _are_distinct(names: Sequence[str]) -> bool:
+    """Whether the caches of one canonical name are one cache, or numbered parts of it."""
+    numbers = {_name_and_part(name)[1] for name in names}
+    return len(names) == 1 or (len(numbers) == len(names) and -1 not in numbers)
+
+
+def _value(array: F32) -> onnxruntime.OrtValue:
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
 
 
 def _inputs(session: onnxruntime.InferenceSession) -> tuple[Any, dict[str, Any]]:

@@ -81,6 +81,19 @@ def test_caches_of_gtcrn_are_the_canonical_ones(tmp_path):
         np.testing.assert_array_equal(exported[name], arrays[name])
 
 
+def test_a_cache_in_parts_is_the_canonical_one(tmp_path):
+    parts = {"inter_cache": (2, 1, 33, 16), "conv.1_cache": (1, 16, 16, 33), "conv.0_cache": (1, 16, 16, 33)}
+    engine = graph(tmp_path / "parts.onnx", caches={**parts, "tra_cache": (2, 3, 1, 1, 16)})
+    assert engine.spec is GTCRN_SPEC
+    rng = np.random.default_rng(1)
+    arrays = {name: rng.uniform(-1, 1, shape).astype(np.float32) for name, shape in GTCRN_SPEC.cache_shapes.items()}
+    state = engine.import_state(arrays)
+    engine.process_many([(noise(9), engine.new_state()), (noise(9), state)])
+    exported = engine.export_state(state)
+    for name in ("conv", "tra", "inter"):
+        np.testing.assert_array_equal(exported[name], arrays[name])
+
+
 def test_an_unknown_network_is_described_by_its_file(tmp_path):
     facts = {"n_fft": "640", "hop_length": "320", "window_length": "640", "sample_rate": "48000"}
     spec = graph(tmp_path / "dpcrn.onnx", (1, 321, 1, 2), {"h_cache": (2, 4), "past": (1, 3)}, metadata=facts).spec
@@ -136,7 +149,16 @@ def test_the_window_is_the_files_or_else_the_networks(caches, facts, expected, t
     np.testing.assert_allclose(engine.process(hops, engine.new_state())[1:], hops[:-1], atol=1e-6)
 
 
-@pytest.mark.parametrize("caches", [{"analysis": (1,)}, {"synthesis_cache": (1,)}, {"h": (1,), "h_cache": (1,)}])
+@pytest.mark.parametrize(
+    "caches",
+    [
+        {"analysis": (1,)},
+        {"synthesis_cache": (1,)},
+        {"h": (1,), "h_cache": (1,)},
+        {"h": (1,), "h.0": (1,)},
+        {"h.1": (1,), "h.1_cache": (1,)},
+    ],
+)
 def test_names_of_caches_that_are_taken(caches, tmp_path):
     with pytest.raises(ModelError, match=r"other\.onnx: expected caches of different names"):
         graph(tmp_path / "other.onnx", caches=caches)
