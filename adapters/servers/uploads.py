@@ -13,6 +13,7 @@ import soundfile
 from gtcrn_frontend.adapters.servers.batching import BatchedPool
 from gtcrn_frontend.adapters.servers.limits import StreamLength
 from gtcrn_frontend.adapters.servers.metrics import Metrics
+from gtcrn_frontend.audio.io import open_audio, read_all
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import check_chunk
 from gtcrn_frontend.config import EnhancerConfig
@@ -68,14 +69,13 @@ async def enhance_file(
 
 def _decode(file: AudioFile, max_seconds: float | None) -> tuple[F32, int, str]:
     try:
-        with soundfile.SoundFile(io.BytesIO(file.data)) as audio:
+        with open_audio(file.data, decode_foreign=False, most_frames=MOST_SAMPLES) as audio:
             # Before decoding: a small file of silence may hold days.
             StreamLength(max_seconds).add(audio.frames / audio.samplerate)
             if audio.frames * audio.channels > MOST_SAMPLES:
-                raise ValueError(f"expected at most {MOST_SAMPLES} samples, got {audio.frames * audio.channels}")
-            samples = audio.read(dtype="float32", always_2d=False)
-            return np.asarray(samples, np.float32), audio.samplerate, audio.format
-    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
+                raise AudioFormatError(f"expected at most {MOST_SAMPLES} samples, got {audio.frames * audio.channels}")
+            return read_all(audio), audio.samplerate, audio.format
+    except AudioFormatError as error:
         raise AudioFormatError(
             f"{file.name}: expected audio that libsndfile reads (WAV, FLAC, Ogg, MP3), got {len(file.data)} bytes that "
             f"cannot be decoded: {error}"
