@@ -73,7 +73,7 @@ async def enhance_file(
         stack.callback(pool.close, stream)
         container, suffix, media_type = _KEPT.get(audio.format, _OTHERS)
         encoded = io.BytesIO()
-        with soundfile.SoundFile(encoded, "w", rate, channels, "PCM_16", format=container) as sound:
+        with _writer(encoded, container, rate, channels) as sound:
             blocks = _decoded(audio, file)
             while len(samples := await _in_thread(next, blocks, _empty(channels))):
                 metrics.count_audio(len(samples) / rate)
@@ -101,6 +101,13 @@ def _decoded(audio: OpenFile, file: AudioFile) -> Iterator[F32]:
     with _named(file):
         for block in read_blocks(audio):
             yield check_chunk(block, audio.channels)[0]
+
+
+def _writer(target: io.BytesIO, container: str, rate: int, channels: int) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(target, "w", rate, channels, "PCM_16", format=container)
+    except soundfile.LibsndfileError as error:  # FLAC has 8 channels at most
+        raise AudioFormatError(f"cannot write {channels} channels at {rate} Hz as {container}: {error}") from error
 
 
 def _empty(channels: int) -> F32:

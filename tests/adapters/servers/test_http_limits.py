@@ -143,6 +143,22 @@ def test_an_answer_that_stops_is_cut():
     run(test())
 
 
+def test_a_client_that_does_not_read_its_answer_is_cut():
+    size = 1 << 26  # more than sockets hold
+
+    async def test():
+        large = OK + b"Content-Length: %d\r\n\r\n" % size + bytes(size)
+        async with behind(large, idle_seconds=0.3) as proxy:
+            with connections(proxy, 1) as (one,):
+                one.sendall(b"GET /v1/files HTTP/1.1\r\nHost: x\r\n\r\n")
+                while not proxy._sessions:
+                    await asyncio.sleep(0.01)
+                while proxy._sessions:
+                    await asyncio.sleep(0.01)
+
+    run(test())
+
+
 # Memory
 
 

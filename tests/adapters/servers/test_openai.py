@@ -208,7 +208,13 @@ def test_other_requests_pass_as_they_are():
     assert server.requests[0].headers["Authorization"] == "Bearer sk-1"
 
 
-DAMAGED = {"m4a": b"\0\0\0\x20ftypM4A " + bytes(100), "empty": b"", "low rate": file_of(noise(100), 4000)}
+TEN_CHANNELS = file_of(noise(100, 10), container="AIFF")  # FLAC, which all but WAV becomes, has 8 at most
+DAMAGED = {
+    "ten channels": TEN_CHANNELS,
+    "m4a": b"\0\0\0\x20ftypM4A " + bytes(100),
+    "empty": b"",
+    "low rate": file_of(noise(100), 4000),
+}
 
 
 @pytest.mark.parametrize("name", DAMAGED)
