@@ -121,21 +121,23 @@ class HttpForwarder:
             if name.lower() not in _HOP_BY_HOP:
                 response.headers.add(name, value)
         await response.prepare(request)
-        try:
-            while True:
+        while True:
+            try:
                 async with asyncio.timeout(settings.answer_seconds):
                     piece = await answer.content.readany()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                why = str(error) or f"nothing for {settings.answer_seconds:g} s"
+                logger.warning("the recogniser at %s has not ended its answer: %s", settings.upstream_shown, why)
+                return _cut(request, response)
+            try:
                 async with asyncio.timeout(settings.idle_seconds):
                     if not piece:
                         await response.write_eof()
                         return response
                     await response.write(piece)
-        except (aiohttp.ClientError, TimeoutError) as error:  # too late for another status: an answer that is cut
-            why = str(error) or "time is up"
-            logger.warning("an answer of the recogniser at %s was cut: %s", settings.upstream_shown, why)
-            if request.transport is not None:
-                request.transport.abort()
-            return response
+            except (ConnectionError, TimeoutError):
+                logger.info("a client has not taken its answer")
+                return _cut(request, response)
 
 
 class _Body:
@@ -175,6 +177,13 @@ def path_of(request: web.BaseRequest) -> str:
     """Returns path and query of a request, without the proxy's own parameters."""
     query = [(name, value) for name, value in parse_qsl(request.query_string, True) if name not in _OWN_QUERY]
     return request.rel_url.raw_path + (f"?{urlencode(query)}" if query else "")
+
+
+def _cut(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
+    """Closes the connection of a request whose answer has begun: it is too late for another status."""
+    if request.transport is not None:
+        request.transport.abort()
+    return response
 
 
 def problem(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:

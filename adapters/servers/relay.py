@@ -230,16 +230,16 @@ async def run_until_stopped(relay: R, announce: Callable[[R], None]) -> None:
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            relay.abandon()
+        stop.set()
+
+    for number in STOP_SIGNALS:  # before it listens: what it begins, it also ends
+        with contextlib.suppress(NotImplementedError):  # Windows, where asyncio.run cancels this instead
+            loop.add_signal_handler(number, on_signal)
     async with _limited_asyncio_log(), relay:
-
-        def on_signal() -> None:
-            if stop.is_set():
-                relay.abandon()
-            stop.set()
-
-        for number in STOP_SIGNALS:
-            with contextlib.suppress(NotImplementedError):  # Windows, where asyncio.run cancels this instead
-                loop.add_signal_handler(number, on_signal)
         announce(relay)
         await stop.wait()
 

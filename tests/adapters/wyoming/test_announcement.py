@@ -81,20 +81,22 @@ def test_an_error_withdraws_the_entry(on_loopback):
     run(test())
 
 
+@pytest.mark.parametrize("when", ["announcing", "running"])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_withdraws_the_entry(name):
+def test_a_signal_withdraws_the_entry(name, when):
     """With the interfaces of the program's choice, the loopback interface among them."""
-    command = [sys.executable, "-P", "-m", "gtcrn_frontend.cli.main", "wyoming", "--zeroconf", name]
+    command = [sys.executable, "-P", "-m", "gtcrn_frontend.cli.main", "wyoming", "--zeroconf", f"{name} {when}"]
     command += ["--uri", "tcp://127.0.0.1:0", "--upstream", "tcp://127.0.0.1:9"]
 
     async def test():
         async with neighbour() as (change, _):
             with subprocess.Popen(command, stdout=subprocess.PIPE) as program:
                 try:
-                    await change(name, ServiceStateChange.Added)
-                    await asyncio.to_thread(program.stdout.readline)
+                    await change(f"{name} {when}", ServiceStateChange.Added)
+                    if when == "running":
+                        await asyncio.to_thread(program.stdout.readline)
                     program.send_signal(signal.Signals[name])
-                    await change(name, ServiceStateChange.Removed)
+                    await change(f"{name} {when}", ServiceStateChange.Removed)
                     return await asyncio.to_thread(program.wait)
                 finally:
                     program.kill()
