@@ -154,6 +154,44 @@ class LiveStream:
         self._ready = np.empty(0, np.int16)
 
 
+class LiveState:
+    """What an adapter tells of its `LiveStream`, which it keeps as `_stream`."""
+
+    _stream: LiveStream
+
+    @property
+    def delay_samples(self) -> int:
+        """Samples by which the output is late at the present rate; 0 before it is known."""
+        return self._stream.delay_samples
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error has stopped the enhancement of this stream."""
+        return self._stream.failed
+
+
+class LiveControls(LiveState):
+    """Strength and bypass of an adapter's `LiveStream` as well."""
+
+    @property
+    def strength(self) -> Strength:
+        """Weight of the enhanced signal, 0 to 1, or `auto`. Settable at any time; ramps over one hop."""
+        return self._stream.strength
+
+    @strength.setter
+    def strength(self, strength: Strength) -> None:
+        self._stream.strength = strength
+
+    @property
+    def bypass(self) -> bool:
+        """Whether the input is delivered instead, as late as if enhanced. Settable at any time."""
+        return self._stream.bypass
+
+    @bypass.setter
+    def bypass(self, bypass: bool) -> None:
+        self._stream.bypass = bypass
+
+
 def _silence(enhancer: Enhancer) -> I16:
     """Returns what precedes the output of a stream, so that each frame finds enough samples."""
     shape: tuple[int, ...] = (enhancer.lag_samples,)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gtcrn_frontend.audio.io import AudioFile, Samples, Source, audio_writer, open_audio, read_blocks
+from gtcrn_frontend.audio.audio_file import AudioFile
+from gtcrn_frontend.audio.io import Samples, Source, audio_writer, open_audio, read_blocks
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError

@@ -9,14 +9,14 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, AudioResampler
 
 from gtcrn_frontend.adapters.fail_open import OnError
-from gtcrn_frontend.adapters.live_stream import I16, LiveSettings, LiveStream
-from gtcrn_frontend.config import EnhancerConfig, Strength
+from gtcrn_frontend.adapters.live_stream import I16, LiveControls, LiveSettings, LiveStream
+from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import AudioFormatError
 
 logger = logging.getLogger(__name__)
 
 
-class EnhancedTrack(MediaStreamTrack):
+class EnhancedTrack(LiveControls, MediaStreamTrack):
     """Delivers the enhanced frames of an audio track, as 16-bit samples at its sample rate and with its channels.
 
     Each frame has the length and the time stamp of the source's, and samples `delay_samples` older: 32 ms at 16 kHz,
@@ -51,34 +51,6 @@ class EnhancedTrack(MediaStreamTrack):
         self._track = track
         self._stream = LiveStream(config, settings, type(self).__name__, logger, on_error)
         self._last: AudioFrame | None = None
-
-    @property
-    def strength(self) -> Strength:
-        """Weight of the enhanced signal, 0 to 1, or `auto`. Settable at any time; ramps over 16 ms."""
-        return self._stream.strength
-
-    @strength.setter
-    def strength(self, strength: Strength) -> None:
-        self._stream.strength = strength
-
-    @property
-    def bypass(self) -> bool:
-        """Whether the input is delivered instead, as late as if enhanced. Settable at any time."""
-        return self._stream.bypass
-
-    @bypass.setter
-    def bypass(self, bypass: bool) -> None:
-        self._stream.bypass = bypass
-
-    @property
-    def delay_samples(self) -> int:
-        """Samples by which the output is late at the rate of the frames; 0 before the first frame."""
-        return self._stream.delay_samples
-
-    @property
-    def failed(self) -> bool:
-        """Whether an error has stopped the enhancement of this stream."""
-        return self._stream.failed
 
     async def recv(self) -> AudioFrame:
         """Returns the next frame.

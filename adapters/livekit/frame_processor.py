@@ -10,13 +10,13 @@ import numpy as np
 from livekit import rtc
 
 from gtcrn_frontend.adapters.fail_open import OnError
-from gtcrn_frontend.adapters.live_stream import LiveSettings, LiveStream
-from gtcrn_frontend.config import EnhancerConfig, Strength
+from gtcrn_frontend.adapters.live_stream import LiveControls, LiveSettings, LiveStream
+from gtcrn_frontend.config import EnhancerConfig
 
 logger = logging.getLogger(__name__)
 
 
-class GtcrnNoiseSuppression(rtc.FrameProcessor[rtc.AudioFrame]):
+class GtcrnNoiseSuppression(LiveControls, rtc.FrameProcessor[rtc.AudioFrame]):
     """Noise suppression for one audio stream at a time, of any sample rate, number of channels and frame length.
 
     Frames come back in their length from the first one on, `delay_samples` later: 32 ms at 16 kHz, 41 ms at other
@@ -53,34 +53,6 @@ class GtcrnNoiseSuppression(rtc.FrameProcessor[rtc.AudioFrame]):
         if value and not self._enabled:
             self._stream.reset()  # what it holds is old
         self._enabled = bool(value)
-
-    @property
-    def strength(self) -> Strength:
-        """Weight of the enhanced signal, 0 to 1, or `auto`. Settable at any time; ramps over 16 ms."""
-        return self._stream.strength
-
-    @strength.setter
-    def strength(self, strength: Strength) -> None:
-        self._stream.strength = strength
-
-    @property
-    def bypass(self) -> bool:
-        """Whether the input is delivered instead, as late as if enhanced. Settable at any time."""
-        return self._stream.bypass
-
-    @bypass.setter
-    def bypass(self, bypass: bool) -> None:
-        self._stream.bypass = bypass
-
-    @property
-    def delay_samples(self) -> int:
-        """Samples by which the output is late at the rate of the frames; 0 before the first frame."""
-        return self._stream.delay_samples
-
-    @property
-    def failed(self) -> bool:
-        """Whether an error has stopped the enhancement of this stream."""
-        return self._stream.failed
 
     def _process(self, frame: rtc.AudioFrame) -> rtc.AudioFrame:
         if not self._enabled:  # LiveKit asks before it calls, except for audio from before the connection

@@ -10,14 +10,14 @@ from pipecat.audio.filters.base_audio_filter import BaseAudioFilter
 from pipecat.frames.frames import FilterControlFrame, FilterEnableFrame, FilterUpdateSettingsFrame
 
 from gtcrn_frontend.adapters.fail_open import OnError
-from gtcrn_frontend.adapters.live_stream import LiveSettings, LiveStream
+from gtcrn_frontend.adapters.live_stream import LiveSettings, LiveState, LiveStream
 from gtcrn_frontend.audio.pcm import whole_frames
 from gtcrn_frontend.config import DEFAULT_STRENGTH, EnhancerConfig, Strength
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.settings import check_value
 
 
-class GtcrnFilter(BaseAudioFilter):
+class GtcrnFilter(LiveState, BaseAudioFilter):
     """A filter for `TransportParams(audio_in_filter=...)`, at any sample rate from 8 to 192 kHz, 16-bit mono.
 
     Each frame comes back in its length, `delay_samples` later: 32 ms at 16 kHz, 41 ms at other rates. After an internal
@@ -42,16 +42,6 @@ class GtcrnFilter(BaseAudioFilter):
         self._enabled = True
         self._bypass = self._stream.bypass
         self._fixed_strength: Strength = DEFAULT_STRENGTH if self._stream.strength == "auto" else self._stream.strength
-
-    @property
-    def delay_samples(self) -> int:
-        """Samples by which the output is late at the transport's rate; 0 before `start`."""
-        return self._stream.delay_samples
-
-    @property
-    def failed(self) -> bool:
-        """Whether an error has stopped the enhancement until the next `start`."""
-        return self._stream.failed
 
     async def start(self, sample_rate: int) -> None:
         """Starts a stream at the transport's sample rate in Hz."""

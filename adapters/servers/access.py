@@ -11,6 +11,9 @@ from websockets.http11 import Request
 
 from gtcrn_frontend.errors import ConfigError
 
+MAX_FAREWELLS = 32
+"""So many clients at a time are told that they are one too many; further ones are dropped at once."""
+
 _RESERVED_DESCRIPTORS = 64  # standard streams, listeners, event loop, libraries, checks of the upstream
 
 
@@ -40,8 +43,8 @@ def is_token(token: str, authorizations: Iterable[str], path: str) -> bool:
 
 
 def descriptors_needed(max_connections: int, max_handshakes: int) -> int:
-    """Returns how many file descriptors a proxy needs: two for each connection, one for each handshake."""
-    return 2 * max_connections + max_handshakes + _RESERVED_DESCRIPTORS
+    """Returns how many file descriptors a proxy needs: two for each connection, one for each other client."""
+    return 2 * max_connections + max_handshakes + MAX_FAREWELLS + _RESERVED_DESCRIPTORS
 
 
 def check_descriptors(needed: int, *, raise_limit: bool = False) -> None:

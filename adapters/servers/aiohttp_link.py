@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
 
 from aiohttp import WSMsgType, web
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
@@ -16,12 +16,13 @@ class AiohttpLink:
 
     Args:
         socket: after `prepare`.
-        remote_address: address and port of the peer.
+        transport: of the connection.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, remote_address: Any) -> None:
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
         self._socket = socket
-        self.remote_address = remote_address
+        self.transport = transport
+        self.remote_address = transport.get_extra_info("peername")
 
     async def recv(self) -> Message:
         """Returns the next message; raises websockets' `ConnectionClosed` at the end."""

@@ -22,11 +22,15 @@ OPTIONS: dict[str, Any] = {
 
 
 class Link(Protocol):
-    """A connection of messages: a `Connection` of websockets, or a `TcpLink`."""
+    """A connection of messages: a `Connection` of websockets, a `TcpLink`, or an `AiohttpLink`."""
 
     @property
     def remote_address(self) -> Any:
         """Address and port of the peer; None if the socket is gone."""
+
+    @property
+    def transport(self) -> Any:
+        """asyncio's transport of the connection."""
 
     async def recv(self) -> Message:
         """Returns the next message; raises websockets' `ConnectionClosed` at the end."""
@@ -36,6 +40,11 @@ class Link(Protocol):
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Closes the connection, with a code and a reason where the protocol has such."""
+
+
+def drop(connection: Link) -> None:
+    """Closes a connection at once, without a word."""
+    connection.transport.abort()
 
 
 async def close(connection: Link, code: int, reason: str, last_message: Message | None = None) -> None:
@@ -54,5 +63,5 @@ async def close(connection: Link, code: int, reason: str, last_message: Message 
                 while True:
                     await connection.recv()
     except TimeoutError:  # the peer does not even read what was sent before
-        connection.transport.abort()
+        drop(connection)
     await closing

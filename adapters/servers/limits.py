@@ -1,6 +1,9 @@
-"""Limits on what one client sends: bytes per second, and the length of an utterance."""
+"""Limits on what clients send: bytes per second, the length of an utterance, and bytes held for all of them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from gtcrn_frontend.errors import GtcrnFrontendError
 
@@ -9,7 +12,15 @@ BURST_S = 1.0
 
 
 class TooLongError(GtcrnFrontendError):
-    """An utterance has more audio than `max_stream_seconds`."""
+    """A client sends more than it may: an utterance beyond `max_stream_seconds`, or a request beyond its limit."""
+
+
+class SlowError(GtcrnFrontendError):
+    """A client does not send the rest of its request."""
+
+
+class BusyError(GtcrnFrontendError):
+    """The proxy holds as much for other requests as it may."""
 
 
 class ByteRate:
@@ -51,3 +62,41 @@ class StreamLength:
         self._seconds += seconds
         if self._limit_s is not None and self._seconds > self._limit_s:
             raise TooLongError(f"expected at most {self._limit_s:g} s of audio in an utterance, got more")
+
+
+class ByteBudget:
+    """Limits the bytes that are held in memory for all requests together.
+
+    Args:
+        limit: number of bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+
+    @contextmanager
+    def request(self) -> Iterator[Callable[[int], None]]:
+        """Yields a function that counts more bytes, until the block ends.
+
+        It raises `BusyError` if they do not fit beside those of others, and `TooLongError` if they never would.
+        """
+        own = 0
+
+        def hold(count: int) -> None:
+            nonlocal own
+            if own + count > self._limit:
+                raise TooLongError(
+                    f"expected a request whose files, also as enhanced, have at most {self._limit} bytes"
+                )
+            if self._held + count > self._limit:
+                raise BusyError(
+                    f"expected requests with at most {self._limit} bytes of files at a time: try again later"
+                )
+            self._held += count
+            own += count
+
+        try:
+            yield hold
+        finally:
+            self._held -= own

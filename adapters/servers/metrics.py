@@ -37,7 +37,14 @@ class Metrics:
             registry=self._registry,
         )
         self.handshakes = Gauge(
-            "gtcrn_proxy_handshakes", "Connections whose handshake is not complete.", registry=self._registry
+            "gtcrn_proxy_handshakes",
+            "Connections whose handshake is not complete, and those of HTTP without a request in progress.",
+            registry=self._registry,
+        )
+        self.farewells = Gauge(
+            "gtcrn_proxy_turned_away",
+            "Connections that are being told that they are too many.",
+            registry=self._registry,
         )
         self.dropped_handshakes = Counter(
             "gtcrn_proxy_handshakes_dropped",

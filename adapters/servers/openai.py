@@ -5,44 +5,37 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from gtcrn_frontend.adapters.servers.access import check_descriptors, descriptors_needed, is_token, read_token
-from gtcrn_frontend.adapters.servers.connections import OPTIONS, Link
+from gtcrn_frontend.adapters.servers.close_codes import CloseReason
+from gtcrn_frontend.adapters.servers.connections import CLOSE_TIMEOUT_S, OPTIONS, Link
 from gtcrn_frontend.adapters.servers.endpoints import PATHS, AdminEndpoints
-from gtcrn_frontend.adapters.servers.limits import TooLongError
 from gtcrn_frontend.adapters.servers.log_limits import RepeatLimit
 from gtcrn_frontend.adapters.servers.metrics import CONTENT_TYPE
 from gtcrn_frontend.adapters.servers.relay import Relay
 from gtcrn_frontend.adapters.servers.settings import ProxySettings
 from gtcrn_frontend.config import EnhancerConfig
-from gtcrn_frontend.errors import AudioFormatError, ConfigError
+from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.install_hint import install_hint
 
 try:
-    import aiohttp
     from aiohttp import web
 except ImportError as error:
     raise ImportError(f"the protocol openai needs aiohttp: {install_hint('openai')}", name=error.name) from error
 
 from gtcrn_frontend.adapters.servers.aiohttp_link import AiohttpLink
-from gtcrn_frontend.adapters.servers.forms import enhanced_form
+from gtcrn_frontend.adapters.servers.handshakes import Handshakes
+from gtcrn_frontend.adapters.servers.http_connections import CountedServer
+from gtcrn_frontend.adapters.servers.http_forward import HttpForwarder, path_of, problem
 
 logger = logging.getLogger(__name__)
 logger.addFilter(RepeatLimit())
 
-ENHANCED_PATHS = ("/audio/transcriptions", "/audio/translations")
 REALTIME = "realtime"  # the WebSocket's subprotocol
-
-# RFC 9110, 7.6.1, and what aiohttp sets.
-_HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer"} | {
-    "transfer-encoding", "upgrade", "host", "content-length",
-}  # fmt: skip
-_OWN_QUERY = ("strength", "token")
 
 
 class OpenAiProxy(Relay):
@@ -52,7 +45,7 @@ class OpenAiProxy(Relay):
     and metrics are those of `Proxy`.
 
     Args:
-        settings: addresses and limits; those of handshakes do not apply.
+        settings: addresses and limits; a connection without a request in progress counts as a handshake.
 
     Raises:
         ConfigError: a certificate or the token file is not usable, or the process may not open enough files.
@@ -62,7 +55,7 @@ class OpenAiProxy(Relay):
 
     def __init__(self, settings: ProxySettings) -> None:
         self._settings = settings
-        check_descriptors(descriptors_needed(settings.max_connections, 0))
+        check_descriptors(descriptors_needed(settings.max_connections, settings.handshake_limits[0]))
         self._server_tls = settings.server_tls()
         self._upstream_tls = settings.upstream_tls()
         self._token = read_token(settings.token_file) if settings.token_file else None
@@ -72,7 +65,8 @@ class OpenAiProxy(Relay):
         self._base = f"{scheme.replace('ws', 'http')}{colon}{rest}".rstrip("/")
         self._runner: web.ServerRunner | None = None
         self._site: web.TCPSite | None = None
-        self._client: aiohttp.ClientSession | None = None
+        self._http: CountedServer | None = None
+        self._forwarder: HttpForwarder | None = None
 
     @property
     def address(self) -> str:
@@ -92,14 +86,20 @@ class OpenAiProxy(Relay):
 
     async def _listen(self) -> None:
         settings = self._settings
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_seconds)
-        self._client = aiohttp.ClientSession(
-            auto_decompress=False, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+        self._forwarder = HttpForwarder(settings, self._service, self._base, self._upstream_tls)
+        self._http = CountedServer(
+            self._serve,
+            self._handshakes,
+            self._server_tls,
+            settings.handshake_seconds,
+            handler_cancellation=True,
+            keepalive_timeout=settings.idle_seconds,
+            access_log=None,
+            logger=logger,
         )
-        server = web.Server(self._serve, handler_cancellation=True, access_log=None, logger=logger)
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(self._http)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, settings.host, settings.port, ssl_context=self._server_tls)
+        site = web.TCPSite(self._runner, settings.host, settings.port)
         try:
             await site.start()
         except OSError:
@@ -108,11 +108,20 @@ class OpenAiProxy(Relay):
 
     async def _stop_listening(self) -> None:
         if self._runner is not None:
+            self._handshakes.abort()
             await self._runner.cleanup()
-        if self._client is not None:
-            await self._client.close()
+        if self._forwarder is not None:
+            await self._forwarder.close()
+
+    def _new_handshakes(self) -> Handshakes:
+        return Handshakes(*self._settings.handshake_limits, self._metrics.dropped_handshakes.inc)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert self._http is not None
+        with self._http.in_progress(request):
+            return await self._answer(request)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         settings = self._settings
         is_open = self._token is None or is_token(
             self._token, request.headers.getall("Authorization", []), request.path_qs
@@ -122,35 +131,41 @@ class OpenAiProxy(Relay):
             kind = CONTENT_TYPE if request.path == "/metrics" else "text/plain"
             return web.Response(status=status, body=text.encode(), headers={"Content-Type": kind})
         if not is_open:
-            return _problem(401, "expected a token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+            return problem(401, "expected a token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
         if self._draining:
-            return _problem(503, "the proxy is shutting down")
+            return problem(503, "the proxy is shutting down")
         try:
             enhancer = settings.enhancer_for(request.path_qs)
         except ConfigError as error:
-            return _problem(400, str(error))
+            return problem(400, str(error))
+        if len(self._sessions) >= settings.max_connections:
+            self._metrics.count_trouble(CloseReason.TOO_MANY)
+            reason = f"expected at most {settings.max_connections} requests at a time: try again later"
+            return problem(503, reason, {"Retry-After": "1"})
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._realtime(request, enhancer)
-        if len(self._sessions) >= settings.max_connections:
-            return _problem(503, f"expected at most {settings.max_connections} requests at a time: try again later")
         task = asyncio.current_task()
-        assert task is not None
+        assert task is not None and self._forwarder is not None
         self._sessions[task] = None
         try:
-            return await self._forward(request, enhancer)
+            return await self._forwarder.forward(request, enhancer)
         finally:
             del self._sessions[task]
 
     async def _realtime(self, request: web.BaseRequest, enhancer: EnhancerConfig) -> web.StreamResponse:
         origin = request.headers.get("Origin")
         if self._settings.origins is not None and origin not in self._settings.origins:
-            return _problem(403, "expected a page of an origin that --allow-origin names")
+            return problem(403, "expected a page of an origin that --allow-origin names")
         socket = web.WebSocketResponse(
-            protocols=(REALTIME,), compress=False, max_msg_size=self._settings.max_message_bytes
+            protocols=(REALTIME,),
+            compress=False,
+            max_msg_size=self._settings.max_message_bytes,
+            timeout=CLOSE_TIMEOUT_S,
         )
         await socket.prepare(request)
-        peer = request.transport.get_extra_info("peername") if request.transport else None
-        link = AiohttpLink(socket, peer)
+        if request.transport is None:  # lost since
+            return socket
+        link = AiohttpLink(socket, request.transport)
         await self._converse(link, enhancer, self._settings.new_framing(), partial(self._connect, request))
         return socket
 
@@ -163,7 +178,7 @@ class OpenAiProxy(Relay):
         }
         offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
         return await connect(
-            settings.websocket_upstream.rstrip("/") + _path_of(request),
+            settings.websocket_upstream.rstrip("/") + path_of(request),
             ssl=self._upstream_tls,
             additional_headers=headers,
             subprotocols=[Subprotocol(name) for name in offered if name] or None,
@@ -181,44 +196,6 @@ class OpenAiProxy(Relay):
             _, writer = await asyncio.open_connection(parts.hostname, port, ssl=self._upstream_tls)
         return _Probe(writer)
 
-    async def _forward(self, request: web.BaseRequest, enhancer: EnhancerConfig) -> web.StreamResponse:
-        """Sends a request to the server, with its file enhanced, and passes on the answer."""
-        headers = [(n, v) for n, v in request.headers.items() if n.lower() not in _HOP_BY_HOP]
-        if self._token is not None:  # that of the proxy
-            headers = [(n, v) for n, v in headers if n.lower() != "authorization"]
-        body: Any = request.content if request.body_exists else None
-        if request.method == "POST" and request.path.endswith(ENHANCED_PATHS):
-            try:
-                body = await enhanced_form(request, self._service, self._settings, enhancer)
-            except TooLongError as error:
-                return _problem(413, str(error))
-            except (AudioFormatError, ValueError) as error:
-                return _problem(400, str(error))
-            headers = [(n, v) for n, v in headers if n.lower() not in ("content-type", "content-encoding")]
-        assert self._client is not None
-        try:
-            answer = await self._client.request(
-                request.method,
-                self._base + _path_of(request),
-                headers=headers,
-                data=body,
-                ssl=self._upstream_tls or True,
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, TimeoutError) as error:
-            logger.warning("cannot reach the recogniser at %s: %s", self._settings.upstream_shown, error)
-            return _problem(502, "the recogniser behind the proxy is not reachable")
-        async with answer:
-            response = web.StreamResponse(status=answer.status, reason=answer.reason)
-            for name, value in answer.headers.items():
-                if name.lower() not in _HOP_BY_HOP:
-                    response.headers.add(name, value)
-            await response.prepare(request)
-            async for piece in answer.content.iter_any():
-                await response.write(piece)
-            await response.write_eof()
-            return response
-
 
 class _Probe:
     """A connection that is only opened and closed."""
@@ -226,7 +203,7 @@ class _Probe:
     remote_address = None
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
+        self.transport = writer.transport
 
     async def recv(self) -> bytes:
         raise NotImplementedError
@@ -235,17 +212,4 @@ class _Probe:
         raise NotImplementedError
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        self._writer.transport.abort()
-
-
-def _path_of(request: web.BaseRequest) -> str:
-    """Returns path and query of a request, without the proxy's own parameters."""
-    query = [(name, value) for name, value in parse_qsl(request.query_string, True) if name not in _OWN_QUERY]
-    return request.rel_url.raw_path + (f"?{urlencode(query)}" if query else "")
-
-
-def _problem(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
-    """Returns an error in OpenAI's form."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    error = {"message": message, "type": kind, "param": None, "code": None}
-    return web.json_response({"error": error}, status=status, headers=headers)
+        self.transport.abort()

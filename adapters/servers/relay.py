@@ -18,10 +18,12 @@ from websockets.asyncio.server import serve as serve_websocket
 from websockets.frames import CloseCode
 
 from gtcrn_frontend.adapters.relay_settings import RelaySettings
+from gtcrn_frontend.adapters.servers.access import MAX_FAREWELLS
 from gtcrn_frontend.adapters.servers.batching import BatchedPool
 from gtcrn_frontend.adapters.servers.close_codes import CloseReason, SessionEnd
-from gtcrn_frontend.adapters.servers.connections import OPTIONS, Link, close
+from gtcrn_frontend.adapters.servers.connections import OPTIONS, Link, close, drop
 from gtcrn_frontend.adapters.servers.endpoints import AdminEndpoints
+from gtcrn_frontend.adapters.servers.handshakes import Handshakes
 from gtcrn_frontend.adapters.servers.log_limits import BriefTraceback, RepeatLimit
 from gtcrn_frontend.adapters.servers.metrics import Metrics
 from gtcrn_frontend.adapters.servers.protocols.base import Framing
@@ -34,6 +36,7 @@ websocket_logger = logging.getLogger(f"{__name__}.websockets")
 websocket_logger.addFilter(BriefTraceback())
 websocket_logger.addFilter(RepeatLimit())
 
+MAX_ADMIN_HANDSHAKES = 32
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 R = TypeVar("R", bound="Relay")
@@ -57,6 +60,10 @@ class Relay(abc.ABC):
         self._service = Service(settings, pool, self._metrics)
         self._numbers = itertools.count(1)
         self._sessions: dict[asyncio.Task[Any], Session | None] = {}
+        self._farewells: set[Link] = set()
+        self._handshakes = self._new_handshakes()
+        self._metrics.handshakes.set_function(lambda: len(self._handshakes))
+        self._metrics.farewells.set_function(lambda: len(self._farewells))
         self._draining = False
         self._admin: Server | None = None
         self._batching: asyncio.Task[None] | None = None
@@ -74,8 +81,9 @@ class Relay(abc.ABC):
     async def _stop_listening(self) -> None:
         """Closes the clients' port."""
 
-    def _drop_handshakes(self) -> None:  # noqa: B027  # not all of them count handshakes
-        """Drops the connections whose handshake is not complete."""
+    def _new_handshakes(self) -> Handshakes:
+        """Returns the limits of connections whose handshake is not complete: here, those of the admin port."""
+        return Handshakes(MAX_ADMIN_HANDSHAKES, MAX_ADMIN_HANDSHAKES, self._metrics.dropped_handshakes.inc)
 
     @abc.abstractmethod
     def _admin_endpoints(self) -> AdminEndpoints:
@@ -97,6 +105,8 @@ class Relay(abc.ABC):
                 session.end(
                     SessionEnd(CloseCode.GOING_AWAY, "the proxy is shutting down: time is up", CloseReason.UNFINISHED)
                 )
+        for client in self._farewells:
+            drop(client)
 
     async def __aenter__(self) -> Self:
         await self._listen()
@@ -129,12 +139,12 @@ class Relay(abc.ABC):
             await self._stop_listening()
             if self._admin is not None:
                 self._admin.close()
-                self._drop_handshakes()
+                self._handshakes.abort()
                 await self._admin.wait_closed()
             self._batching.cancel()
             await asyncio.wait([self._batching])
 
-    async def _open_admin_port(self, **options: Any) -> None:
+    async def _open_admin_port(self, handshake_seconds: float = 10.0) -> None:
         settings = self._relay_settings
         if settings.admin_port is None:
             return
@@ -145,7 +155,8 @@ class Relay(abc.ABC):
             process_request=self._admin_endpoints().for_admin,
             server_header=None,
             logger=websocket_logger,
-            **options,
+            open_timeout=handshake_seconds,
+            create_connection=self._handshakes.new_admin_connection,  # type: ignore[arg-type]  # as the class is called
             **OPTIONS,
         )
 
@@ -178,7 +189,14 @@ class Relay(abc.ABC):
         reason = f"expected at most {self._relay_settings.max_connections} connections at a time: try again later"
         ending = SessionEnd(CloseCode.TRY_AGAIN_LATER, reason, CloseReason.TOO_MANY)
         self._note(_peer(client), number, ending, 0.0)
-        await close(client, ending.code, ending.reason, framing.farewell(ending.reason))
+        if len(self._farewells) >= MAX_FAREWELLS:
+            drop(client)
+            return
+        self._farewells.add(client)
+        try:
+            await close(client, ending.code, ending.reason, framing.farewell(ending.reason))
+        finally:
+            self._farewells.remove(client)
 
     def _note(self, peer: str, number: int, ending: SessionEnd, seconds: float) -> None:
         level = logging.DEBUG
@@ -212,16 +230,16 @@ async def run_until_stopped(relay: R, announce: Callable[[R], None]) -> None:
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            relay.abandon()
+        stop.set()
+
+    for number in STOP_SIGNALS:  # before it listens: what it begins, it also ends
+        with contextlib.suppress(NotImplementedError):  # Windows, where asyncio.run cancels this instead
+            loop.add_signal_handler(number, on_signal)
     async with _limited_asyncio_log(), relay:
-
-        def on_signal() -> None:
-            if stop.is_set():
-                relay.abandon()
-            stop.set()
-
-        for number in STOP_SIGNALS:
-            with contextlib.suppress(NotImplementedError):  # Windows, where asyncio.run cancels this instead
-                loop.add_signal_handler(number, on_signal)
         announce(relay)
         await stop.wait()
 

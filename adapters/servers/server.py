@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection
@@ -45,16 +44,11 @@ class Proxy(Relay):
                 "expected another protocol than openai, which has HTTP beside WebSockets: use OpenAiProxy"
             )
         self._settings = settings
-        limits = settings.handshake_limits
-        check_descriptors(descriptors_needed(settings.max_connections, limits[0]))
+        check_descriptors(descriptors_needed(settings.max_connections, settings.handshake_limits[0]))
         self._server_tls = settings.server_tls()
         self._upstream_tls = settings.upstream_tls()
         super().__init__(settings)
         self._endpoints = Endpoints(settings, self._metrics, self._connect, lambda: self._draining)
-        self._handshakes = Handshakes(
-            *limits, self._metrics.dropped_handshakes.inc, self._server_tls, settings.handshake_seconds
-        )
-        self._metrics.handshakes.set_function(lambda: len(self._handshakes))
         self._server: Server | None = None
 
     @property
@@ -91,19 +85,23 @@ class Proxy(Relay):
     async def _stop_listening(self) -> None:
         if self._server is not None:
             self._server.close()
-            self._drop_handshakes()
+            self._handshakes.abort()
             await self._server.wait_closed()
 
-    def _drop_handshakes(self) -> None:
-        self._handshakes.abort()
+    def _new_handshakes(self) -> Handshakes:
+        settings = self._settings
+        return Handshakes(
+            *settings.handshake_limits,
+            self._metrics.dropped_handshakes.inc,
+            self._server_tls,
+            settings.handshake_seconds,
+        )
 
     def _admin_endpoints(self) -> AdminEndpoints:
         return self._endpoints
 
-    async def _open_admin_port(self, **options: Any) -> None:
-        await super()._open_admin_port(
-            open_timeout=self._settings.handshake_seconds, create_connection=self._handshakes.new_admin_connection
-        )
+    async def _open_admin_port(self, handshake_seconds: float = 10.0) -> None:
+        await super()._open_admin_port(self._settings.handshake_seconds)
 
     async def _serve(self, client: ServerConnection) -> None:
         """Serves one connection, from handshake to close."""

@@ -49,13 +49,30 @@ class ProxySettings(RelaySettings):
     )
     protocol: str = setting("online", choices=tuple(PROTOCOLS), help="protocol of clients and server")
     max_file_bytes: int = setting(
-        25 << 20, low=1, unit="bytes", help="size of a file in a request, for the protocol openai"
+        25 << 20, low=1, unit="bytes", help="size of a request with a file, for the protocol openai (413)"
+    )
+    max_upload_bytes: int = setting(
+        1 << 30,
+        low=1,
+        unit="bytes",
+        help="files of all requests together that are held in memory, as received and as enhanced, for the protocol "
+        "openai; a request beyond that is turned away (503)",
+    )
+    upload_seconds: float = setting(
+        300.0, above=0, unit="s", help="time limit for a client to send a file, for the protocol openai (408)"
+    )
+    answer_seconds: float = setting(
+        600.0,
+        above=0,
+        unit="s",
+        help="a server that is silent for so long has failed, for the protocol openai (504)",
     )
     max_handshakes: int | None = setting(
         None,
         low=1,
         default_text="max_connections",
-        help="connections whose handshake is not complete; beyond that, the oldest is dropped",
+        help="connections whose handshake is not complete, or, for the protocol openai, without a request in progress; "
+        "beyond that, the oldest is dropped",
     )
     max_handshakes_per_address: int | None = setting(
         None, low=1, default_text="half of max_handshakes", help="of these, those from one address"

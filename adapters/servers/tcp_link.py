@@ -57,6 +57,11 @@ class TcpLink:
         """Address and port of the peer; None if the socket is gone."""
         return self._writer.get_extra_info("peername")
 
+    @property
+    def transport(self) -> asyncio.WriteTransport:
+        """See `Link`."""
+        return self._writer.transport
+
     async def recv(self) -> bytes:
         """Returns the next messages, at least one.
 
@@ -102,6 +107,6 @@ class TcpLink:
                 self._writer.write_eof()
                 while await self._reader.read(65_536):
                     pass
-        self._writer.transport.abort()
+        self.transport.abort()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()

@@ -6,14 +6,17 @@ import asyncio
 import ssl
 from typing import Any, Protocol
 
-from websockets.asyncio.server import ServerConnection
-
 
 class Peer(Protocol):
     """A connection that is counted."""
 
-    peer_address: str
-    transport: Any
+    @property
+    def peer_address(self) -> str:
+        """The address of the other side."""
+
+    @property
+    def transport(self) -> Any:
+        """asyncio's transport of the connection."""
 
 
 class Counter(Protocol):
@@ -27,7 +30,7 @@ class Counter(Protocol):
 
 
 class TlsHandshake(asyncio.Protocol):
-    """Stands in for a WebSocket connection until its TLS handshake is complete.
+    """Stands in for the protocol of a connection until its TLS handshake is complete.
 
     asyncio's own servers tell nobody about a connection before that, so that a flood of connections that never begin
     TLS could not be limited.
@@ -42,7 +45,7 @@ class TlsHandshake(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(
-        self, counter: Counter, connection: ServerConnection, context: ssl.SSLContext, timeout_s: float
+        self, counter: Counter, connection: asyncio.Protocol, context: ssl.SSLContext, timeout_s: float
     ) -> None:
         self.peer_address = ""
         self._counter = counter

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import wraps
 from typing import Any
 
+from gtcrn_frontend.adapters.fail_open import OnError
 from gtcrn_frontend.adapters.sherpa.streams import FrontendStream, OfflineFrontendStream, OnlineFrontendStream
 from gtcrn_frontend.enhancer import Enhancer
 
@@ -16,20 +17,22 @@ class FrontendRecognizer:
     Args:
         host: the object of sherpa-onnx.
         enhancer: template for the streams' enhancers; holds the loaded model.
+        on_error: of the streams, see `FrontendStream`.
     """
 
-    __slots__ = ("__weakref__", "_enhancer", "_host")
+    __slots__ = ("__weakref__", "_enhancer", "_host", "_on_error")
 
-    def __init__(self, host: Any, enhancer: Enhancer) -> None:
+    def __init__(self, host: Any, enhancer: Enhancer, on_error: OnError = "raise") -> None:
         self._host = host
         self._enhancer = enhancer
+        self._on_error = on_error
 
     def create_stream(self, *args: Any, **kwargs: Any) -> OnlineFrontendStream | OfflineFrontendStream:
         """Returns a stream of the host with its own enhancer; arguments are passed to the host's method."""
         stream = self._host.create_stream(*args, **kwargs)
         # only online streams have input_finished
         kind = OnlineFrontendStream if hasattr(stream, "input_finished") else OfflineFrontendStream
-        return kind(stream, self._enhancer)
+        return kind(stream, self._enhancer, self._on_error)
 
     def __getattr__(self, name: str) -> Any:
         """Delegates to the host; wrapped streams are unwrapped in arguments of its methods."""

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.adapters.fail_open import FailOpenEnhancer, OnError
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import check_chunk
 from gtcrn_frontend.config import Strength
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 
+logger = logging.getLogger(__name__)
+
 
 class EnhancerControls:
     """Strength and bypass of one stream's enhancer; may be set at any time, also from another thread."""
 
-    __slots__ = ("_enhancer",)
+    __slots__ = ("_enhancer", "_on_error", "_processor")
 
     _enhancer: Enhancer
+    _on_error: OnError
+    _processor: Enhancer | FailOpenEnhancer
+
+    def _use(self, enhancer: Enhancer) -> None:
+        """Sets the enhancer, and what processes the samples with it."""
+        self._enhancer = enhancer
+        self._processor = FailOpenEnhancer(enhancer, logger) if self._on_error == "pass" else enhancer
 
     @property
     def strength(self) -> Strength:
@@ -54,13 +65,15 @@ class FrontendStream(EnhancerControls):
         stream: the host's stream.
         template: source of the settings and of the current strength and bypass; its sample rate is not used, as each
             stream has that of its first samples.
+        on_error: after an internal error, `pass` the input on until the stream ends, or `raise` the exception.
     """
 
     __slots__ = ("__weakref__", "_closed", "_sample_rate", "_stream")
 
-    def __init__(self, stream: Any, template: Enhancer) -> None:
+    def __init__(self, stream: Any, template: Enhancer, on_error: OnError = "raise") -> None:
         self._stream = stream
-        self._enhancer = new_enhancer(template, template.sample_rate)
+        self._on_error = on_error
+        self._use(new_enhancer(template, template.sample_rate))
         self._sample_rate: int | None = None
         self._closed = ""  # call that ended the stream
 
@@ -73,6 +86,11 @@ class FrontendStream(EnhancerControls):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {type(self._stream).__name__}, {self._enhancer!r}>"
 
+    @property
+    def failed(self) -> bool:
+        """Whether the enhancer has failed, and the host received the input from there on: with `on_error="pass"`."""
+        return isinstance(self._processor, FailOpenEnhancer) and self._processor.failures > 0
+
     def _enhanced(self, sample_rate: float, waveform: npt.ArrayLike) -> F32:
         if self._closed:
             raise AudioFormatError(f"expected no more samples after {self._closed}: create a new stream")
@@ -82,11 +100,11 @@ class FrontendStream(EnhancerControls):
                 f"expected {self._sample_rate} Hz as before in this stream, got {rate} Hz: resample the samples, or "
                 "create a new stream"
             )
-        enhancer = self._enhancer
-        if enhancer.sample_rate != rate:  # only before the first samples
-            enhancer = new_enhancer(enhancer, rate)
-        enhanced = enhancer.process_chunk(as_float32(waveform, enhancer))
-        self._enhancer, self._sample_rate = enhancer, rate
+        samples = as_float32(waveform, self._enhancer)
+        if self._enhancer.sample_rate != rate:  # only before the first samples
+            self._use(new_enhancer(self._enhancer, rate))
+        enhanced: F32 = self._processor.process_chunk(samples)
+        self._sample_rate = rate
         return enhanced
 
     def _hand_over(self, samples: F32) -> None:
@@ -115,7 +133,7 @@ class OnlineFrontendStream(FrontendStream):
 
     def input_finished(self) -> None:
         """Passes on the samples left in the enhancer, and ends the stream."""
-        rest = self._enhancer.flush()
+        rest = self._processor.flush()
         if len(rest):
             self._hand_over(rest)
         self._closed = "input_finished()"
@@ -137,7 +155,7 @@ class OfflineFrontendStream(FrontendStream):
         Raises:
             AudioFormatError: samples or rate cannot be processed, or it is the second call. The stream is unchanged.
         """
-        enhanced = np.concatenate([self._enhanced(sample_rate, waveform), self._enhancer.flush()])
+        enhanced = np.concatenate([self._enhanced(sample_rate, waveform), self._processor.flush()])
         self._closed = "accept_waveform() of an offline stream, which takes all of them at once"
         self._hand_over(enhanced)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gtcrn_frontend.adapters.fail_open import FailOpenEnhancer, OnError
 from gtcrn_frontend.adapters.sherpa.streams import EnhancerControls, as_float32, new_enhancer
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.enhancer import Enhancer
@@ -67,9 +68,10 @@ class FrontendVad(EnhancerControls):
         template: source of the settings and of the current strength and bypass. Its `sample_rate` is that of the input;
             None: the detector's.
         route: a key of `ROUTES`.
+        on_error: after an internal error, `pass` the input on until `flush` or `reset`, or `raise` the exception.
 
     Raises:
-        ConfigError: the template's output is not at the detector's rate.
+        ConfigError: the template's output is not at the detector's rate; or its input is not, with `pass`.
     """
 
     __slots__ = (
@@ -84,20 +86,31 @@ class FrontendVad(EnhancerControls):
         "_window_size",
     )
 
-    def __init__(self, host: Any, template: Enhancer, route: str) -> None:
+    def __init__(self, host: Any, template: Enhancer, route: str, on_error: OnError = "raise") -> None:
         rate = host.config.sample_rate
         if template.config.output_sample_rate not in (None, rate):
             raise ConfigError(
                 f"expected output_sample_rate to be that of the detector, {rate} Hz, or none, got "
                 f"{template.config.output_sample_rate} Hz"
             )
+        if on_error == "pass" and template.config.sample_rate not in (None, rate):
+            raise ConfigError(
+                f"expected input at the detector's {rate} Hz with on_error='pass', got {template.config.sample_rate} "
+                "Hz: resample it, since the detector must be able to take it unfiltered"
+            )
         model = host.config.silero_vad if host.config.silero_vad.model else host.config.ten_vad
         self._host = host
         self._route = route
-        self._enhancer = new_enhancer(template, template.config.sample_rate or rate, rate)
+        self._on_error = on_error
+        self._use(new_enhancer(template, template.config.sample_rate or rate, rate))
         self._window_size = model.window_size
         self._look_back_samples = int((model.min_speech_duration + _LOOK_BACK_S) * rate)
         self._begin()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the detector receives the input, as the enhancer has failed: with `on_error="pass"`."""
+        return isinstance(self._processor, FailOpenEnhancer) and self._processor.failed
 
     @property
     def front(self) -> Segment:
@@ -126,18 +139,18 @@ class FrontendVad(EnhancerControls):
         Raises:
             AudioFormatError: the samples cannot be processed. The detector is unchanged.
         """
-        self._hear(self._enhancer.process_aligned(as_float32(samples, self._enhancer)))
+        self._hear(self._processor.process_aligned(as_float32(samples, self._enhancer)))
 
     def flush(self) -> None:
         """Flushes the enhancer and ends the speech in progress."""
-        self._hear(self._enhancer.flush_aligned())
+        self._hear(self._processor.flush_aligned())
         self._host.flush()
         self._collect()
 
     def reset(self) -> None:
         """Resets detector and enhancer; buffered audio and queued segments are lost."""
         self._host.reset()
-        self._enhancer.reset()
+        self._processor.reset()
         self._begin()
 
     def empty(self) -> bool:

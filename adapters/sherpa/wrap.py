@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from gtcrn_frontend.adapters.fail_open import OnError, check_on_error
 from gtcrn_frontend.adapters.sherpa.library import sherpa_onnx
 from gtcrn_frontend.adapters.sherpa.recognizers import FrontendRecognizer
 from gtcrn_frontend.adapters.sherpa.vad import DEFAULT_ROUTE, ROUTES, FrontendVad
@@ -13,7 +14,9 @@ from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.errors import ConfigError
 
 
-def with_frontend(host: Any, frontend: Enhancer | EnhancerConfig, *, route: str = DEFAULT_ROUTE) -> Any:
+def with_frontend(
+    host: Any, frontend: Enhancer | EnhancerConfig, *, route: str = DEFAULT_ROUTE, on_error: OnError = "raise"
+) -> Any:
     """Returns a drop-in replacement for `host` that enhances the audio passed to it or its streams.
 
         recognizer = with_frontend(sherpa_onnx.OnlineRecognizer.from_transducer(...), Enhancer())
@@ -38,6 +41,9 @@ def with_frontend(host: Any, frontend: Enhancer | EnhancerConfig, *, route: str 
         route: for a detector, the signals for detection and for the segments: `enhanced_to_both`,
             `enhanced_to_vad_raw_to_asr`, `raw_to_vad_enhanced_to_asr`, `raw_to_both`, or, with detection at full
             strength and segments at the strength that is set, `enhanced_to_vad_mixed_to_asr`.
+        on_error: after an internal error of the front-end, `raise` it, or `pass`: log it, and hand the input over, as
+            late as before and without a gap, until the stream ends; its attribute `failed` tells so. The front-end then
+            must not change the sample rate.
 
     Raises:
         ImportError: sherpa-onnx is not installed.
@@ -52,6 +58,11 @@ def with_frontend(host: Any, frontend: Enhancer | EnhancerConfig, *, route: str 
         raise ConfigError(
             f"expected one channel, as recognisers take, got channels={enhancer.config.channels}: set downmix=True"
         )
+    if check_on_error(on_error) == "pass" and enhancer.config.output_sample_rate is not None:
+        raise ConfigError(
+            f"expected no output_sample_rate with on_error='pass', got {enhancer.config.output_sample_rate} Hz: leave "
+            "it out, since the input must be able to take the output's place"
+        )
     if route not in ROUTES:
         near = difflib.get_close_matches(str(route), ROUTES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(ROUTES)}"
@@ -59,7 +70,7 @@ def with_frontend(host: Any, frontend: Enhancer | EnhancerConfig, *, route: str 
     if isinstance(host, (FrontendRecognizer, FrontendVad)):
         raise ConfigError(f"expected an object of sherpa-onnx, got one that already has a front-end: {host!r}")
     if isinstance(host, vad_class):
-        return FrontendVad(host, enhancer, route)
+        return FrontendVad(host, enhancer, route, on_error)
     if isinstance(host, type) or not callable(getattr(host, "create_stream", None)):
         raise ConfigError(
             f"expected a recogniser or another object of sherpa-onnx with create_stream(), or a VoiceActivityDetector, "
@@ -69,7 +80,7 @@ def with_frontend(host: Any, frontend: Enhancer | EnhancerConfig, *, route: str 
         raise ConfigError(
             f"expected route={DEFAULT_ROUTE!r} for {_kind(host)}, got {route!r}: routes are for a VoiceActivityDetector"
         )
-    return FrontendRecognizer(host, enhancer)
+    return FrontendRecognizer(host, enhancer, on_error)
 
 
 def _kind(value: Any) -> str:

@@ -11,9 +11,9 @@ from gtcrn_frontend.adapters.relay_settings import RelaySettings
 from gtcrn_frontend.adapters.servers.access import check_descriptors, descriptors_needed
 from gtcrn_frontend.adapters.servers.relay import run_until_stopped
 from gtcrn_frontend.adapters.servers.tcp_proxy import TcpProtocol, TcpProxy, split_tcp_uri
+from gtcrn_frontend.adapters.wyoming.announcement import Announcement
 from gtcrn_frontend.adapters.wyoming.framing import WyomingFraming, first_message
-from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.install_hint import install_hint
+from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.settings import document_settings, setting
 
 PORT = 10300
@@ -54,36 +54,35 @@ class WyomingProxy(TcpProxy):
 
     In the service's `info`, `prefers_noise_reduction_enabled` becomes false, and the descriptions name the proxy.
 
+    With `zeroconf`, it is announced from entering the block to leaving it.
+
     Raises:
         ModelError: `zeroconf` is set, and the package of that name is not installed (on entering the block).
+        ConfigError: another service in the network has the name (on entering the block); or see `TcpProxy`.
     """
 
     def __init__(self, settings: WyomingSettings) -> None:
         super().__init__(settings, TcpProtocol(first_message, _new_framing))
         self._settings = settings
-        self._announcement: object = None  # lasts as long as this reference
+        self._announcement: Announcement | None = None
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         if self._settings.zeroconf is not None:
             try:
-                self._announcement = await _announce(self._settings.zeroconf, self.address)
+                host, port = split_tcp_uri(self.address, "address")
+                self._announcement = await Announcement.announce(self._settings.zeroconf, host, port)
             except BaseException:
                 await self.close()
                 raise
         return self
 
-
-async def _announce(name: str, address: str) -> object:
-    try:
-        from wyoming.zeroconf import HomeAssistantZeroconf
-    except ImportError as error:
-        raise ModelError(f"--zeroconf needs zeroconf: {install_hint('wyoming')}, and pip install zeroconf") from error
-    host, port = split_tcp_uri(address, "address")
-    is_any = host in ("0.0.0.0", "::")
-    announcement = HomeAssistantZeroconf(port=port, name=name, host=None if is_any else host)
-    await announcement.register_server()
-    return announcement
+    async def close(self) -> None:
+        """Withdraws the announcement before all else, see `TcpProxy.close`."""
+        announcement, self._announcement = self._announcement, None
+        if announcement is not None:
+            await announcement.withdraw()
+        await super().close()
 
 
 async def serve(settings: WyomingSettings, announce: Callable[[WyomingProxy], None]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
-from gtcrn_frontend.audio.file_types import mp3_frame_bytes
+from gtcrn_frontend.audio.mpeg import first_frames, mp3_frame_bytes, read_index
 from gtcrn_frontend.audio.sized_headers import announced_bytes
 
 UNKNOWN_SIZE = 0x7FFF0000
@@ -25,6 +25,7 @@ _NIST_BYTES = 1024
 _OGG_HEADER_BYTES = 27
 _BOS, _EOS = 2, 4  # flags of a stream's first and last page
 _MAX_CHUNKS = 1000
+_MORE_FRAMES = 2  # so many may be behind what the index of an MP3 announces
 
 
 @dataclass(frozen=True)
@@ -195,42 +196,17 @@ def _ogg(file: IO[bytes], size: int) -> Verdict:
 
 
 def _mp3(file: IO[bytes], size: int) -> Verdict:
-    """Finds what follows the bytes that an index (Xing, Info) announces."""
-    start = _id3_bytes(file, 0)
-    file.seek(start)
-    head = file.read(256)
-    frame = mp3_frame_bytes(head)
-    index = max(head.find(b"Xing", 0, 64), head.find(b"Info", 0, 64))
-    if not frame or index < 0:
+    """Finds frames behind the bytes that an index (Xing, Info) announces."""
+    index = read_index(file)
+    if index is None or index.size <= index.frame_bytes:
         return Verdict()
-    flags = int.from_bytes(head[index + 4 : index + 8], "big")
-    if not flags & 2:
+    # Encoders count the frame of the index or leave it out: the last frame may be behind the end.
+    end = index.position + index.size
+    if size - end <= _MORE_FRAMES * index.frame_bytes:
         return Verdict()
-    at = index + 8 + 4 * (flags & 1)
-    announced = int.from_bytes(head[at : at + 4], "big")
-    end = start + announced
-    if announced <= frame or size - end <= 0:
-        return Verdict()
-    # Encoders count the frame of the index or leave it out.
-    for beginning in (end, end + frame):
-        after = _id3_bytes(file, beginning)
-        file.seek(after)
-        header = file.read(4)
-        if mp3_frame_bytes(header) and size - after > 2 * frame:
-            return Verdict(error=_joined("several MP3 files, one after the other"))
-    return Verdict()
-
-
-def _id3_bytes(file: IO[bytes], position: int) -> int:
-    """Returns where an ID3v2 tag at `position` ends; `position` if there is none."""
-    file.seek(position)
-    tag = file.read(10)
-    if tag[:3] != b"ID3" or len(tag) < 10:
-        return position
-    length = 0
-    for value in tag[6:]:
-        length = length << 7 | value & 0x7F
-    return position + 10 + length
+    file.seek(end)
+    is_joined = first_frames(file.read()) >= 0
+    return Verdict(error=_joined("several MP3 files, one after the other") if is_joined else "")
 
 
 def _chunk(file: IO[bytes], position: int, size_format: str) -> tuple[bytes, int]:

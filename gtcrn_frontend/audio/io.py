@@ -14,15 +14,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import numpy.typing as npt
 import soundfile
 
 from gtcrn_frontend.atomic_write import replaced_at_end, write_failure
+from gtcrn_frontend.audio.audio_file import AudioFile, counted_file, counted_mpeg, reason_of
 from gtcrn_frontend.audio.av_decoder import decode, is_av_installed
-from gtcrn_frontend.audio.file_types import HEAD_BYTES, ffmpeg_line, foreign_files, foreign_type, tells_mp3_length
+from gtcrn_frontend.audio.file_types import HEAD_BYTES, ffmpeg_line, foreign_files, foreign_type
 from gtcrn_frontend.audio.headers import UNKNOWN_SIZE, PatchedFile, inspect
+from gtcrn_frontend.audio.mpeg import tells_length
 from gtcrn_frontend.audio.output_format import container_of as container_of
 from gtcrn_frontend.audio.output_format import file_format
+from gtcrn_frontend.audio.types import F32
+from gtcrn_frontend.audio.validation import INT16_SCALE
 from gtcrn_frontend.errors import AudioFormatError
 from gtcrn_frontend.install_hint import install_hint
 
@@ -37,46 +42,24 @@ _UNKNOWN_FRAMES = 1 << 60
 # libsndfile's log for WAV, AIFF, SVX, AU and WVE: bytes of audio data according to the header, and in the file.
 _CUT_SHORT = re.compile(r"^\s*(?:data|SSND|BODY|Data Size|Data length) *:? (\d+) \(?should be (\d+)", re.MULTILINE)
 _CUT_VOC = "Seems to be a truncated file"
-_COUNTED_FRAMES = 1 << 16
 _RF64_AUTO_DOWNGRADE = 0x1210  # libsndfile's command: a file that stays below 4 GiB becomes a plain WAV when closed
 
 _log = logging.getLogger(__name__)
 
 
-class AudioFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """An open file that knows its name, and its length also where the file does not tell it.
-
-    Attributes:
-        is_length_estimated: `frames` is an estimate of libsndfile: that of an MP3 without an index.
-    """
-
-    def __init__(self, file: object, name: str, frames: int | None = None) -> None:
-        self._source_name, self._counted = name, frames  # first: messages of `super` name the file
-        self.is_length_estimated = False
-        super().__init__(file)
-
-    @property
-    def name(self) -> str:
-        """The path as a string, or `audio data`."""
-        return self._source_name
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-        return int(self._info.frames) if self._counted is None else self._counted
-
-    def seekable(self) -> bool:
-        """Tells whether positions can be chosen: not in a file that does not tell its length."""
-        return self._counted is None and bool(super().seekable())
-
-
 @contextmanager
-def open_audio(source: Source) -> Iterator[AudioFile]:
+def open_audio(source: Source, *, decode_foreign: bool = True, most_frames: int | None = None) -> Iterator[AudioFile]:
     """Opens an audio file for reading.
 
     A path may also be a pipe, such as `/dev/stdin`: it is read to its end first. A header that announces no samples,
     as a killed recorder leaves it, is corrected with a warning. What libsndfile cannot decode goes through PyAV if that
-    is there, as 16-bit PCM in a temporary file.
+    is there, as 16-bit PCM in a temporary file. The length of files that do not tell it (FLAC written to a pipe, MP3
+    without index) is counted by decoding them.
+
+    Args:
+        source: a path, the bytes of a file, or a file opened in binary mode.
+        decode_foreign: whether PyAV may decode it.
+        most_frames: where the length is counted, that ends at more frames; None is no limit.
 
     Raises:
         AudioFormatError: the file is missing, unreadable for libsndfile, truncated, or several files joined; the
@@ -100,14 +83,12 @@ def open_audio(source: Source) -> Iterator[AudioFile]:
             if verdict.patches:
                 _log.warning("%s: the header announces no samples, as after a crash: reading all that follow", name)
                 target = PatchedFile(file, verdict.patches)
-        tells_length = file.seekable() and tells_mp3_length(file)
-        audio = stack.enter_context(_audio_file(target, name, file, stack))
-        audio.is_length_estimated = audio.format == "MP3" and not tells_length
-        if audio.frames >= _UNKNOWN_FRAMES:
-            with audio:
-                frames = _count(audio)
+        audio = stack.enter_context(_audio_file(target, name, file, stack if decode_foreign else None))
+        if audio.subtype.startswith("MPEG") and not tells_length(file):
+            audio = stack.enter_context(counted_mpeg(file, name, most_frames))
+        elif audio.frames >= _UNKNOWN_FRAMES:
             file.seek(0)
-            audio = stack.enter_context(AudioFile(target, name, frames))
+            audio = stack.enter_context(counted_file(target, file, name, most_frames))
         _check_whole(audio)
         if is_open_ended:
             found_s = audio.frames / audio.samplerate
@@ -157,19 +138,20 @@ def _opened_path(path: Path, stack: ExitStack) -> IO[bytes]:
     return file
 
 
-def _audio_file(target: object, name: str, file: IO[bytes], stack: ExitStack) -> AudioFile:
+def _audio_file(target: object, name: str, file: IO[bytes], decoded: ExitStack | None) -> AudioFile:
+    """Opens a file; what PyAV decodes is closed with `decoded`, and None is not to decode."""
     try:
         return AudioFile(target, name)
     except (soundfile.LibsndfileError, RuntimeError, TypeError, OSError) as error:
         kind = _foreign_kind(file, name)
-        if kind and is_av_installed():
-            return AudioFile(stack.enter_context(decode(file, name)), name)
+        if kind and decoded and is_av_installed():
+            return AudioFile(decoded.enter_context(decode(file, name)), name)
         if kind:
             raise AudioFormatError(
                 f"{name}: expected an audio file that libsndfile reads, got {kind}: convert it, {ffmpeg_line(name)}, "
                 f"or {install_hint('av')}"
             ) from error
-        raise AudioFormatError(f"{name}: expected an audio file that libsndfile reads: {_reason(error)}") from error
+        raise AudioFormatError(f"{name}: expected an audio file that libsndfile reads: {reason_of(error)}") from error
 
 
 def _foreign_kind(file: IO[bytes], name: str) -> str | None:
@@ -178,17 +160,6 @@ def _foreign_kind(file: IO[bytes], name: str) -> str | None:
         return None
     file.seek(0)
     return foreign_type(file.read(HEAD_BYTES)) or next((Path(each).suffix for each in foreign_files([name])), None)
-
-
-def _count(audio: AudioFile) -> int:
-    """Returns the number of frames of a file that does not tell, by decoding it."""
-    audio._counted, frames = 0, 0  # reads without seeking, which fails in such files
-    try:
-        while count := len(audio.read(_COUNTED_FRAMES, dtype="int16")):
-            frames += count
-    except soundfile.LibsndfileError as error:
-        raise AudioFormatError(f"{audio.name}: damaged or truncated audio file: {_reason(error)}") from error
-    return frames
 
 
 def _check_whole(audio: AudioFile) -> None:
@@ -217,13 +188,22 @@ def read_blocks(audio: AudioFile) -> Iterator[Samples]:
         try:
             block = audio.read(int(BLOCK_S * audio.samplerate), dtype=dtype)
         except soundfile.LibsndfileError as error:
-            raise AudioFormatError(f"{name}: damaged or truncated audio file: {_reason(error)}") from error
+            raise AudioFormatError(f"{name}: damaged or truncated audio file: {reason_of(error)}") from error
         if len(block) == 0:
             break
         frames += len(block)
         yield block
-    if frames < audio.frames - _UNCERTAIN_FRAMES and not audio.is_length_estimated:
+    if frames < audio.frames - _UNCERTAIN_FRAMES:
         raise AudioFormatError(f"{name}: truncated file: the header announces {audio.frames} frames, found {frames}")
+
+
+def read_all(audio: AudioFile) -> F32:
+    """Returns all samples `(n,)` or `(n, channels)`, full scale 1, unchecked; raises as `read_blocks`."""
+    blocks = [
+        block.astype(np.float32) / np.float32(INT16_SCALE if block.dtype == np.int16 else 1)
+        for block in read_blocks(audio)
+    ]
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 @contextmanager
@@ -270,7 +250,7 @@ def audio_writer(
 
                 yield write
         except soundfile.LibsndfileError as error:
-            raise AudioFormatError(f"{what}: {write_failure(temporary) or _reason(error)}") from error
+            raise AudioFormatError(f"{what}: {write_failure(temporary) or reason_of(error)}") from error
         try:
             stack.close()
         except OSError as error:
@@ -290,8 +270,3 @@ def _native_name(path: Path) -> str | bytes:
 def _is_open_binary(source: object) -> bool:
     readable = not getattr(source, "closed", True) and hasattr(source, "read") and hasattr(source, "seek")
     return readable and not isinstance(source, io.TextIOBase)
-
-
-def _reason(error: Exception) -> str:
-    """Returns libsndfile's message without the repeated file name."""
-    return str(getattr(error, "error_string", error)).strip().rstrip(".")

@@ -75,7 +75,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=int,
         default=25 << 20,
         metavar="N",
-        help="size of a file in a request, with --protocol openai (default: %(default)s)",
+        help="size of a request with a file, with --protocol openai (default: %(default)s)",
+    )
+    limits.add_argument(
+        "--max-upload-bytes",
+        type=int,
+        default=1 << 30,
+        metavar="N",
+        help="files in memory, of all such requests together (default: %(default)s)",
+    )
+    limits.add_argument(
+        "--upload-seconds", type=float, default=300.0, metavar="S", help="to send such a file (default: %(default)g)"
+    )
+    limits.add_argument(
+        "--answer-seconds",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="silence of the server behind --protocol openai (default: %(default)g)",
     )
     access = parser.add_argument_group("access")
     access.add_argument(
@@ -115,6 +132,9 @@ def run(args: argparse.Namespace) -> int:
         max_handshakes_per_address=args.max_handshakes_per_address,
         handshake_seconds=args.handshake_seconds,
         max_file_bytes=args.max_file_bytes,
+        max_upload_bytes=args.max_upload_bytes,
+        upload_seconds=args.upload_seconds,
+        answer_seconds=args.answer_seconds,
         allow_origin=args.allow_origin,
         token_file=args.token_file,
         tls_cert=args.tls_cert,

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from gtcrn_frontend.audio.io import container_of, open_audio, read_blocks
+from gtcrn_frontend.audio.io import container_of, open_audio, read_all
 from gtcrn_frontend.audio.resampler import resampled
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.audio.validation import INT16_SCALE
 from gtcrn_frontend.errors import AudioFormatError
 
 
@@ -33,7 +32,7 @@ def read_mono(path: Path, start: int = 0, stop: int | None = None) -> tuple[F32,
         AudioFormatError: the file cannot be read, ends before the segment does, or holds values that are not finite.
     """
     with open_audio(path) as audio:
-        samples = _whole(audio) if start == 0 and stop is None else _segment(path, audio, start, stop)
+        samples = read_all(audio) if start == 0 and stop is None else _segment(path, audio, start, stop)
         rate = int(audio.samplerate)
     mono: F32 = np.asarray(samples.mean(axis=1) if samples.ndim == 2 else samples, np.float32)
     if not np.isfinite(mono).all():
@@ -68,14 +67,6 @@ def file_digest(path: Path) -> str:
         raise AudioFormatError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _whole(audio: soundfile.SoundFile) -> F32:
-    blocks = [
-        block.astype(np.float32) / np.float32(INT16_SCALE if block.dtype == np.int16 else 1)
-        for block in read_blocks(audio)
-    ]
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-
-
 def _segment(path: Path, audio: soundfile.SoundFile, start: int, stop: int | None) -> F32:
     count = (audio.frames if stop is None else stop) - start
     try:
@@ -83,6 +74,6 @@ def _segment(path: Path, audio: soundfile.SoundFile, start: int, stop: int | Non
         samples: F32 = audio.read(count, dtype="float32")
     except soundfile.LibsndfileError as error:
         raise AudioFormatError(f"{path}: samples {start} to {start + count} cannot be read: {error}") from error
-    if len(samples) != count and not (stop is None and audio.is_length_estimated):
+    if len(samples) != count:
         raise AudioFormatError(f"{path}: expected {count} samples from sample {start} on, found {len(samples)}")
     return samples

@@ -123,3 +123,31 @@ def test_settings():
         FailOpenEnhancer(Enhancer(), LOG, on_error="ignore")
     with pytest.raises(ConfigError, match="48000"):
         FailOpenEnhancer(Enhancer(output_sample_rate=48_000), LOG)
+
+
+@pytest.mark.parametrize("breaks_at", [None, 0, 10, "flush"])
+def test_aligned_signals_are_the_input_after_an_error(breaks_at, break_engine):
+    samples, enhancer = noise(16_000), FailOpenEnhancer(Enhancer(), LOG)
+    reference, pieces = Enhancer(), []
+    for _ in range(2):  # the next stream begins at sample 0 again
+        for i, start in enumerate(range(0, len(samples), 320)):
+            if i == breaks_at:
+                break_engine()
+            pieces.append(enhancer.process_aligned(samples[start : start + 320]))
+        if breaks_at == "flush":
+            break_engine()
+        pieces.append(enhancer.flush_aligned())
+        starts = np.cumsum([0, *(len(piece.mixed) for piece in pieces)])
+        assert [piece.start_sample for piece in pieces] == starts[:-1].tolist()
+        for name in ("dry", "mixed", "enhanced"):
+            whole = np.concatenate([getattr(piece, name) for piece in pieces])
+            if breaks_at is None:
+                expected = getattr(reference.process_aligned(samples), name), getattr(reference.flush_aligned(), name)
+                np.testing.assert_array_equal(whole, np.concatenate(expected))
+            else:
+                assert len(whole) == len(samples)
+                np.testing.assert_array_equal(whole[-300:], samples[-300:])
+                assert name != "dry" or np.array_equal(whole, samples)
+        pieces.clear()
+    assert enhancer.failures == (0 if breaks_at is None else 2)
+    assert not enhancer.failed

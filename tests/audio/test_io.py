@@ -1,5 +1,6 @@
 import io
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -198,29 +199,102 @@ def test_joined_mp3_is_refused(speech):
     assert len(read(data + tag)) == len(speech)
 
 
-def test_an_mp3_without_index_ends_where_it_ends(tmp_path, speech):
-    """libsndfile estimates its length from the bit rate of the first frame, which is lower than that of the others."""
-    noise = np.random.default_rng(0).normal(0, 0.3, 4 * RATE).astype(np.float32)
-    samples = np.concatenate([np.zeros(RATE, np.float32), speech, noise])
+def test_mp3_files_joined_behind_a_tag_are_refused(speech):
+    """As `cat a.mp3 b.mp3` writes them, whose tags are at the end (ID3v1) or at the beginning (ID3v2)."""
+    data = encoded(speech, "MP3")
+    for tag in (b"TAG" + bytes(125), b"ID3\x03\x00\x00\x00\x00\x00\x14" + bytes(20)):
+        with pytest.raises(AudioFormatError, match="several MP3 files"):
+            read(data + tag + data)
+
+
+ID3V2 = b"ID3\x03\x00\x00\x00\x00\x00\x14" + bytes(20)
+LOUD, QUIET = np.random.default_rng(0).normal(0, 0.3, 4 * RATE).astype(np.float32), np.zeros(16 * RATE, np.float32)
+
+
+def vbr(samples, kind="none"):
+    """Returns an MP3 of variable bit rate: without index, or with one that does not tell its length."""
     buffer = io.BytesIO()
     settings = {"bitrate_mode": "VARIABLE", "compression_level": 0.3}
     soundfile.write(buffer, samples, RATE, format="MP3", subtype="MPEG_LAYER_III", **settings)
-    data = buffer.getvalue()
+    data = bytearray(buffer.getvalue())
     second_frame = data.find(data[:2], 4)
-    assert b"Info" in data[:second_frame] or b"Xing" in data[:second_frame]
-    (tmp_path / "a.mp3").write_bytes(data[second_frame:])
-    for source in (
-        tmp_path / "a.mp3",
-        data[second_frame:],
-        b"ID3\x03\x00\x00\x00\x00\x00\x05" + bytes(5) + data[second_frame:],
-    ):
+    at = max(data.find(b"Xing", 0, second_frame), data.find(b"Info", 0, second_frame))
+    assert at == 13, "side information of 9 bytes: MPEG 2, mono"
+    if kind == "none":
+        return bytes(data[second_frame:])
+    if kind == "killed":  # the encoder writes the numbers at the end
+        data[at + 8 : at + 16] = bytes(8)
+    elif kind == "empty":
+        data[at + 4 : at + 8] = bytes(4)
+    elif kind == "VBRI":  # Fraunhofer's; libsndfile does not read it
+        data[at : at + 60] = bytes(60)
+        data[36:54] = b"VBRI" + struct.pack(">HHHII", 1, 0, 75, len(data), len(samples) // 576)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["none", "killed", "empty", "VBRI"])
+@pytest.mark.parametrize("order", ["loud first", "quiet first"])
+def test_an_mp3_that_does_not_tell_its_length_is_read_to_its_end(tmp_path, kind, order):
+    """libsndfile estimates its length from the bit rate of the first frame; where that is too low, it stops there."""
+    samples = np.concatenate([LOUD, QUIET, LOUD] if order == "loud first" else [QUIET, LOUD])
+    data = vbr(samples, kind)
+    (tmp_path / "a.mp3").write_bytes(data)
+    estimate = soundfile.info(tmp_path / "a.mp3").frames
+    assert not 0.6 < estimate / len(samples) < 1.5
+    for source in (tmp_path / "a.mp3", data, ID3V2 + data, data + b"TAG" + bytes(125)):
         with open_audio(source) as audio:
-            assert audio.is_length_estimated
-            assert audio.frames > 2 * len(samples)
             found = np.concatenate(list(read_blocks(audio)))
-        assert abs(len(found) - len(samples)) < 4 * 1152
-    with open_audio(data) as audio:
-        assert not audio.is_length_estimated
+            assert len(found) == audio.frames
+            audio.seek(len(found) - 10_000)
+            np.testing.assert_allclose(audio.read(dtype="float32"), found[-10_000:], rtol=0, atol=1e-6)
+        assert 0 <= len(found) - len(samples) < 5 * 576
+        assert np.std(found[-RATE // 2 : -RATE // 4]) == pytest.approx(0.3, rel=0.1), "the end is there"
+
+
+def test_an_mp3_in_a_wave_file_is_read_to_its_end():
+    samples = np.concatenate([LOUD, QUIET, LOUD])
+    data = vbr(samples)
+    kind = struct.pack("<HHIIHHH", 0x55, 1, RATE, 4000, 1, 0, 12) + struct.pack("<HIHHH", 1, 2, 144, 1, 0)
+    chunks = b"".join(
+        name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+        for name, content in ((b"fmt ", kind), (b"fact", struct.pack("<I", len(samples))), (b"data", data))
+    )
+    wave = b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+    assert soundfile.info(io.BytesIO(wave)).frames < len(samples) / 2
+    np.testing.assert_array_equal(read(wave), read(data))
+
+
+@pytest.mark.parametrize("junk", [bytes(3000), b"\xff" * 3000, b"cut"])
+def test_junk_behind_an_mp3_costs_none_of_its_audio(tmp_path, caplog, junk):
+    data = vbr(np.concatenate([LOUD, QUIET, LOUD]))
+    whole = read(data)
+    frame = data.rfind(data[:2])
+    for odd, expected in ((data + junk, whole), (data[:-10], whole[:-576]), (data[:frame] + junk, whole[:-576])):
+        caplog.clear()
+        np.testing.assert_array_equal(read(odd), expected)
+        assert len(junk) < 100 or "no whole MP3 frame" in caplog.text
+    middle = len(data) // 2
+    with pytest.raises(AudioFormatError, match="damaged or truncated"):
+        read(data[:middle] + (junk * 10_000)[:30_000] + data[middle:])
+
+
+def test_an_index_that_announces_too_little_is_refused(tmp_path):
+    """Of frames alone, since the bytes would show it at once."""
+    samples = np.concatenate([LOUD, QUIET, LOUD])
+    data = bytearray(vbr(samples, "whole"))
+    frames = int.from_bytes(data[21:25], "big")
+    data[17:21], data[25:29] = (1).to_bytes(4, "big"), bytes(4)
+    assert len(read(bytes(data))) >= len(samples)
+    data[21:25] = (frames // 2).to_bytes(4, "big")
+    (tmp_path / "a.mp3").write_bytes(data)
+    with pytest.raises(AudioFormatError, match=r"a\.mp3: expected the number of frames .* ffmpeg -i"):
+        read(tmp_path / "a.mp3")
+
+
+def test_counting_ends_at_a_limit():
+    for data in (vbr(np.concatenate([LOUD, QUIET, LOUD])), without_length(encoded(LOUD, "FLAC"))):
+        with open_audio(data, most_frames=1000) as audio:
+            assert 1000 < audio.frames < len(LOUD) * 6
 
 
 def without_length(flac):

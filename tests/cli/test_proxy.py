@@ -196,7 +196,7 @@ WRONG = {
     "strength": (["--strength", 2], "strength: expected auto, or a number from 0 to 1"),
     "settings": (["--config", "absent.yaml"], "absent.yaml: expected a YAML file of settings"),
     "offline rate": (["--protocol", "offline", "--sample-rate", 48_000], "each utterance names its own"),
-    "descriptors": (["--max-connections", 1 << 40], "max_connections: expected 3298534883392 file descriptors"),
+    "descriptors": (["--max-connections", 1 << 40], "max_connections: expected 3298534883424 file descriptors"),
     "origin": (["--allow-origin", "example.org"], "allow_origin: expected an origin such as https://example.org"),
     "no token": (["--token-file", "absent"], "token_file: cannot read absent"),
     "admin": (["--admin", "9090"], "expected HOST:PORT"),

@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 from gtcrn_frontend import Enhancer, EnhancerConfig, StreamPool
+from gtcrn_frontend.adapters.servers import relay
 from gtcrn_frontend.adapters.servers.audiosocket import AudioSocketProxy, AudioSocketSettings
 from gtcrn_frontend.adapters.servers.protocols.audiosocket import RATES_HZ
 from gtcrn_frontend.audio.resampler import resampled
@@ -272,6 +273,26 @@ def test_one_call_too_many_is_hung_up_and_the_others_go_on():
 
     (messages,) = run(test())
     assert np.array_equal(audio_of(messages), samples)
+
+
+def test_calls_that_are_turned_away_hold_few_sockets(monkeypatch):
+    """A flood of connections that are one too many and do not close."""
+    monkeypatch.setattr(relay, "MAX_FAREWELLS", 3)
+
+    async def test():
+        async with Application() as application, behind(application, max_connections=1) as proxy:
+            first, first_writer = await dial(proxy)
+            while not application.calls:
+                await asyncio.sleep(0.001)
+            others = [await dial(proxy) for _ in range(20)]
+            answers = [await read_all(reader) for reader, _ in others]
+            first_writer.write(message(HANG_UP))
+            assert await read(first) is None
+            return answers
+
+    answers = run(test())
+    assert answers.count([(HANG_UP, b"")]) == 3
+    assert answers.count([]) == 17
 
 
 @pytest.mark.parametrize("after", [0, 3000])

@@ -138,6 +138,24 @@ def test_other_files_become_flac(container, name):
     assert np.abs(audio - decoded * 32768).max() <= 1
 
 
+def test_an_mp3_without_index_is_sent_to_its_end():
+    loud, silence = noise(32_000), np.zeros(160_000, np.int16)
+    buffer = io.BytesIO()
+    settings = {"format": "MP3", "bitrate_mode": "VARIABLE", "compression_level": 0.3}
+    soundfile.write(buffer, np.concatenate([loud, silence, loud]), 16_000, **settings)
+    data = buffer.getvalue()
+    data = data[data.find(data[:2], 4) :]
+    assert soundfile.info(io.BytesIO(data)).frames < 160_000
+
+    async def test():
+        async with Server() as server, behind(server) as proxy:
+            await post(proxy, data, name="a.mp3")
+            return server
+
+    _, audio, _, _ = received(run(test()))
+    assert 0 <= len(audio) - 224_000 < 5 * 576
+
+
 def test_files_are_enhanced_and_other_fields_pass_in_order():
     samples = noise(16_000)
 
@@ -190,7 +208,13 @@ def test_other_requests_pass_as_they_are():
     assert server.requests[0].headers["Authorization"] == "Bearer sk-1"
 
 
-DAMAGED = {"m4a": b"\0\0\0\x20ftypM4A " + bytes(100), "empty": b"", "low rate": file_of(noise(100), 4000)}
+TEN_CHANNELS = file_of(noise(100, 10), container="AIFF")  # FLAC, which all but WAV becomes, has 8 at most
+DAMAGED = {
+    "ten channels": TEN_CHANNELS,
+    "m4a": b"\0\0\0\x20ftypM4A " + bytes(100),
+    "empty": b"",
+    "low rate": file_of(noise(100), 4000),
+}
 
 
 @pytest.mark.parametrize("name", DAMAGED)
@@ -265,6 +289,27 @@ def test_a_file_that_is_too_long_is_not_decoded(monkeypatch):
             return (await post(proxy, file_of(noise(1601), container="FLAC"), name="speech.flac"))[0]
 
     assert run(test()) == 413
+
+
+def test_a_file_that_hides_its_length_is_measured_up_to_the_limit(monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_SAMPLES", 70_000)
+    data = bytearray(file_of(noise(320_000), container="FLAC"))
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    read, counted = soundfile.SoundFile.read, []
+
+    def counting_read(*args, **options):
+        counted.append(len(samples := read(*args, **options)))
+        return samples
+
+    async def test():
+        async with Server() as server, behind(server) as proxy:
+            monkeypatch.setattr(soundfile.SoundFile, "read", counting_read)
+            await post(proxy, bytes(data), name="speech.flac")
+            return server.forms[0][1][3]
+
+    assert run(test()) == bytes(data), "passed on as it came"
+    assert 70_000 < sum(counted) < 200_000
 
 
 def test_a_file_that_would_fill_the_memory_passes_as_it_is(monkeypatch):

@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gtcrn_frontend.adapters.servers import Proxy, ProxySettings
+from gtcrn_frontend.adapters.servers import Proxy, ProxySettings, relay
 from gtcrn_frontend.adapters.servers.access import check_descriptors, descriptors_needed
 from gtcrn_frontend.adapters.servers.limits import ByteRate
 from gtcrn_frontend.adapters.servers.log_limits import RepeatLimit
@@ -201,14 +201,47 @@ def test_a_tls_handshake_has_a_time_limit(certificate):
     run(test())
 
 
+def test_clients_that_are_turned_away_hold_few_sockets(monkeypatch):
+    """A flood of clients that complete their handshake, are one too many, and do not close."""
+    monkeypatch.setattr(relay, "MAX_FAREWELLS", 3)
+    handshake = (
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+
+    async def test():
+        async with proxied(max_connections=1, admin_port=0) as proxy, connected(proxy) as client:
+            host, port = proxy.address.partition("://")[2].split(":")
+            writers, told = [], 0
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writers.append(writer)
+                writer.write(handshake)
+                with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                    await reader.readuntil(b"\r\n\r\n")
+                    told += (await reader.readexactly(1))[0] == 0x88  # a close frame
+            assert told < 20
+            assert await metric(proxy, "gtcrn_proxy_turned_away") <= 3
+            assert await metric(proxy, 'gtcrn_proxy_errors_total{kind="too_many"}') == 20
+            await client.send("Done")
+            assert await client.recv() == "Done!", "the one that is there is not disturbed"
+            for writer in writers:
+                writer.transport.abort()
+            while await metric(proxy, "gtcrn_proxy_turned_away"):
+                await asyncio.sleep(0.02)
+            assert (await close_of(await connected(proxy)))[0] == 1013, "told again"
+
+    run(test())
+
+
 def test_file_descriptors_are_checked_before_listening():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = descriptors_needed(10_000, 5)
-    assert needed == 20_005 + 64
+    assert needed == 20_005 + 96
     resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard))
     try:
         with pytest.raises(
-            ConfigError, match=r"max_connections: expected 20069 file descriptors .* got a limit of 1000"
+            ConfigError, match=r"max_connections: expected 20101 file descriptors .* got a limit of 1000"
         ):
             Proxy(ProxySettings(upstream="ws://127.0.0.1:1", max_connections=10_000, max_handshakes=5))
         if hard < 0 or hard >= 1100:

@@ -304,3 +304,56 @@ def test_it_says_what_it_is_and_cannot_be_copied(wrapped):
     assert repr(stream).startswith("<OnlineFrontendStream of OnlineStream, <Enhancer gtcrn-asr")
     with pytest.raises(TypeError, match="pickle"):  # as the host's
         copy.deepcopy(stream)
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("after", [0, 0.5])
+def test_with_on_error_pass_the_host_gets_the_input_where_the_engine_fails(
+    online_tones, noisy, rate, after, break_engine, caplog
+):
+    samples, cut = noisy[rate], int(after * rate)
+    stream = with_frontend(online_tones, Enhancer(), on_error="pass").create_stream()
+    stream.accept_waveform(rate, samples[:cut])
+    delivered = len(Enhancer(sample_rate=rate).process_chunk(samples[:cut]))
+    expected = np.concatenate([Enhancer(sample_rate=rate).enhance(samples[:cut])[:delivered], samples[delivered:]])
+    assert not stream.failed
+    break_engine()
+    fed(stream, rate, samples[cut:], chunk=999)
+    assert stream.failed
+    assert np.allclose(features(stream), features(fed(online_tones.create_stream(), rate, expected)), atol=0.01)
+    (record,) = caplog.records
+    assert "the engine is broken" in str(record.exc_info[1])
+
+
+def test_offline_streams_pass_the_input_as_well(offline_tones, noisy, break_engine):
+    stream = with_frontend(offline_tones, Enhancer(), on_error="pass").create_stream()
+    break_engine()
+    stream.accept_waveform(16_000, noisy[16_000])
+    bare = offline_tones.create_stream()
+    bare.accept_waveform(16_000, noisy[16_000])
+    offline_tones.decode_streams([stream._stream, bare])
+    assert stream.failed
+    assert stream.result.text == bare.result.text
+
+
+def test_by_default_the_error_is_raised(wrapped, noisy, break_engine):
+    stream = wrapped.create_stream()
+    break_engine()
+    with pytest.raises(RuntimeError, match="the engine is broken"):
+        stream.accept_waveform(16_000, noisy[16_000])
+    assert not stream.failed
+
+
+def test_on_error_pass_keeps_invalid_samples_an_error(online_tones, noisy):
+    stream = with_frontend(online_tones, Enhancer(), on_error="pass").create_stream()
+    with pytest.raises(AudioFormatError):
+        stream.accept_waveform(16_000, np.full(100, np.nan, np.float32))
+    fed(stream, 16_000, noisy[16_000])
+    assert not stream.failed
+
+
+def test_on_error_is_checked(online_tones):
+    with pytest.raises(ConfigError, match="expected on_error 'pass' or 'raise', got 'ignore'"):
+        with_frontend(online_tones, Enhancer(), on_error="ignore")
+    with pytest.raises(ConfigError, match="expected no output_sample_rate with on_error='pass', got 16000 Hz"):
+        with_frontend(online_tones, EnhancerConfig(output_sample_rate=16_000), on_error="pass")

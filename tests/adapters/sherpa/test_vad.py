@@ -106,6 +106,27 @@ def test_the_routes_differ(vad_config, noisy):
         assert samples == noisy[start : start + len(samples)].tolist()  # to the bit
 
 
+@pytest.mark.parametrize("route", ROUTES)
+def test_with_on_error_pass_it_hears_the_input_where_the_engine_fails(vad_config, noisy, route, break_engine):
+    pieces = chunks(noisy)
+    first, later = pieces[: len(pieces) // 2], pieces[len(pieces) // 2 :]
+    begun = Enhancer(strength=0.8).process_aligned(np.concatenate(first))
+    signals = {name: np.concatenate([getattr(begun, name), noisy[len(begun.dry) :]]) for name in aligned(noisy)}
+    heard, held = (signals[name] for name in ROUTES[route])
+    expected = [(start, len(samples)) for start, samples in segments(bare(vad_config), by_window(vad_config, heard))]
+    vad = with_frontend(bare(vad_config), EnhancerConfig(strength=0.8), route=route, on_error="pass")
+    found = segments(vad, first, flush=False)
+    break_engine()
+    for piece in later:
+        vad.accept_waveform(piece)
+    assert vad.failed
+    found += segments(vad, [])
+    assert not vad.failed, "another stream may begin"
+    assert [(start, len(samples)) for start, samples in found] == expected
+    for start, samples in found:
+        assert np.allclose(samples, held[start : start + len(samples)], atol=1e-5)
+
+
 @pytest.mark.parametrize("off", ["strength", "bypass"])
 @pytest.mark.parametrize("route", ROUTES)
 def test_switched_off_it_finds_the_same_as_bare(vad_config, noisy, off, route):
@@ -282,6 +303,10 @@ def test_all_else_is_the_hosts(vad_config):
 
 
 def test_settings_that_do_not_fit(vad_config):
+    with pytest.raises(
+        ConfigError, match="expected input at the detector's 16000 Hz with on_error='pass', got 48000 Hz"
+    ):
+        with_frontend(bare(vad_config), EnhancerConfig(sample_rate=48_000), on_error="pass")
     with pytest.raises(ConfigError, match="that of the detector, 16000 Hz, or none, got 48000 Hz"):
         with_frontend(bare(vad_config), EnhancerConfig(output_sample_rate=48000))
     with pytest.raises(ConfigError, match="did you mean 'enhanced_to_both'"):
