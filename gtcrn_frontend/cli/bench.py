@@ -15,6 +15,7 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.engines.loading import ENGINES
 from gtcrn_frontend.evaluation.bench import benchmark as bench
 from gtcrn_frontend.evaluation.bench import networks
+from gtcrn_frontend.evaluation.bench.streams import OtherEngineFactory
 from gtcrn_frontend.evaluation.progress import Progress
 from gtcrn_frontend.evaluation.report.tables import write_json
 
@@ -136,5 +137,5 @@ def _networks(args: argparse.Namespace, effort: bench.Effort, progress: Progress
     wrong = [option for name, option in _NOT_WITH_NETWORKS.items() if getattr(args, name, None)]
     if wrong:
         args.usage_error(f"--networks runs one stream of every network hop by hop, and takes no {', '.join(wrong)}")
-    others = [SherpaDenoiser(), RNNoise(), DTLN(), Hush()]
+    others: list[OtherEngineFactory] = [SherpaDenoiser(), RNNoise(), DTLN(), Hush()]
     return networks.benchmark_networks(others, effort=effort, progress=progress)

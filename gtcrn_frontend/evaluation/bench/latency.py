@@ -66,7 +66,8 @@ def synthetic_speech(sample_rate: int, seconds: float) -> F32:
         )
         voice += np.where(hz < _MAX_HZ, gain, 0) * np.cos(harmonic * phase)
     voice *= np.maximum(0, np.sin(2 * np.pi * _SYLLABLES_HZ * t) + 0.3)
-    return (0.4 / np.abs(voice).max() * voice).astype(np.float32)
+    speech: F32 = (0.4 / np.abs(voice).max() * voice).astype(np.float32)
+    return speech
 
 
 def _lag(before: F32, after: F32) -> int | None:
