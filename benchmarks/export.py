@@ -100,8 +100,9 @@ def measure(args: argparse.Namespace, folder: Path) -> list[dict[str, Value]]:
     }
     rows: list[dict[str, Value]] = []
     for runner, (processes, chunks) in runners.items():
-        interleaved_times_s(processes, chunks, args.warm_up)
-        times = interleaved_times_s(processes, chunks, args.rounds)
+        inputs = dict.fromkeys(processes, chunks)
+        interleaved_times_s(processes, inputs, args.warm_up)
+        times = interleaved_times_s(processes, inputs, args.rounds)
         per_hop_us = {name: np.array(values) * 1e6 * HOP / len(chunks[0]) for name, values in times.items()}
         for name, values in per_hop_us.items():
             median, p95 = median_and_p95(values)

@@ -8,10 +8,10 @@ from typing import Any
 
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig
-from gtcrn_frontend.evaluation.bench.streams import OtherEngine
+from gtcrn_frontend.evaluation.bench.streams import BenchEngine, Samples
 from gtcrn_frontend.export import export_model
 from gtcrn_frontend.model_spec import GTCRN_SPEC
-from gtcrn_frontend.weights.model import model_path
+from gtcrn_frontend.weights.model import load_model, model_path
 
 NAME = "sherpa-onnx"
 MAX_STREAMS = 16
@@ -31,11 +31,13 @@ class DenoiserStreams:
 
         self._denoisers.append(online_denoiser(self._model))
 
-    def process(self, chunk: F32) -> None:
-        """Processes the chunk in every stream."""
-        for denoiser in self._denoisers:
-            # Faster with a list than with an array, conversion included; reading the samples is part of the work.
-            _ = denoiser.run(chunk.tolist(), GTCRN_SPEC.sample_rate).samples
+    def process(self, chunk: F32) -> Samples:
+        """Processes the chunk in every stream; returns the output of the first one."""
+        # Faster with a list than with an array, conversion included; reading the samples is part of the work.
+        outputs: list[Samples] = [
+            denoiser.run(chunk.tolist(), GTCRN_SPEC.sample_rate).samples for denoiser in self._denoisers
+        ]
+        return outputs[0]
 
     def state_bytes(self) -> int | None:
         """Returns None: the state is not accessible."""
@@ -61,7 +63,7 @@ class SherpaDenoiser:
         """Whether the benchmark fails without sherpa-onnx: if a graph for it was named."""
         return self._graph is not None
 
-    def prepare(self, folder: Path) -> OtherEngine:
+    def prepare(self, folder: Path) -> BenchEngine:
         """Returns the denoiser with a model file in `folder`.
 
         Raises:
@@ -76,11 +78,11 @@ class SherpaDenoiser:
             graph = self._graph or model_path(self._model)
             if self._graph is None and graph.suffix != ".onnx":
                 export_model(self._model, target, "sherpa-onnx")
-                file, runs = target, f"{self._model}, exported for it"
+                file, runs, spec = target, f"{self._model}, exported for it", load_model(graph).spec or GTCRN_SPEC
             else:
-                file, runs = with_metadata(graph, target), str(graph)
+                file, runs, spec = with_metadata(graph, target), str(graph), GTCRN_SPEC
         except ImportError as error:
             named = f"--sherpa-model {self._graph}: {error}" if self._graph else str(error)
             raise ImportError(named) from error
         make = functools.partial(DenoiserStreams, file)
-        return OtherEngine(NAME, runs, make, GTCRN_SPEC.sample_rate, MAX_STREAMS)
+        return BenchEngine(NAME, spec.name, NAME, runs, make, spec.sample_rate, spec.hop_length, MAX_STREAMS)

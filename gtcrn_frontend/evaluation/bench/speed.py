@@ -112,9 +112,10 @@ def measure_speed(
     # The first segment is complete after the latency.
     waiting = 0 if spec.segments is None else -(-spec.segments.latency // timed)
     warm_up = dict.fromkeys(processes, max(2, len(chunks) // streams) + waiting)
-    warm = interleaved_times_s(processes, chunks, 1, warm_up)
+    inputs = dict.fromkeys(processes, chunks)
+    warm = interleaved_times_s(processes, inputs, 1, warm_up)
     calls = {name: max(1, round(seconds / ROUNDS / min(values[waiting:]))) for name, values in warm.items()}
-    times = interleaved_times_s(processes, chunks, ROUNDS, calls)
+    times = interleaved_times_s(processes, inputs, ROUNDS, calls)
     per_hop_us = {name: np.array(values) * 1e6 / hops for name, values in times.items()}
     medians_and_p95 = {name: median_and_p95(values) for name, values in per_hop_us.items()}
     return [
@@ -151,7 +152,7 @@ def measure_cost(
         opened.open()
     for _ in range(3):
         opened.process(chunk)
-    before = _resident_bytes()
+    before = resident_bytes()
     times_ms = []
     for _ in range(streams):
         begin = time.perf_counter()
@@ -159,7 +160,7 @@ def measure_cost(
         times_ms.append((time.perf_counter() - begin) * 1e3)
     for _ in range(3):
         opened.process(chunk)
-    after = _resident_bytes()
+    after = resident_bytes()
     median, p95 = median_and_p95(times_ms)
     state_bytes = opened.state_bytes()
     return StreamCost(
@@ -181,7 +182,7 @@ def in_fresh_process(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
 
 def interleaved_times_s(
     processes: Mapping[str, Process],
-    chunks: Sequence[F32],
+    chunks: Mapping[str, Sequence[F32]],
     rounds: int,
     calls: Mapping[str, int] | None = None,
 ) -> dict[str, list[float]]:
@@ -189,7 +190,7 @@ def interleaved_times_s(
 
     Args:
         processes: functions that process a chunk, by name.
-        chunks: their input, repeated.
+        chunks: the input of each, by name, repeated.
         rounds: number of rounds.
         calls: calls per turn, by name; None for one per chunk.
     """
@@ -199,7 +200,7 @@ def interleaved_times_s(
         order = order[1:] + order[:1]
         for name in order:
             process = processes[name]
-            for chunk in islice(cycle(chunks), calls[name] if calls else len(chunks)):
+            for chunk in islice(cycle(chunks[name]), calls[name] if calls else len(chunks[name])):
                 start = time.perf_counter()
                 process(chunk)
                 times[name].append(time.perf_counter() - start)
@@ -237,5 +238,6 @@ def median_and_p95(values: Sequence[float] | NDArray[np.floating]) -> tuple[floa
     return float(median), float(p95)
 
 
-def _resident_bytes() -> int | None:
+def resident_bytes() -> int | None:
+    """Returns the memory of this process; None on systems other than Linux."""
     return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if _STATM.is_file() else None

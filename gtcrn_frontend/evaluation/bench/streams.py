@@ -12,6 +12,9 @@ from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.enhancer import Enhancer
 from gtcrn_frontend.pool import StreamPool
 
+Samples = F32 | list[float]
+"""Output of a stream, as its engine returns it."""
+
 STREAMS_PER_CALL = 256
 """A pool gets more streams in several calls, because its working memory grows with the streams of a call."""
 
@@ -22,8 +25,9 @@ class Streams(Protocol):
     def open(self) -> None:
         """Opens one more stream."""
 
-    def process(self, chunk: F32) -> None:
-        """Processes the chunk in every stream and waits for all results."""
+    def process(self, chunk: F32) -> Samples:
+        """Processes the chunk in every stream, waits for all results, and returns that of the first one."""
+        ...
 
     def state_bytes(self) -> int | None:
         """Returns the size of one stream's state in bytes; None if it is unknown."""
@@ -44,10 +48,10 @@ class EnhancerStreams:
         """Opens one more stream."""
         self._enhancers.append(Enhancer.from_config(self._config))
 
-    def process(self, chunk: F32) -> None:
-        """Processes the chunk in every stream."""
-        for enhancer in self._enhancers:
-            enhancer.process_chunk(chunk)
+    def process(self, chunk: F32) -> F32:
+        """Processes the chunk in every stream; returns the output of the first one."""
+        outputs = [enhancer.process_chunk(chunk) for enhancer in self._enhancers]
+        return outputs[0]
 
     def state_bytes(self) -> int | None:
         """Returns the size of the first stream's state in bytes."""
@@ -70,10 +74,12 @@ class PoolStreams:
         """Opens one more stream."""
         self._ids.append(self._pool.open(**self._config.stream_settings))
 
-    def process(self, chunk: F32) -> None:
-        """Processes the chunk in every stream."""
+    def process(self, chunk: F32) -> F32:
+        """Processes the chunk in every stream; returns the output of the first one."""
+        outputs: dict[int, F32] = {}
         for i in range(0, len(self._ids), STREAMS_PER_CALL):
-            self._pool.process(dict.fromkeys(self._ids[i : i + STREAMS_PER_CALL], chunk))
+            outputs |= self._pool.process(dict.fromkeys(self._ids[i : i + STREAMS_PER_CALL], chunk))
+        return outputs[self._ids[0]]
 
     def state_bytes(self) -> int | None:
         """Returns the size of the first stream's state in bytes."""
@@ -81,22 +87,30 @@ class PoolStreams:
 
 
 @dataclass(frozen=True)
-class OtherEngine:
-    """Another product to measure beside the engines of this package.
+class BenchEngine:
+    """What is measured: a network in an engine of this package, or in another product.
 
     Attributes:
-        name: of the product.
+        name: of the product; the network's if it is this package.
+        network: what runs in it.
+        engine: what executes the network.
         runs: description of the model that it runs.
         make: returns it without streams; must be picklable.
         sample_rate: of its streams in Hz.
+        hop_length: samples at that rate between two runs of the network.
         max_streams: number of streams up to which it is measured.
+        latency_ms: the longest that a sample waits, without computing time; None if that has to be measured.
     """
 
     name: str
+    network: str
+    engine: str
     runs: str
     make: Callable[[], Streams]
     sample_rate: int
+    hop_length: int
     max_streams: int
+    latency_ms: float | None = None
 
 
 class OtherEngineFactory(Protocol):
@@ -112,8 +126,8 @@ class OtherEngineFactory(Protocol):
         """Whether the benchmark fails without it, instead of leaving it out."""
         ...
 
-    def prepare(self, folder: Path) -> OtherEngine:
-        """Returns the product.
+    def prepare(self, folder: Path) -> BenchEngine:
+        """Returns the product, not yet loaded.
 
         Args:
             folder: for temporary files; exists until the benchmark ends.

@@ -111,10 +111,10 @@ def test_the_slow_are_called_in_every_round_and_without_a_reference_nothing_is_c
     assert [t.times_faster for t in timings] == [None]
 
 
-def test_engines_take_turns_and_get_the_same_chunks():
+def test_engines_take_turns_and_get_their_chunks():
     seen = []
     processes = {name: partial(lambda name, chunk: seen.append((name, chunk[0])), name) for name in "abc"}
-    chunks = [np.array([value], np.float32) for value in (1, 2)]
+    chunks = {name: [np.array([value], np.float32) for value in (1, 2)] for name in "abc"}
     times = interleaved_times_s(processes, chunks, 3)
     assert seen == [(name, value) for name in "bcacababc" for value in (1, 2)]
     assert {name: len(values) for name, values in times.items()} == {"a": 6, "b": 6, "c": 6}
@@ -124,10 +124,15 @@ def test_engines_take_turns_and_get_the_same_chunks():
     assert seen == [("b", 1), ("b", 2), ("b", 1), ("c", 1), ("c", 2), ("a", 1)]
     assert {name: len(values) for name, values in times.items()} == {"a": 1, "b": 3, "c": 2}
 
+    seen.clear()
+    chunks["b"] = [np.array([value], np.float32) for value in (7, 8, 9)]
+    interleaved_times_s(processes, chunks, 1)
+    assert seen == [("b", 7), ("b", 8), ("b", 9), ("c", 1), ("c", 2), ("a", 1), ("a", 2)]
+
 
 def test_the_cost_of_a_stream_is_what_opening_takes_and_what_running_adds(clock, monkeypatch):
     resident = iter([1_000_000, 4_000_000])
-    monkeypatch.setattr(speed, "_resident_bytes", lambda: next(resident))
+    monkeypatch.setattr(speed, "resident_bytes", lambda: next(resident))
     fake = Fake(clock, 1.0, open_s=0.25)
     cost = measure_cost("fake", lambda: fake, RATE, streams=10, warm_up=4)
     assert cost == StreamCost("fake", 10, 250.0, 250.0, process_mb=0.3, arrays_mb=0.076)
@@ -151,9 +156,9 @@ import numpy as np
 from gtcrn_frontend import EnhancerConfig
 from gtcrn_frontend.evaluation.bench import speed
 from gtcrn_frontend.evaluation.bench import streams as bench_streams
-before = speed._resident_bytes()
+before = speed.resident_bytes()
 taken = np.ones(32 << 17)  # 32 MiB
-print((speed._resident_bytes() - before) / taken.nbytes)
+print((speed.resident_bytes() - before) / taken.nbytes)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert float(done.stdout) == pytest.approx(1, rel=0.2)
