@@ -120,7 +120,7 @@ def test_list_of_the_installed_registry(cache: Path, capsys: pytest.CaptureFixtu
     assert main(["models", "list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == list(installed_registry().models)
-    assert [row["where"] for row in rows] == ["embedded"] * 2 + ["not downloaded"] * 4 + ["to be supplied"] * 3
+    assert [row["where"] for row in rows] == ["embedded"] * 3 + ["not downloaded"] * 4 + ["to be supplied"] * 3
 
 
 # download

@@ -171,7 +171,7 @@ def test_the_installed_registry_names_embedded_models_and_pinned_downloads() -> 
     models = installed_registry().models
     downloads = {name: model.download for name, model in models.items() if model.download}
     to_supply = {name for name, model in models.items() if model.supply}
-    assert set(models) == {"gtcrn-asr", "gtcrn-voice", *REFERENCE_FILES} | to_supply
+    assert set(models) == {"gtcrn-asr", "gtcrn-voice", "ulunas-asr", *REFERENCE_FILES} | to_supply
     assert set(downloads) == set(REFERENCE_FILES)
     assert all(any(commit in download.url for commit in COMMITS) for download in downloads.values())
     assert len({model.file for model in models.values() if model.file}) == len(models) - len(to_supply)
