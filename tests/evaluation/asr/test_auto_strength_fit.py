@@ -139,7 +139,7 @@ def test_the_guard_is_fitted_on_several_recognisers_in_the_best_front_end() -> N
     fronts = [EnhancerConfig("worse"), EnhancerConfig("better")]
     fit = fit_auto_strength(sweeps, fronts, ErrorMetric(), progress)
     assert (fit.setting.model, fit.setting.strength) == ("better", "auto")
-    assert fit.setting.auto_strength_config == AutoStrengthConfig(max_strength=0.8)
+    assert fit.setting.auto_strength_config == AutoStrengthConfig(max_strength=min(CANDIDATES["max_strength"]))
     assert (fit.utterances, fit.recognizers) == (20, ("a", "b"))
     assert progress.done == sum(count for count, _ in progress.begun) == sum(sweep.recognised for sweep in sweeps)
     laters = [later for _, later in progress.begun]
