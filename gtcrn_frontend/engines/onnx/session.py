@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 # Before the import: otherwise ONNX Runtime writes a device id to the user's home and starts a telemetry thread, without
@@ -60,10 +60,12 @@ def description(session: onnxruntime.InferenceSession) -> str:
     return f"ONNX Runtime {onnxruntime.__version__}, {session.get_providers()[0]}"
 
 
-def run_session(session: onnxruntime.InferenceSession, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
-    """Returns the outputs of a run, in order; `ModelError` if it fails."""
+def run_session(
+    run: Callable[[Sequence[str], dict[str, Any]], Any], outputs: Sequence[str], feeds: dict[str, Any]
+) -> list[Any]:
+    """Returns the outputs of a session's `run` or `run_with_ort_values`, in order; `ModelError` if it fails."""
     try:
-        return list(session.run(outputs, feeds))
+        return list(run(outputs, feeds))
     except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
         raise ModelError(f"ONNX Runtime failed: {error}") from error
 
@@ -79,4 +81,4 @@ class OnnxEngine(SpectralEngine):
         self._session = session
 
     def _call(self, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
-        return run_session(self._session, outputs, feeds)
+        return run_session(self._session.run, outputs, feeds)

@@ -24,7 +24,7 @@ import numpy as np
 import onnxruntime
 
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.engines.onnx.session import OnnxEngine
+from gtcrn_frontend.engines.onnx.session import OnnxEngine, run_session
 from gtcrn_frontend.engines.stft import C64
 from gtcrn_frontend.errors import ModelError
 from gtcrn_frontend.model_spec import GTCRN_SPEC, WINDOWS, ModelSpec
@@ -56,7 +56,8 @@ class StreamingGraphEngine(OnnxEngine):
             for frame in range(0, spectra.shape[1], step):
                 mix = planes[stream, frame : frame + step].transpose(1, 0, 2)[None]
                 feeds = {"mix": _value(np.ascontiguousarray(mix)), **dict(zip(self._shapes, cache, strict=True))}
-                result, *cache = self._call(self._outputs, feeds)
+                # With ONNX Runtime's own values, caches are not copied between runs.
+                result, *cache = run_session(self._session.run_with_ort_values, self._outputs, feeds)
                 parts = np.ascontiguousarray(result.numpy()[0].transpose(1, 0, 2))
                 enhanced[stream, frame : frame + step] = parts.view(np.complex64)[..., 0]
             updated.append(tuple(cache))
@@ -80,13 +81,6 @@ class StreamingGraphEngine(OnnxEngine):
             for part, piece in zip(parts, np.split(arrays[name].ravel(), ends[:-1]), strict=True):
                 values[part] = _value(piece.reshape(self._shapes[part]).copy())
         return (tuple(values[name] for name in self._shapes),)
-
-    def _call(self, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
-        """As `run_session`, with ONNX Runtime's own values: caches are not copied between runs."""
-        try:
-            return list(self._session.run_with_ort_values(outputs, feeds))
-        except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
-            raise ModelError(f"ONNX Runtime failed: {error}") from error
 
 
 def streaming_graph_spec(session: onnxruntime.InferenceSession, source: Path) -> ModelSpec:

@@ -31,7 +31,7 @@ def waveform_graph_engine(session: onnxruntime.InferenceSession, source: Path) -
         raise ModelError(f"{source}: expected one of {able} as `network` in the graph's metadata, got {name!r}")
 
     def enhance(samples: F32) -> F32:
-        (enhanced,) = run_session(session, [OUTPUT], {INPUT: samples[None]})
+        (enhanced,) = run_session(session.run, [OUTPUT], {INPUT: samples[None]})
         row: F32 = np.asarray(enhanced[0], np.float32)
         return row
 

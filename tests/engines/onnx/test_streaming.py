@@ -69,21 +69,21 @@ def test_any_number_of_frames_per_run_where_time_is_dynamic(tmp_path):
     np.testing.assert_allclose(engine.process(hops, engine.new_state())[1:], hops[:-1], atol=1e-6)
 
 
-def test_caches_of_gtcrn_are_the_canonical_ones(tmp_path):
-    engine = graph(tmp_path / "identity.onnx")
-    assert engine.spec is GTCRN_SPEC
-    rng = np.random.default_rng(1)
-    arrays = {name: rng.uniform(-1, 1, shape).astype(np.float32) for name, shape in GTCRN_SPEC.cache_shapes.items()}
-    state = engine.import_state(arrays)
-    engine.process_many([(noise(9), engine.new_state()), (noise(9), state)])
-    exported = engine.export_state(state)
-    for name in ("conv", "tra", "inter"):
-        np.testing.assert_array_equal(exported[name], arrays[name])
-
-
-def test_a_cache_in_parts_is_the_canonical_one(tmp_path):
-    parts = {"inter_cache": (2, 1, 33, 16), "conv.1_cache": (1, 16, 16, 33), "conv.0_cache": (1, 16, 16, 33)}
-    engine = graph(tmp_path / "parts.onnx", caches={**parts, "tra_cache": (2, 3, 1, 1, 16)})
+@pytest.mark.parametrize(
+    "caches",
+    [
+        GTCRN_CACHES,
+        {
+            "inter_cache": (2, 1, 33, 16),
+            "conv.1_cache": (1, 16, 16, 33),
+            "conv.0_cache": (1, 16, 16, 33),
+            "tra_cache": (2, 3, 1, 1, 16),
+        },
+    ],
+    ids=["whole", "in parts"],
+)
+def test_caches_of_gtcrn_are_the_canonical_ones(caches, tmp_path):
+    engine = graph(tmp_path / "identity.onnx", caches=caches)
     assert engine.spec is GTCRN_SPEC
     rng = np.random.default_rng(1)
     arrays = {name: rng.uniform(-1, 1, shape).astype(np.float32) for name, shape in GTCRN_SPEC.cache_shapes.items()}
