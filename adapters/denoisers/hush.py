@@ -2,62 +2,36 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from gtcrn_frontend.adapters.denoisers.packages import import_part, package_folder
+from gtcrn_frontend.adapters.denoisers.packages import import_part
+from gtcrn_frontend.adapters.denoisers.product import InstalledDenoiser
 from gtcrn_frontend.audio.types import F32
-from gtcrn_frontend.evaluation.bench.streams import BenchEngine
-from gtcrn_frontend.evaluation.environment import installed_version
-
-DISTRIBUTION = "livekit-plugins-hush"
-SAMPLE_RATE = 16_000
-HOP_LENGTH = 160
-_MAX_STREAMS = 200
+from gtcrn_frontend.evaluation.bench.streams import SeparateStreams
 
 
-class HushStreams:
-    """Streams with one `HushSession` each and a shared `HushModel`; see `evaluation.bench.streams.Streams`.
+def _load(folder: Path) -> SeparateStreams:
+    # The module with the network, which sets ONNX Runtime to one thread; the package itself imports LiveKit's agents
+    # and registers with them.
+    package = import_part(folder, "_hush_model")
+    model = package.HushModel()
 
-    Args:
-        folder: of the package livekit.plugins.hush.
-    """
+    def new_stream() -> Callable[[F32], F32]:
+        process: Callable[[F32], F32] = package.HushSession(model).process_frame
+        return process
 
-    def __init__(self, folder: Path) -> None:
-        # Its module with the network, which sets ONNX Runtime to one thread; the package itself imports LiveKit's
-        # agents and registers with them.
-        self._package = import_part(folder, "_hush_model")
-        self._model = self._package.HushModel()
-        self._sessions: list[Any] = []
-
-    def open(self) -> None:
-        """Opens one more stream."""
-        self._sessions.append(self._package.HushSession(self._model))
-
-    def process(self, chunk: F32) -> F32:
-        """Processes one hop in every stream; returns the output of the first one."""
-        outputs: list[F32] = [session.process_frame(chunk) for session in self._sessions]
-        return outputs[0]
-
-    def state_bytes(self) -> int | None:
-        """Returns None: the state is not accessible."""
-        return None
+    return SeparateStreams(new_stream)
 
 
-class Hush:
-    """Prepares Hush for a benchmark; see `evaluation.bench.streams.OtherEngineFactory`."""
-
-    name = "Hush"
-    is_required = False
-
-    def prepare(self, folder: Path) -> BenchEngine:
-        """Returns the denoiser.
-
-        Raises:
-            ImportError: livekit-plugins-hush is not installed.
-        """
-        package = package_folder("livekit.plugins.hush", DISTRIBUTION)
-        runs = f"the model in {DISTRIBUTION} {installed_version(DISTRIBUTION)}, without its resampling and mix"
-        make = functools.partial(HushStreams, package)
-        return BenchEngine(self.name, self.name, "ONNX Runtime", runs, make, SAMPLE_RATE, HOP_LENGTH, _MAX_STREAMS)
+HUSH = InstalledDenoiser(
+    name="Hush",
+    package="livekit.plugins.hush",
+    distribution="livekit-plugins-hush",
+    engine="ONNX Runtime",
+    part="the model",
+    without=", without its resampling and mix",
+    load=_load,
+    sample_rate=16_000,
+    hop_length=160,
+)

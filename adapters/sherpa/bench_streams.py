@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.config import EnhancerConfig
-from gtcrn_frontend.evaluation.bench.streams import BenchEngine, Samples
+from gtcrn_frontend.evaluation.bench.streams import BenchEngine, Samples, SeparateStreams
 from gtcrn_frontend.export import export_model
 from gtcrn_frontend.model_spec import GTCRN_SPEC
 from gtcrn_frontend.weights.model import load_model, model_path
@@ -18,30 +18,22 @@ MAX_STREAMS = 16
 """Each stream loads the model again: 256 would take ten seconds to open, and gigabytes."""
 
 
-class DenoiserStreams:
-    """Streams with one `OnlineSpeechDenoiser` each; see `evaluation.bench.streams.Streams`."""
+def _new_stream(model: Path) -> Callable[[F32], Samples]:
+    """Opens an `OnlineSpeechDenoiser`."""
+    from gtcrn_frontend.adapters.sherpa.denoiser import online_denoiser
 
-    def __init__(self, model: Path) -> None:
-        self._model = model
-        self._denoisers: list[Any] = []
+    denoiser = online_denoiser(model)
 
-    def open(self) -> None:
-        """Opens one more stream."""
-        from gtcrn_frontend.adapters.sherpa.denoiser import online_denoiser
-
-        self._denoisers.append(online_denoiser(self._model))
-
-    def process(self, chunk: F32) -> Samples:
-        """Processes the chunk in every stream; returns the output of the first one."""
+    def process(chunk: F32) -> Samples:
         # Faster with a list than with an array, conversion included; reading the samples is part of the work.
-        outputs: list[Samples] = [
-            denoiser.run(chunk.tolist(), GTCRN_SPEC.sample_rate).samples for denoiser in self._denoisers
-        ]
-        return outputs[0]
+        samples: Samples = denoiser.run(chunk.tolist(), GTCRN_SPEC.sample_rate).samples
+        return samples
 
-    def state_bytes(self) -> int | None:
-        """Returns None: the state is not accessible."""
-        return None
+    return process
+
+
+def _streams(model: Path) -> SeparateStreams:
+    return SeparateStreams(functools.partial(_new_stream, model))
 
 
 class SherpaDenoiser:
@@ -84,5 +76,5 @@ class SherpaDenoiser:
         except ImportError as error:
             named = f"--sherpa-model {self._graph}: {error}" if self._graph else str(error)
             raise ImportError(named) from error
-        make = functools.partial(DenoiserStreams, file)
+        make = functools.partial(_streams, file)
         return BenchEngine(NAME, spec.name, NAME, runs, make, spec.sample_rate, spec.hop_length, MAX_STREAMS)

@@ -131,11 +131,11 @@ def _engines(args: argparse.Namespace, effort: bench.Effort, progress: Progress)
 
 
 def _networks(args: argparse.Namespace, effort: bench.Effort, progress: Progress) -> networks.NetworkBenchmark:
-    from gtcrn_frontend.adapters.denoisers import DTLN, Hush, RNNoise
+    from gtcrn_frontend.adapters.denoisers import DTLN, HUSH, RNNOISE
     from gtcrn_frontend.adapters.sherpa.bench_streams import SherpaDenoiser
 
     wrong = [option for name, option in _NOT_WITH_NETWORKS.items() if getattr(args, name, None)]
     if wrong:
         args.usage_error(f"--networks runs one stream of every network hop by hop, and takes no {', '.join(wrong)}")
-    others: list[OtherEngineFactory] = [SherpaDenoiser(), RNNoise(), DTLN(), Hush()]
+    others: list[OtherEngineFactory] = [SherpaDenoiser(), RNNOISE, DTLN, HUSH]
     return networks.benchmark_networks(others, effort=effort, progress=progress)

@@ -120,7 +120,7 @@ def benchmark_networks(
 ) -> NetworkBenchmark:
     """Measures computing time, memory and latency of every network of this package that is present, and of others.
 
-    >>> print(benchmark_networks([RNNoise(), DTLN()]))  # doctest: +SKIP
+    >>> print(benchmark_networks([RNNOISE, DTLN]))  # doctest: +SKIP
 
     All run one stream hop by hop with one thread, in one process, taking turns; before, each one's memory and latency
     are measured in a process of its own. What cannot be loaded is left out. A script that calls this function needs the

