@@ -21,6 +21,13 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+class Closable(Protocol):
+    """A connection that can be closed."""
+
+    async def close(self) -> None:
+        """Closes it."""
+
+
 class Link(Protocol):
     """A connection of messages: a `Connection` of websockets, a `TcpLink`, or an `AiohttpLink`."""
 

@@ -12,7 +12,7 @@ from websockets.exceptions import WebSocketException
 from websockets.http11 import Request, Response
 
 from gtcrn_frontend.adapters.servers.access import has_token, read_token
-from gtcrn_frontend.adapters.servers.connections import Link
+from gtcrn_frontend.adapters.servers.connections import Closable
 from gtcrn_frontend.adapters.servers.metrics import CONTENT_TYPE, Metrics
 from gtcrn_frontend.adapters.servers.settings import ProxySettings
 from gtcrn_frontend.errors import ConfigError
@@ -33,7 +33,7 @@ class AdminEndpoints:
     """
 
     def __init__(
-        self, metrics: Metrics, connect: Callable[[], Awaitable[Link]], is_draining: Callable[[], bool]
+        self, metrics: Metrics, connect: Callable[[], Awaitable[Closable]], is_draining: Callable[[], bool]
     ) -> None:
         self._metrics = metrics
         self._is_draining = is_draining
@@ -79,7 +79,7 @@ class Endpoints(AdminEndpoints):
         self,
         settings: ProxySettings,
         metrics: Metrics,
-        connect: Callable[[], Awaitable[Link]],
+        connect: Callable[[], Awaitable[Closable]],
         is_draining: Callable[[], bool],
     ) -> None:
         super().__init__(metrics, connect, is_draining)
@@ -114,7 +114,7 @@ class Endpoints(AdminEndpoints):
 class _Upstream:
     """Whether the recogniser behind the proxy accepts connections."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Link]]) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Closable]]) -> None:
         self._open = connect
         self._lock = asyncio.Lock()
         self._problem: str | None = None

@@ -14,7 +14,7 @@ from gtcrn_frontend.adapters.servers.limits import SlowError, TooLongError
 from gtcrn_frontend.adapters.servers.log_limits import RepeatLimit
 from gtcrn_frontend.adapters.servers.session import Service
 from gtcrn_frontend.adapters.servers.settings import ProxySettings
-from gtcrn_frontend.adapters.servers.uploads import AudioFile, enhance_file
+from gtcrn_frontend.adapters.servers.uploads import UploadedFile, enhance_file
 from gtcrn_frontend.config import EnhancerConfig
 from gtcrn_frontend.errors import AudioFormatError, ConfigError
 
@@ -27,7 +27,7 @@ MOST_FIELDS = 100
 @dataclass(frozen=True)
 class _Field:
     name: str
-    file: AudioFile
+    file: UploadedFile
     is_file: bool
 
 
@@ -98,17 +98,17 @@ def _field(part: aiohttp.BodyPartReader, data: bytearray) -> _Field:
         content = bytes(part.decode(data))
     except RuntimeError as error:  # aiohttp: an encoding that it does not know
         raise ValueError(str(error)) from error
-    file = AudioFile(part.filename or "", part.headers.get("Content-Type", ""), content)
+    file = UploadedFile(part.filename or "", part.headers.get("Content-Type", ""), content)
     return _Field(part.name or "", file, part.filename is not None)
 
 
 async def _enhanced(
-    file: AudioFile,
+    file: UploadedFile,
     service: Service,
     settings: ProxySettings,
     enhancer: EnhancerConfig,
     hold: Callable[[int], None],
-) -> AudioFile:
+) -> UploadedFile:
     try:
         return await enhance_file(file, service.pool, service.metrics, enhancer, settings.max_stream_seconds, hold)
     except (AudioFormatError, ConfigError) as error:  # ConfigError: its rate or channels

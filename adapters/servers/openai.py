@@ -12,7 +12,7 @@ from websockets.typing import Subprotocol
 
 from gtcrn_frontend.adapters.servers.access import check_descriptors, descriptors_needed, is_token, read_token
 from gtcrn_frontend.adapters.servers.close_codes import CloseReason
-from gtcrn_frontend.adapters.servers.connections import CLOSE_TIMEOUT_S, OPTIONS, Link
+from gtcrn_frontend.adapters.servers.connections import CLOSE_TIMEOUT_S, OPTIONS, Closable, Link
 from gtcrn_frontend.adapters.servers.endpoints import PATHS, AdminEndpoints
 from gtcrn_frontend.adapters.servers.log_limits import RepeatLimit
 from gtcrn_frontend.adapters.servers.metrics import CONTENT_TYPE
@@ -188,7 +188,7 @@ class OpenAiProxy(Relay):
             **OPTIONS,
         )
 
-    async def _probe(self) -> Link:
+    async def _probe(self) -> Closable:
         """Opens a plain connection: a WebSocket would need a path and a key."""
         parts = urlsplit(self._base)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -200,16 +200,9 @@ class OpenAiProxy(Relay):
 class _Probe:
     """A connection that is only opened and closed."""
 
-    remote_address = None
-
     def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self.transport = writer.transport
+        self._writer = writer
 
-    async def recv(self) -> bytes:
-        raise NotImplementedError
-
-    async def send(self, message: str | bytes) -> None:
-        raise NotImplementedError
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        self.transport.abort()
+    async def close(self) -> None:
+        """See `Closable`."""
+        self._writer.transport.abort()

@@ -16,7 +16,7 @@ import soundfile
 from gtcrn_frontend.adapters.servers.batching import BatchedPool
 from gtcrn_frontend.adapters.servers.limits import StreamLength
 from gtcrn_frontend.adapters.servers.metrics import Metrics
-from gtcrn_frontend.audio.audio_file import AudioFile as OpenFile
+from gtcrn_frontend.audio.audio_file import AudioFile
 from gtcrn_frontend.audio.io import open_audio, read_blocks
 from gtcrn_frontend.audio.types import F32
 from gtcrn_frontend.audio.validation import check_chunk, restore_type
@@ -37,7 +37,7 @@ _OTHERS = ("FLAC", ".flac", "audio/flac")  # lossless, and not much larger than 
 
 
 @dataclasses.dataclass(frozen=True)
-class AudioFile:
+class UploadedFile:
     """A file in a request: its name, media type and bytes."""
 
     name: str
@@ -46,13 +46,13 @@ class AudioFile:
 
 
 async def enhance_file(
-    file: AudioFile,
+    file: UploadedFile,
     pool: BatchedPool,
     metrics: Metrics,
     enhancer: EnhancerConfig,
     max_seconds: float | None,
     hold: Callable[[int], None],
-) -> AudioFile:
+) -> UploadedFile:
     """Returns the file enhanced, as 16-bit WAV if it was one, else as FLAC; rate and channels stay.
 
     It is decoded, enhanced and encoded block by block.
@@ -83,10 +83,10 @@ async def enhance_file(
                     await _in_thread(sound.write, restore_type(enhanced, _INT16))
             enhanced = await pool.process(stream, _empty(channels), last=True)
             sound.write(restore_type(enhanced, _INT16))
-        return AudioFile(PurePath(file.name).with_suffix(suffix).name, media_type, encoded.getvalue())
+        return UploadedFile(PurePath(file.name).with_suffix(suffix).name, media_type, encoded.getvalue())
 
 
-def _opened(file: AudioFile, max_seconds: float | None, stack: ExitStack) -> OpenFile:
+def _opened(file: UploadedFile, max_seconds: float | None, stack: ExitStack) -> AudioFile:
     """Opens a file until the end of `stack`; checks its length."""
     with _named(file):
         audio = stack.enter_context(open_audio(file.data, decode_foreign=False, most_frames=MOST_SAMPLES))
@@ -97,7 +97,7 @@ def _opened(file: AudioFile, max_seconds: float | None, stack: ExitStack) -> Ope
         return audio
 
 
-def _decoded(audio: OpenFile, file: AudioFile) -> Iterator[F32]:
+def _decoded(audio: AudioFile, file: UploadedFile) -> Iterator[F32]:
     with _named(file):
         for block in read_blocks(audio):
             yield check_chunk(block, audio.channels)[0]
@@ -115,7 +115,7 @@ def _empty(channels: int) -> F32:
 
 
 @contextmanager
-def _named(file: AudioFile) -> Iterator[None]:
+def _named(file: UploadedFile) -> Iterator[None]:
     try:
         yield
     except AudioFormatError as error:

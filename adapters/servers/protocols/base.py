@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -64,7 +65,7 @@ class Pass:
 Event = Begin | Audio | End | Pass
 
 
-class Framing:
+class Framing(abc.ABC):
     """The protocol of one connection: how audio, settings, the end of a stream and other messages pass.
 
     It does no I/O. Each event is handled before the next one is asked for. A protocol is a subclass; what it does not
@@ -85,6 +86,7 @@ class Framing:
         """Parses a client's message; raises `BadMessageError` if it is not allowed here."""
         return [Pass(message)]
 
+    @abc.abstractmethod
     def encode(self, samples: F32, *, more: bool) -> list[Message]:
         """Returns enhanced samples as messages for the server.
 
@@ -92,7 +94,6 @@ class Framing:
             samples: of the current stream, `(n,)` or `(n, channels)`; may be empty.
             more: others of the same message of the client follow.
         """
-        raise NotImplementedError
 
     def answer(self, message: Message) -> list[Message]:
         """Returns what the client gets for a message of the server."""
