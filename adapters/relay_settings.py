@@ -1,8 +1,7 @@
-"""`RelaySettings`: addresses and limits that all proxies have in common; needs none of their libraries."""
+"""Addresses and limits of proxies: `RelaySettings`, those of all; needs none of their libraries."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 from gtcrn_frontend.config import EnhancerConfig
@@ -74,7 +73,41 @@ class RelaySettings:
         return self.upstream
 
 
+@dataclass(frozen=True)
+class RecognizerRelaySettings(RelaySettings):
+    """Settings of a proxy in front of a recognition server, as far as they need no library of it."""
+
+    max_file_bytes: int = setting(
+        25 << 20, low=1, unit="bytes", help="size of a request with a file, for the protocol openai (413)"
+    )
+    max_upload_bytes: int = setting(
+        1 << 30,
+        low=1,
+        unit="bytes",
+        help="files of all requests together that are held in memory, as received and as enhanced, for the protocol "
+        "openai; a request beyond that is turned away (503)",
+    )
+    upload_seconds: float = setting(
+        300.0, above=0, unit="s", help="time limit for a client to send a file, for the protocol openai (408)"
+    )
+    answer_seconds: float = setting(
+        600.0,
+        above=0,
+        unit="s",
+        help="a server that is silent for so long has failed, for the protocol openai (504)",
+    )
+    max_handshakes: int | None = setting(
+        None,
+        low=1,
+        default_text="max_connections",
+        help="connections whose handshake is not complete, or, for the protocol openai, without a request in progress; "
+        "beyond that, the oldest is dropped",
+    )
+    max_handshakes_per_address: int | None = setting(
+        None, low=1, default_text="half of max_handshakes", help="of these, those from one address"
+    )
+    handshake_seconds: float = setting(10.0, above=0, unit="s", help="time limit of a client's handshake")
+
+
 NOT_OPTIONS = ("upstream", "host", "port", "enhancer", "admin_host", "admin_port")
 """Settings that commands take in another form, such as `--listen HOST:PORT`."""
-
-LIMITS = tuple(item.name for item in dataclasses.fields(RelaySettings) if item.name not in NOT_OPTIONS)

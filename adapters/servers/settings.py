@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidURI
 from websockets.typing import Origin
 from websockets.uri import parse_uri
 
-from gtcrn_frontend.adapters.relay_settings import RelaySettings
+from gtcrn_frontend.adapters.relay_settings import RecognizerRelaySettings
 from gtcrn_frontend.adapters.servers.protocols import PROTOCOLS
 from gtcrn_frontend.adapters.servers.protocols.base import Framing
 from gtcrn_frontend.config import EnhancerConfig
@@ -24,7 +24,7 @@ from gtcrn_frontend.settings import document_settings, parse_value, setting
 
 @document_settings
 @dataclass(frozen=True)
-class ProxySettings(RelaySettings):
+class ProxySettings(RecognizerRelaySettings):
     """All settings of a proxy in front of a server of one of `PROTOCOLS`.
 
     Raises:
@@ -48,36 +48,6 @@ class ProxySettings(RelaySettings):
         help="port for /metrics, /healthz and /readyz, which are then not on the clients' port",
     )
     protocol: str = setting("online", choices=tuple(PROTOCOLS), help="protocol of clients and server")
-    max_file_bytes: int = setting(
-        25 << 20, low=1, unit="bytes", help="size of a request with a file, for the protocol openai (413)"
-    )
-    max_upload_bytes: int = setting(
-        1 << 30,
-        low=1,
-        unit="bytes",
-        help="files of all requests together that are held in memory, as received and as enhanced, for the protocol "
-        "openai; a request beyond that is turned away (503)",
-    )
-    upload_seconds: float = setting(
-        300.0, above=0, unit="s", help="time limit for a client to send a file, for the protocol openai (408)"
-    )
-    answer_seconds: float = setting(
-        600.0,
-        above=0,
-        unit="s",
-        help="a server that is silent for so long has failed, for the protocol openai (504)",
-    )
-    max_handshakes: int | None = setting(
-        None,
-        low=1,
-        default_text="max_connections",
-        help="connections whose handshake is not complete, or, for the protocol openai, without a request in progress; "
-        "beyond that, the oldest is dropped",
-    )
-    max_handshakes_per_address: int | None = setting(
-        None, low=1, default_text="half of max_handshakes", help="of these, those from one address"
-    )
-    handshake_seconds: float = setting(10.0, above=0, unit="s", help="time limit of a client's handshake")
     allow_origin: Sequence[str] = setting(
         (),
         help="web pages that may connect, by their origin, such as https://example.org, or *; clients that are no "

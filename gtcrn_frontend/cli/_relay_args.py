@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
-from gtcrn_frontend.adapters.relay_settings import LIMITS, NOT_OPTIONS, RelaySettings
+from gtcrn_frontend.adapters.relay_settings import NOT_OPTIONS, RelaySettings
 from gtcrn_frontend.cli._config_file import add_config_arg, config_of
 from gtcrn_frontend.config import add_enhancer_args
 from gtcrn_frontend.errors import ConfigError
 from gtcrn_frontend.settings import add_options
 
-_METAVARS = {"max_connections": "N", "max_message_bytes": "N", "max_bytes_per_second": "N", "on_error": "{pass,raise}"}
-_METAVARS |= {name: "S" for name in LIMITS if name.endswith("_seconds")}
+
+def add_limits(parser: argparse.ArgumentParser, cls: type[RelaySettings] = RelaySettings) -> None:
+    """Adds the options of a class of settings, but for those that commands take in another form."""
+    add_options(parser.add_argument_group("limits"), cls, without=NOT_OPTIONS, shown_as=_metavars(cls))
 
 
-def add_limits(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Adds the options of `RelaySettings`; returns their group."""
-    group = parser.add_argument_group("limits")
-    add_options(group, RelaySettings, without=NOT_OPTIONS, shown_as=_METAVARS)
-    return group
+def _metavars(cls: type[RelaySettings]) -> dict[str, str]:
+    names = [item.name for item in dataclasses.fields(cls)]
+    return {name: "S" if name.endswith("_seconds") else "N" for name in names} | {"on_error": "{pass,raise}"}
 
 
 def add_relay_args(parser: argparse.ArgumentParser, without: Collection[str]) -> None:
@@ -33,9 +34,10 @@ def add_relay_args(parser: argparse.ArgumentParser, without: Collection[str]) ->
     add_config_arg(parser)
 
 
-def relay_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Returns limits, admin port and enhancer as keyword arguments of `RelaySettings`."""
-    settings = {name: getattr(args, name) for name in LIMITS}
+def relay_settings(args: argparse.Namespace, cls: type[RelaySettings] = RelaySettings) -> dict[str, Any]:
+    """Returns limits, admin port and enhancer as keyword arguments of a class of settings."""
+    names = [item.name for item in dataclasses.fields(cls) if item.name not in NOT_OPTIONS]
+    settings = {name: getattr(args, name) for name in names}
     if args.admin:
         settings["admin_host"], settings["admin_port"] = split_address(args.admin)
     return {**settings, "enhancer": config_of(args)}

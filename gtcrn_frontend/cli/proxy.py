@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gtcrn_frontend.adapters.relay_settings import RecognizerRelaySettings
 from gtcrn_frontend.cli._config_file import add_config_arg
 from gtcrn_frontend.cli._help import HelpFormatter
 from gtcrn_frontend.cli._relay_args import add_limits, log_with_times, relay_settings, split_address
@@ -60,40 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="PROTOCOL",
         help=f"of clients and server: {', '.join(PROTOCOLS)} (default: %(default)s)",
     )
-    limits = add_limits(parser)
-    limits.add_argument(
-        "--max-handshakes", type=int, metavar="N", help="incomplete ones; the oldest goes (default: --max-connections)"
-    )
-    limits.add_argument(
-        "--max-handshakes-per-address", type=int, metavar="N", help="of these (default: half of --max-handshakes)"
-    )
-    limits.add_argument(
-        "--handshake-seconds", type=float, default=10.0, metavar="S", help="of a client (default: %(default)g)"
-    )
-    limits.add_argument(
-        "--max-file-bytes",
-        type=int,
-        default=25 << 20,
-        metavar="N",
-        help="size of a request with a file, with --protocol openai (default: %(default)s)",
-    )
-    limits.add_argument(
-        "--max-upload-bytes",
-        type=int,
-        default=1 << 30,
-        metavar="N",
-        help="files in memory, of all such requests together (default: %(default)s)",
-    )
-    limits.add_argument(
-        "--upload-seconds", type=float, default=300.0, metavar="S", help="to send such a file (default: %(default)g)"
-    )
-    limits.add_argument(
-        "--answer-seconds",
-        type=float,
-        default=600.0,
-        metavar="S",
-        help="silence of the server behind --protocol openai (default: %(default)g)",
-    )
+    add_limits(parser, RecognizerRelaySettings)
     access = parser.add_argument_group("access")
     access.add_argument(
         "--allow-origin",
@@ -128,19 +96,12 @@ def run(args: argparse.Namespace) -> int:
         host=host,
         port=port,
         protocol=args.protocol,
-        max_handshakes=args.max_handshakes,
-        max_handshakes_per_address=args.max_handshakes_per_address,
-        handshake_seconds=args.handshake_seconds,
-        max_file_bytes=args.max_file_bytes,
-        max_upload_bytes=args.max_upload_bytes,
-        upload_seconds=args.upload_seconds,
-        answer_seconds=args.answer_seconds,
         allow_origin=args.allow_origin,
         token_file=args.token_file,
         tls_cert=args.tls_cert,
         tls_key=args.tls_key,
         upstream_ca=args.upstream_ca,
-        **relay_settings(args),
+        **relay_settings(args, RecognizerRelaySettings),
     )
     log_with_times()
 
