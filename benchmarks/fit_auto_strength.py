@@ -28,12 +28,14 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "recognizers"))
 
+import named
 from corpora import ROOT, SAMPLE_RATE, Noises
 from noisy_set import CLEAN, UTTERANCES, Condition, Spoken, mixtures_to_fit
 from table import errors as errors_of
 from table import name_of, task_name
 
 from gtcrn_frontend import AutoStrengthConfig, EnhancerConfig
+from gtcrn_frontend.errors import ConfigError, ModelError
 from gtcrn_frontend.evaluation.asr.auto_strength_fit import CANDIDATES, search
 from gtcrn_frontend.evaluation.asr.wer import ErrorCounts, error_rate, rate_difference
 from gtcrn_frontend.evaluation.quality.metrics import pesq_wb
@@ -170,6 +172,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="also write the scores to this file")
     args = parser.parse_args(arguments)
 
+    try:
+        for recognizer in args.also:
+            named.source(recognizer)
+    except (ConfigError, ModelError) as error:
+        parser.error(str(error))
     began = time.process_time()
     settings = [EnhancerConfig(model=model, strength=1.0) for model in args.model]
     own = args.recognizers or sorted(p.parent for p in (ROOT / "tests/assets/recognizers").glob("*/offline.onnx"))
